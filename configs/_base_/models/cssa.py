@@ -1,0 +1,44 @@
+# The method as the paper describes it, on CLIP RN50 at 224. What the paper leaves open is marked (R): our
+# reconstruction. Constructors and their docstrings: cssa_mm/models/.
+model = dict(
+    type='CSSAClassifier',
+    # (R) the tower; OpenAI's ResNet weights need the -quickgelu name.
+    backbone=dict(
+        type='OpenCLIPBackbone',
+        model_name='RN50-quickgelu',
+        pretrained='openai',
+        config_dir=None,
+        dense='value',  # (R) or 'attention'
+        global_token=True,  # (R) the pooled token is one of the positions
+        precision='fp32',  # 'bf16', 'fp16': autocast of the tower
+    ),
+    head=dict(
+        type='LabelAlignmentHead',
+        prompts=dict(
+            num_context=16,  # (R) M learned vectors before the class name
+            initial_words='a photo of a',  # (R) '' starts all of them at random
+            class_specific=True,
+        ),
+        label_specific=True,  # False: the global feature
+        shared_prompts=False,  # True: one prompt to find and to align
+        renormalise=True,  # (R) False: evidence-guided pooling
+        attention_temperature=20.0,  # (R) tau_s
+        temperature=20.0,  # (R) tau_c at the start
+        learn_temperature=True,  # (R)
+        score='sigmoid',  # (R) or 'dual', 'negative_embedding'
+        bias=True,  # (R)
+    ),
+    context_head=dict(
+        type='ContextHead',
+        num_contexts=6,
+        input='features',  # (R) or 'logits'
+        target='multi',  # (R) or 'single'
+        affinity='conditional',  # (R) or 'jaccard', 'cosine', 'count'
+        method='spectral',  # or 'kmeans', 'agglomerative'
+    ),
+    # (R) the sum over the cells of the global batch, as CAP has it; or 'mean', 'batch_mean'.
+    loss=dict(type='MaskedAsymmetricLoss', gamma_negative=4.0, gamma_positive=0.0, clip=0.05, reduction='sum'),
+    unlabelled_weight=1.0,  # (R) lambda_u
+    context_weight=1.0,  # (R) lambda_c
+    ema=dict(decay=0.9997, warm_up=True),  # (R)
+)

@@ -1,0 +1,45 @@
+# What every run needs, whatever the data and the model. mmpretrain's own base can't be inherited without
+# pkg_resources, so this one stands alone.
+custom_imports = dict(imports=['cssa_mm'], allow_failed_imports=False)
+default_scope = 'mmpretrain'
+
+randomness = dict(seed=1, deterministic=False)
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
+
+# All hooks stand in one dict, so that each can be overridden by name: default_hooks.pseudo_labels.policy...
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=10),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    # The last epoch is the result: a best epoch, chosen on test data, is none.
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    visualization=dict(type='VisualizationHook', enable=False),
+    guard=dict(type='GuardHook'),
+    plain_checkpoint=dict(type='PlainCheckpointHook'),
+    # pipeline=None in the next two: the plain view of the validation data.
+    statistics=dict(type='LabelledStatisticsHook', pipeline=None, calibrate_bias=True, seed=0),
+    pseudo_labels=dict(
+        type='PseudoLabelHook',
+        pipeline=None,
+        # 'cat', 'fixed' or 'top_k', with their options (cssa_mm/semi/policies.py).
+        policy=dict(name='cat', eta_positive=1.0, eta_negative=0.998),
+        # True gives the ceiling: true labels for the unlabelled images.
+        oracle=False,
+        batch_size=64,
+        num_workers=2,
+        # Frozen features of the unlabelled images stay in memory where they fit.
+        cache_gib=1.0,
+    ),
+    teacher=dict(type='TeacherHook'),
+)
+visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+log_processor = dict(window_size=10)
+log_level = 'INFO'
+load_from = None
+resume = False

@@ -1,0 +1,17 @@
+# (R) 12 passes over the labelled images, then 28 over the unlabelled ones; AdamW with a cosine.
+train_cfg = dict(type='SemiSupervisedTrainLoop', warmup_epochs=12, semi_epochs=28, val_begin=13, val_interval=4)
+val_cfg = dict()
+test_cfg = dict()
+
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.0),
+    # Scalars need a higher rate than prompt vectors.
+    paramwise_cfg=dict(
+        custom_keys={
+            'head.bias': dict(lr_mult=20.0),
+            'head.log_temperature': dict(lr_mult=20.0),
+            'context_head': dict(lr_mult=10.0),
+        }
+    ),
+)
+param_scheduler = [dict(type='CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)]

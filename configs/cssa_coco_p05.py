@@ -1,0 +1,3 @@
+# CSSA on COCO 2014, 5 % labelled: 4,104 labelled and 77,977 unlabelled images.
+_base_ = ['_base_/datasets/coco.py', '_base_/models/cssa.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
+model = dict(class_names='COCOMultiLabelDataset')

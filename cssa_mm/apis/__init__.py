@@ -1,0 +1,1 @@
+"""Programs as functions: training, testing, the quickstart."""

@@ -1,0 +1,94 @@
+"""The one place that knows the version quirks of torch, torchvision and the OpenMMLab toolbox.
+
+Importing it mends what is broken, each mend acting only where the fault shows; `require_toolbox` explains
+what is missing. It comes before every other import of the package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+
+import torch
+
+from cssa_mm.errors import ToolboxError
+
+INSTALL = "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
+MINIMUM = {'mmengine': (0, 10, 0), 'mmpretrain': (1, 2, 0), 'open_clip': (2, 24, 0), 'sklearn': (1, 3, 0)}
+
+_torchvision_library: torch.library.Library | None = None
+
+
+def mend_torchvision() -> None:
+    """Let torchvision's PyPI build be imported beside a CPU-only torch.
+
+    Its compiled operators are missing there, and the import stops at the first fake kernel. Declaring the two
+    schemas is enough for transforms and models; `torchvision.ops.nms` itself stays unusable.
+    """
+    global _torchvision_library
+    try:
+        importlib.import_module('torchvision')
+    except RuntimeError as error:
+        if 'torchvision::' not in str(error):
+            raise
+        for name in [name for name in sys.modules if name.split('.')[0] == 'torchvision']:
+            del sys.modules[name]
+        _torchvision_library = torch.library.Library('torchvision', 'DEF')
+        for operator in ('nms', 'qnms'):
+            _torchvision_library.define(f'{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+        importlib.import_module('torchvision')
+
+
+def version_tuple(text: str) -> tuple[int, ...]:
+    """The leading numbers of a version string: '0.10.7rc1' -> (0, 10, 7)."""
+    numbers = []
+    for part in text.split('+')[0].split('.'):
+        digits = ''.join(c for c in part if c.isdigit())
+        if not digits or not part[0].isdigit():
+            break
+        numbers.append(int(digits) if part.isdigit() else int(part[: len(part) - len(part.lstrip('0123456789'))]))
+    return tuple(numbers)
+
+
+def require_toolbox() -> None:
+    """Check that the toolbox is there and new enough.
+
+    Raises:
+        ToolboxError: a package is missing or too old; the message holds the command that mends it.
+    """
+    for name, minimum in MINIMUM.items():
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            raise ToolboxError(
+                f'{name} cannot be imported ({error}); cssa_mm needs it. Install it with: {INSTALL}'
+            ) from error
+        found = getattr(module, '__version__', '0')
+        if version_tuple(found) < minimum:
+            raise ToolboxError(
+                f'{name} {found} is too old, expected >= {".".join(map(str, minimum))}. Upgrade with: {INSTALL}'
+            )
+
+
+def init_cpu_process_group(launcher: str) -> bool:
+    """Start gloo for a launcher on a machine without CUDA, where mmengine's own start calls CUDA; True if so.
+
+    Call it before the Runner is built: the Runner leaves a process group alone that is already there.
+    """
+    if launcher == 'none' or torch.cuda.is_available() or torch.distributed.is_initialized():
+        return False
+    if launcher == 'slurm':
+        os.environ.setdefault('RANK', os.environ.get('SLURM_PROCID', '0'))
+        os.environ.setdefault('WORLD_SIZE', os.environ.get('SLURM_NTASKS', '1'))
+        os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))
+        os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+        os.environ.setdefault('MASTER_PORT', '29500')
+    torch.distributed.init_process_group('gloo')
+    return True
+
+
+# mmcv-lite says on every import that it lacks an operator which nothing here uses.
+warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+mend_torchvision()

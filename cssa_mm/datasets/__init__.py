@@ -1,0 +1,16 @@
+"""Data sets whose labels are known for a part of their images, and the transform that loads images."""
+
+from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
+from cssa_mm.datasets.coco import COCOMultiLabelDataset
+from cssa_mm.datasets.icons import IconsDataset
+from cssa_mm.datasets.transforms import LoadRGBImage
+from cssa_mm.datasets.voc import VOCMultiLabelDataset
+
+__all__ = [
+    'COCOMultiLabelDataset',
+    'IconsDataset',
+    'ImageRecord',
+    'LoadRGBImage',
+    'SemiMultiLabelDataset',
+    'VOCMultiLabelDataset',
+]

@@ -1,0 +1,106 @@
+"""COCO: multi-label annotation from the instances of a detection JSON."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
+from cssa_mm.datasets.checks import refuse_doubled_ids
+from cssa_mm.errors import DataError
+
+COCO_CLASSES = (
+    'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat', 'traffic light',
+    'fire hydrant', 'stop sign', 'parking meter', 'bench', 'bird', 'cat', 'dog', 'horse', 'sheep', 'cow',
+    'elephant', 'bear', 'zebra', 'giraffe', 'backpack', 'umbrella', 'handbag', 'tie', 'suitcase', 'frisbee',
+    'skis', 'snowboard', 'sports ball', 'kite', 'baseball bat', 'baseball glove', 'skateboard', 'surfboard',
+    'tennis racket', 'bottle', 'wine glass', 'cup', 'fork', 'knife', 'spoon', 'bowl', 'banana', 'apple',
+    'sandwich', 'orange', 'broccoli', 'carrot', 'hot dog', 'pizza', 'donut', 'cake', 'chair', 'couch',
+    'potted plant', 'bed', 'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote', 'keyboard',
+    'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase', 'scissors',
+    'teddy bear', 'hair drier', 'toothbrush',
+)  # fmt: skip
+
+
+@DATASETS.register_module()
+class COCOMultiLabelDataset(SemiMultiLabelDataset):
+    """Any annotation in COCO's form: a class is positive where the image has an instance of it.
+
+    Image ids are those of the JSON as strings and are sorted as strings ('10' comes before '9'), as CAP's
+    splits count them. Crowd instances count. Classes stand in the order of ``class_names``, by default that
+    of COCO's category ids.
+
+    Args:
+        img_dir: Directory of the images, below ``data_root``.
+        keep_empty: True: images without any instance stay, as negatives of every class. False (default):
+            they are left out, as in the splits of the field.
+        **base_options: The keys of :class:`SemiMultiLabelDataset`; ``ann_file`` is the instances JSON.
+    """
+
+    METAINFO = dict(classes=COCO_CLASSES)
+
+    def __init__(self, img_dir: str = '', keep_empty: bool = False, **base_options):
+        self.img_dir = img_dir
+        self.keep_empty = keep_empty
+        super().__init__(**base_options)
+
+    def load_images(self) -> list[ImageRecord]:
+        """One record for each image that has an instance (for each image, with ``keep_empty``)."""
+        path = self.in_root(self.ann_file)
+        annotation = self._read_json(path)
+        try:
+            columns = self._columns(annotation['categories'], path)
+            refuse_doubled_ids([str(image['id']) for image in annotation['images']], path)
+            images = {str(image['id']): image['file_name'] for image in annotation['images']}
+            instances = [(str(item['image_id']), item['category_id']) for item in annotation['annotations']]
+        except (KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}: found no usable entry for {error}, expected COCO's 'images', 'annotations' and "
+                f"'categories' with ids; give an instances file."
+            ) from error
+        rows = {image_id: index for index, image_id in enumerate(sorted(images))}
+        labels = np.zeros((len(rows), len(self.class_names)), dtype=np.int8)
+        for image_id, category in instances:
+            if image_id not in rows or category not in columns:
+                kind = f"image '{image_id}'" if image_id not in rows else f"category '{category}'"
+                raise DataError(
+                    f'{path}: found an instance of the unknown {kind}, expected one that the file lists; '
+                    f'repair the annotation.'
+                )
+            labels[rows[image_id], columns[category]] = 1
+        return [
+            ImageRecord(image_id, self.in_root(self.img_dir, images[image_id]), labels[index])
+            for image_id, index in rows.items()
+            if self.keep_empty or labels[index].any()
+        ]
+
+    def _read_json(self, path: str) -> dict:
+        content = self.read_text(path, 'an instances JSON in COCO form')
+        try:
+            # Polygons are most of the file; dropping each at once keeps the peak memory low.
+            annotation = json.loads(content, object_hook=_without_segmentation)
+        except ValueError as error:
+            raise DataError(
+                f'{path}: found no valid JSON ({error}), expected an instances JSON in COCO form; '
+                f'download or write it again.'
+            ) from error
+        if not isinstance(annotation, dict):
+            raise DataError(
+                f'{path}: found a {type(annotation).__name__} at the top, expected an object with images, '
+                f'annotations and categories; give an instances file.'
+            )
+        return annotation
+
+    def _columns(self, categories: list[dict], path: str) -> dict[int, int]:
+        """Category id -> class index; both sides must name the same classes."""
+        ordered = sorted(categories, key=lambda category: category['id'])
+        columns = {category['id']: self.class_index.find(category['name'], path) for category in ordered}
+        self.class_index.check_complete([category['name'] for category in ordered], path)
+        return columns
+
+
+def _without_segmentation(item: dict) -> dict:
+    item.pop('segmentation', None)
+    return item

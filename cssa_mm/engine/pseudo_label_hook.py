@@ -1,0 +1,126 @@
+"""Before each semi-supervised epoch: the teacher scores all unlabelled images, a policy labels them."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+from torch import Tensor
+
+from cssa_mm.engine.scoring import gather_rows, local_features, plain_view
+from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
+from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.policies import PseudoLabels, build_policy
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(Hook):
+    """Class-distribution-aware thresholds from the EMA teacher (paper; exact steps read in CAP).
+
+    Writes one line per epoch to `pseudo_labels.jsonl` in the work directory: thresholds and counts per class,
+    and precision and recall where the data set knows the truth that it hides from training.
+
+    Args:
+        pipeline: transforms of the weak view that is scored; None takes the validation's. It should be
+            deterministic (CAP flips at random).
+        policy: name and options of a policy of `semi.policies`, e.g. `dict(name='cat', eta_negative=.998)`.
+        oracle: take the hidden truth instead of the policy's labels: the ceiling, for studies only.
+        batch_size: images a rank scores at a time.
+        num_workers: of the scoring loader.
+        cache_gib: keep the frozen features of the unlabelled images in memory where all of them fit into so
+            many GiB a rank; needs a deterministic pipeline. 0 switches it off.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        pipeline: list[dict] | None = None,
+        policy: dict | None = None,
+        oracle: bool = False,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        cache_gib: float = 1.0,
+    ) -> None:
+        self.pipeline = pipeline
+        self.policy = build_policy(**({'name': 'cat'} | dict(policy or {})))
+        self.oracle = oracle
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.cache_gib = cache_gib
+        self._cache: list[tuple[Tensor, Tensor]] | None = None
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Fill the bank of the coming epoch."""
+        if runner.epoch < getattr(runner.train_loop, 'warmup_epochs', 0):
+            return
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        dataset = runner.train_dataloader.dataset
+        indices = dataset.unlabelled_indices
+        scores = self.score(model, dataset, plain_view(runner, self.pipeline))
+        rates = torch.as_tensor(dataset.positive_rates())
+        pseudo_labels = self.policy(scores, rates)
+        if self.oracle:
+            truth = torch.as_tensor(dataset.hidden_labels[indices])
+            none = torch.full_like(pseudo_labels.positive_thresholds, float('nan'))
+            pseudo_labels = PseudoLabels(truth, None, none, none)
+        model.bank = PseudoLabelBank([dataset.image_ids[i] for i in indices], pseudo_labels)
+        if is_main_process():
+            self._report(runner, dataset, pseudo_labels)
+
+    def score(self, model: torch.nn.Module, dataset: object, pipeline: list) -> Tensor:
+        """Scores (M, C) of all unlabelled images by the teacher, float32 on the CPU, the same on every rank."""
+        rank, world_size = get_dist_info()
+        rows = np.arange(len(dataset.unlabelled_indices))[rank::world_size]
+        scores = [model.score(*features) for features in self._features(model, dataset, rows, pipeline)]
+        scores = torch.cat(scores) if scores else torch.zeros(0, len(dataset.class_names))
+        return gather_rows(scores, rows, len(dataset.unlabelled_indices))
+
+    def _features(self, model: torch.nn.Module, dataset: object, rows: np.ndarray, pipeline: list):
+        device = model.head.bias.device
+        if self._cache is not None:
+            model.unfold()
+            yield from ((local.to(device), pooled.to(device)) for local, pooled in self._cache)
+            return
+        kept: list[tuple[Tensor, Tensor]] | None = []
+        indices = dataset.unlabelled_indices[rows]
+        for local, pooled in local_features(
+            model, dataset, indices, pipeline, 'Pseudo-labels', self.batch_size, self.num_workers
+        ):
+            yield local, pooled
+            if kept is not None:
+                needed = (local[0].nbytes + pooled[0].nbytes) * len(indices) / 2**30
+                kept = [*kept, (local.cpu(), pooled.cpu())] if needed <= self.cache_gib else None
+        self._cache = kept
+
+    def _report(self, runner: Runner, dataset: object, pseudo_labels: PseudoLabels) -> None:
+        truth = dataset.hidden_labels[dataset.unlabelled_indices]
+        quality = pseudo_label_quality(pseudo_labels.labels.numpy(), truth)
+        thresholds = dict(
+            positive_thresholds=pseudo_labels.positive_thresholds.tolist(),
+            negative_thresholds=pseudo_labels.negative_thresholds.tolist(),
+        )
+        runner.logger.info(
+            f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, quality, **thresholds)
+        )
+        record = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
+        record |= {key: np.asarray(value).tolist() for key, value in quality.items()}
+        with Path(runner.work_dir, 'pseudo_labels.jsonl').open('a') as file:
+            file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
+
+
+def _plain(value: object) -> object:
+    """The value as JSON knows it: no thresholds (inf, nan) become null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

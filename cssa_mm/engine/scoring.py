@@ -1,0 +1,69 @@
+"""Running a model over a part of a data set, outside the runner's loops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.dist import all_reduce, get_dist_info
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from cssa_mm.errors import ConfigError
+
+
+def plain_view(runner: Runner, pipeline: list | None = None) -> list:
+    """The given transforms, or those of the validation data: the plain resize that a model is tested on.
+
+    Raises:
+        ConfigError: there is no validation data to take them from.
+    """
+    if pipeline is not None:
+        return pipeline
+    if runner.val_loop is None:
+        raise ConfigError('custom_hooks: found no val_dataloader, expected one or a pipeline for the hook; give either')
+    return runner.val_dataloader.dataset.pipeline.transforms
+
+
+def local_features(
+    model: torch.nn.Module,
+    dataset: object,
+    indices: Sequence[int],
+    pipeline: list[dict],
+    description: str,
+    batch_size: int = 64,
+    num_workers: int = 0,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Local (b, N, D) and global (b, D) features of the images at `indices`, batch by batch, in order.
+
+    Shows progress on rank 0; the images of one call are read by this process's rank alone.
+    """
+    loader = DataLoader(
+        dataset.with_pipeline(pipeline, indices),
+        batch_size=batch_size,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+    )
+    rank, _ = get_dist_info()
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            for data in tqdm(loader, desc=description, leave=False, disable=rank != 0):
+                yield model.backbone(model.data_preprocessor(data)['inputs'])
+    finally:
+        model.train(was_training)
+
+
+def gather_rows(rows: Tensor, indices: Sequence[int], total: int) -> Tensor:
+    """The full (total, C) matrix, on every rank, of the rows that each rank has computed (on the CPU).
+
+    Every row belongs to one rank, so the sum over the ranks is exact.
+    """
+    matrix = torch.zeros(total, rows.shape[1], dtype=rows.dtype, device=rows.device)
+    matrix[torch.as_tensor(indices, device=rows.device)] = rows
+    all_reduce(matrix)
+    return matrix.cpu()

@@ -1,0 +1,36 @@
+"""The exceptions of cssa_mm: each message is one line that names what was found, what was expected and the fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CSSAError(Exception):
+    """Base of every error that a user can mend; the tools print it as one line, without a traceback."""
+
+
+class ConfigError(CSSAError):
+    """A config key or value is wrong."""
+
+
+class DataError(CSSAError):
+    """An image, an annotation or a class list is missing, unreadable or inconsistent."""
+
+
+class SplitError(DataError):
+    """A labelled/unlabelled split does not fit the data."""
+
+
+class CheckpointError(CSSAError):
+    """A checkpoint is missing, unreadable or was made for another model."""
+
+
+class ToolboxError(CSSAError):
+    """The OpenMMLab toolbox or another dependency is missing or too old."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint `` Did you mean 'x'?`` for the known name most like ``name``, or an empty string."""
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ''

@@ -1,0 +1,107 @@
+"""Are the pseudo-labels any good? What was labelled, and how often rightly, per class and over all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cssa_mm.errors import DataError
+
+
+def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, np.ndarray | float]:
+    """Count pseudo-labels and compare the positives with the truth.
+
+    Args:
+        labels: pseudo-labels (M, C) in {1, 0, -1}, -1 masked.
+        truth: true labels (M, C) in {1, 0, -1}; -1 cells, or all if it is not given, are left out of
+            precision and recall.
+
+    Returns:
+        Per class, as arrays (C,): ``positives``, ``negatives`` and ``masked`` (counts), ``precision`` (share
+        of the positive pseudo-labels that are true) and ``recall`` (share of the true positives that got a
+        positive pseudo-label). Over all cells, as floats: ``micro_precision``, ``micro_recall`` and
+        ``masked_share``. Shares are from 0 to 1, nan where there is nothing to divide by.
+
+    Raises:
+        DataError: the shapes are not both (M, C).
+    """
+    labels = np.asarray(labels)
+    truth = np.full_like(labels, -1) if truth is None else np.asarray(truth)
+    if labels.ndim != 2 or labels.shape != truth.shape:
+        raise DataError(
+            f'Pseudo-labels of shape {labels.shape} and truth of shape {truth.shape}; expected both (images, classes).'
+        )
+    positive = labels == 1
+    masked = labels == -1
+    right = (positive & (truth == 1)).sum(0)
+    judged = (positive & (truth != -1)).sum(0)
+    true = (truth == 1).sum(0)
+    return {
+        'positives': positive.sum(0),
+        'negatives': (labels == 0).sum(0),
+        'masked': masked.sum(0),
+        'precision': _share(right, judged),
+        'recall': _share(right, true),
+        'micro_precision': float(_share(right.sum(), judged.sum())),
+        'micro_recall': float(_share(right.sum(), true.sum())),
+        'masked_share': float(_share(masked.sum(), masked.size)),
+    }
+
+
+def format_table(
+    class_names: Sequence[str] | None,
+    quality: dict[str, np.ndarray | float],
+    positive_thresholds: np.ndarray | None = None,
+    negative_thresholds: np.ndarray | None = None,
+) -> str:
+    """The result of :func:`pseudo_label_quality` as an aligned text table: a row per class and one for all.
+
+    Precision and recall are in per cent. What is not known, such as precision without truth or the threshold
+    of a class that gets no labels, is shown as ``-``.
+
+    Args:
+        class_names: C names; None for numbers.
+        quality: from :func:`pseudo_label_quality`.
+        positive_thresholds: (C,).
+        negative_thresholds: (C,).
+
+    Raises:
+        DataError: names or thresholds are not C in number.
+    """
+    num_classes = len(quality['positives'])
+    names = [str(c) for c in range(num_classes)] if class_names is None else list(class_names)
+    nothing = np.full(num_classes, np.nan)
+    upper = nothing if positive_thresholds is None else np.asarray(positive_thresholds)
+    lower = nothing if negative_thresholds is None else np.asarray(negative_thresholds)
+    columns = {'class': names, 'thr+': upper, 'thr-': lower} | {
+        key: quality[key] for key in ('positives', 'negatives', 'masked', 'precision', 'recall')
+    }
+    for name, column in columns.items():
+        if len(column) != num_classes:
+            raise DataError(f'Table of pseudo-labels: {len(column)} entries for {name}; expected {num_classes}.')
+    rows = [list(columns)]
+    for name, high, low, positives, negatives, masked, precision, recall in zip(*columns.values(), strict=True):
+        rows.append(
+            [name, _number(high, 4), _number(low, 4), str(positives), str(negatives), str(masked)]
+            + [_number(100 * precision, 1), _number(100 * recall, 1)]
+        )
+    rows.append(
+        ['all', '-', '-']
+        + [str(quality[key].sum()) for key in ('positives', 'negatives', 'masked')]
+        + [_number(100 * quality['micro_precision'], 1), _number(100 * quality['micro_recall'], 1)]
+    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join([row[0].ljust(widths[0])] + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)])
+        for row in rows
+    )
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+
+
+def _number(value: float, digits: int) -> str:
+    return f'{value:.{digits}f}' if np.isfinite(value) else '-'

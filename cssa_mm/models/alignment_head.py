@@ -1,0 +1,158 @@
+"""Label-specific alignment: where is class c in the image, and how well does what stands there match class c.
+
+    local features l (B, N, D)     semantic-aware prompts s (C, D)      class prompts t (C, D)
+              \\__________ cosine, softmax over N __________/                     |
+                      attention a (B, C, N)                                      |
+                              | weighted sum of l, renormalised                  |
+                  label-specific features v (B, C, D) __________ cosine * tau + b = logits (B, C)
+
+With RN50 at 224, 80 classes and 32 images: l (32, 50, 1024), a (32, 80, 50), v (32, 80, 1024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.prompts import ClassPrompts
+from cssa_mm.models.text_encoder import TextEncoder
+
+SCORES = ('sigmoid', 'dual', 'negative_embedding')
+
+
+class TextFeatures(NamedTuple):
+    """Unit text features (C, D): what finds each class, what it is aligned with, and what speaks against it."""
+
+    semantic: Tensor
+    positive: Tensor
+    negative: Tensor | None
+
+
+class Alignment(NamedTuple):
+    """Logits (B, C), label-specific features (B, C, D) and attention (B, C, N; None for the global feature)."""
+
+    logits: Tensor
+    features: Tensor
+    attention: Tensor | None
+
+
+def label_attention(local: Tensor, semantic: Tensor, temperature: float, renormalise: bool) -> tuple[Tensor, Tensor]:
+    """Pool the local features once per class (paper: cross-attention; the formula is a reconstruction).
+
+    Args:
+        local: unit local features (B, N, D).
+        semantic: unit features of the semantic-aware prompts (C, D).
+        temperature: tau_s, multiplies the cosines before the softmax over N.
+        renormalise: whether the pooled features become unit vectors.
+
+    Returns:
+        Label-specific features (B, C, D) and attention (B, C, N).
+    """
+    attention = torch.softmax(temperature * (semantic @ local.transpose(1, 2)), dim=-1)
+    features = attention @ local
+    return (F.normalize(features, dim=-1) if renormalise else features), attention
+
+
+@MODELS.register_module()
+class LabelAlignmentHead(nn.Module):
+    """Two prompts per class, label attention and the score (paper; formulas are reconstructions).
+
+    Args:
+        encoder: the frozen text tower (given by the classifier).
+        class_names: C names (given by the classifier).
+        prompts: options of `ClassPrompts`.
+        label_specific: pool once per class; False aligns the global feature with every class.
+        shared_prompts: one prompt per class serves for finding and for aligning.
+        renormalise: unit label-specific features; False is DualCoOp++'s evidence-guided pooling.
+        attention_temperature: tau_s.
+        temperature: initial tau_c, learned unless `learn_temperature` is False.
+        score: `'sigmoid'`; `'dual'`, a negative prompt per class and a two-way softmax (DualCoOp);
+            `'negative_embedding'`, a free negative vector per class (PositiveCoOp).
+        bias: a learned b_c per class, without which every CLIP score starts above one half.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        class_names: Sequence[str],
+        prompts: dict | None = None,
+        label_specific: bool = True,
+        shared_prompts: bool = False,
+        renormalise: bool = True,
+        attention_temperature: float = 20.0,
+        temperature: float = 20.0,
+        learn_temperature: bool = True,
+        score: str = 'sigmoid',
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if score not in SCORES:
+            raise ConfigError(f"head.score: found '{score}', expected one of {', '.join(SCORES)}")
+        prompts = prompts or {}
+        self.label_specific = label_specific
+        self.renormalise = renormalise
+        self.attention_temperature = attention_temperature
+        self.class_prompts = ClassPrompts(encoder, class_names, **prompts)
+        self.semantic_prompts = None
+        if label_specific and not shared_prompts:
+            self.semantic_prompts = ClassPrompts(encoder, class_names, **prompts)
+        self.negative_prompts = ClassPrompts(encoder, class_names, **prompts) if score == 'dual' else None
+        self.negative_embedding = None
+        if score == 'negative_embedding':
+            with torch.no_grad():
+                start = F.normalize(self.class_prompts(encoder), dim=-1).mean(0, keepdim=True)
+            self.negative_embedding = nn.Parameter(start.expand(len(class_names), -1).clone())
+        self.log_temperature = nn.Parameter(torch.tensor(float(temperature)).log(), requires_grad=learn_temperature)
+        self.bias = nn.Parameter(torch.zeros(len(class_names)), requires_grad=bias)
+        self.register_buffer('bias_is_calibrated', torch.tensor(False))
+
+    def text_features(self, encoder: TextEncoder) -> TextFeatures:
+        """The text side: at inference it folds into these constants."""
+        positive = F.normalize(self.class_prompts(encoder), dim=-1)
+        semantic = positive
+        if self.semantic_prompts is not None:
+            semantic = F.normalize(self.semantic_prompts(encoder), dim=-1)
+        negative = self.negative_embedding
+        if self.negative_prompts is not None:
+            negative = self.negative_prompts(encoder)
+        return TextFeatures(semantic, positive, None if negative is None else F.normalize(negative, dim=-1))
+
+    def forward(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> Alignment:
+        """Align (B, N, D) local and (B, D) global features with the text; computed in float32."""
+        with torch.autocast(local.device.type, enabled=False):
+            if self.label_specific:
+                local = F.normalize(local.float(), dim=-1)
+                features, attention = label_attention(
+                    local, text.semantic.float(), self.attention_temperature, self.renormalise
+                )
+            else:
+                pooled = F.normalize(pooled.float(), dim=-1)
+                features, attention = pooled[:, None].expand(-1, len(text.positive), -1), None
+            direction = text.positive if text.negative is None else text.positive - text.negative
+            similarity = (features * direction.float()).sum(-1)
+            return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
+
+    @torch.no_grad()
+    def calibrate_bias(self, logits: Tensor, labels: Tensor) -> None:
+        """Set b_c so that the mean score on labelled images is the class's rate (reconstruction).
+
+        Args:
+            logits: (n, C) of the labelled images, with the current bias.
+            labels: (n, C) in 1, 0, -1 (unknown, left out). Rates are (positives + 1/2) / (known + 1).
+        """
+        known = labels >= 0
+        rates = ((labels == 1).sum(0) + 0.5) / (known.sum(0) + 1)
+        low, high = torch.full_like(self.bias, -200.0), torch.full_like(self.bias, 200.0)
+        for _ in range(60):
+            middle = (low + high) / 2
+            means = (torch.sigmoid(logits + middle) * known).sum(0) / known.sum(0).clamp(min=1)
+            low, high = torch.where(means < rates, middle, low), torch.where(means < rates, high, middle)
+        usable = known.any(0)
+        self.bias += torch.where(usable, (low + high) / 2, torch.zeros_like(low))
+        self.bias_is_calibrated.fill_(True)

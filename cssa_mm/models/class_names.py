@@ -1,0 +1,44 @@
+"""Where the model's class names come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.errors import ConfigError, nearest
+
+
+def resolve_class_names(source: Sequence[str] | str) -> list[str]:
+    """The C class names of a list, of a text file with one a line, or of a registered data set type.
+
+    Raises:
+        ConfigError: the file is missing, the type unknown or without classes, or a name occurs twice.
+    """
+    names = _from_string(source) if isinstance(source, str) else [str(name) for name in source]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled or not names:
+        raise ConfigError(
+            f'model.class_names: found {f"{doubled[0]!r} twice" if doubled else "no name"}, expected one or more '
+            'different names; correct the list'
+        )
+    return names
+
+
+def _from_string(source: str) -> list[str]:
+    if Path(source).is_file():
+        return [line.strip() for line in Path(source).read_text('utf-8').splitlines() if line.strip()]
+    dataset = DATASETS.get(source)
+    if dataset is None:
+        known = [name for name in DATASETS.module_dict if name.endswith('Dataset')]
+        raise ConfigError(
+            f"model.class_names: found '{source}', expected a list of names, a text file with one a line, or the "
+            f'type of a registered data set.{nearest(source, known)}'
+        )
+    names = dataset.METAINFO.get('classes')
+    if not names:
+        raise ConfigError(
+            f"model.class_names: found '{source}', a data set type without classes of its own; give the list"
+        )
+    return list(names)

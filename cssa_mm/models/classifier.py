@@ -1,0 +1,223 @@
+"""CSSAClassifier: the frozen tower, the prompts, their teacher and the losses, in the order of the paper."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmpretrain.models.classifiers.base import BaseClassifier
+from mmpretrain.registry import MODELS
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from cssa_mm.errors import CheckpointError, ConfigError
+from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.models.class_names import resolve_class_names
+from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.contexts import context_targets
+from cssa_mm.semi.ema import ParameterEMA
+
+
+@MODELS.register_module()
+class CSSAClassifier(BaseClassifier):
+    """Semi-supervised multi-label classifier (paper; every weight is a reconstruction).
+
+    L = L_labelled + lambda_u L_unlabelled + lambda_c (L_context of both).
+
+    Args:
+        backbone: config of `OpenCLIPBackbone`.
+        class_names: a list of readable names, a text file with one a line, or the type name of a registered
+            data set that knows its classes.
+        head: config of `LabelAlignmentHead`.
+        context_head: config of `ContextHead`; None leaves the context task out.
+        loss: config of `MaskedAsymmetricLoss`, for labels, pseudo-labels and contexts. Its `reduction` counts over
+            the *global* batch, whatever the number of ranks: `'sum'` over cells (CAP), `'mean'` over the unmasked
+            cells of its part, or `'batch_mean'`, the sum divided by the images of its part.
+        unlabelled_weight: lambda_u.
+        context_weight: lambda_c.
+        ema: options of `ParameterEMA`: decay, warm_up.
+        data_preprocessor: mmpretrain's; mean and std default to those of the tower.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        class_names: list[str] | str,
+        head: dict | None = None,
+        context_head: dict | None = None,
+        loss: dict | None = None,
+        unlabelled_weight: float = 1.0,
+        context_weight: float = 1.0,
+        ema: dict | None = None,
+        data_preprocessor: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        built = MODELS.build(backbone)
+        super().__init__(init_cfg, _preprocessor_config(data_preprocessor, built.clip))
+        self.backbone = built
+        self.class_names = resolve_class_names(class_names)
+        self.text_encoder = TextEncoder(built.clip)
+        head = dict(type='LabelAlignmentHead') | (head or {})
+        self.head = MODELS.build(head | dict(encoder=self.text_encoder, class_names=self.class_names))
+        self.context_head = None
+        if context_head is not None:
+            with torch.no_grad():
+                embed_dim = self.text_encoder.encode(self.class_names[:1]).shape[1]
+            sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
+            self.context_head = MODELS.build(dict(type='ContextHead') | context_head | sizes)
+        self.cell_loss = MODELS.build(dict(type='MaskedAsymmetricLoss') | (loss or {}))
+        # The module sums over this rank's share; `_loss` divides by the count of the global batch.
+        self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
+        self.unlabelled_weight = unlabelled_weight
+        self.context_weight = context_weight
+        self.teacher = ParameterEMA(self.head, **(ema or {}))
+        self.bank: PseudoLabelBank | None = None  # set by the pseudo-label hook
+        self._folded: dict[str, Any] = {}
+
+    # -- training ----------------------------------------------------------------------------------------------
+
+    def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
+        """The losses of one step; `inputs` (B, 3, H, W) is this rank's share of the global batch."""
+        alignment = self.align(inputs)
+        labels, weights, is_labelled = self.targets(data_samples)
+        losses = {'loss_labelled': self._loss(alignment.logits, labels, weights, is_labelled)}
+        if self.bank is not None:
+            unlabelled = self._loss(alignment.logits, labels, weights, ~is_labelled)
+            losses['loss_unlabelled'] = self.unlabelled_weight * unlabelled
+        if self.context_head is not None:
+            losses |= self._context_losses(alignment, labels, is_labelled)
+        return losses
+
+    def align(self, inputs: Tensor) -> Alignment:
+        """The student's alignment, with gradients to the prompts."""
+        local, pooled = self.backbone(inputs)
+        return self.head(local, pooled, self.head.text_features(self.text_encoder))
+
+    def targets(self, data_samples: list[DataSample]) -> tuple[Tensor, Tensor, Tensor]:
+        """Labels (B, C) in 1, 0, -1, weights (B, C) and which images are labelled (B,); the rest from the bank."""
+        device = self.head.bias.device
+        labels = torch.stack([sample.gt_score for sample in data_samples]).to(device)
+        weights = torch.ones_like(labels)
+        is_labelled = torch.tensor([bool(sample.is_labelled) for sample in data_samples], device=device)
+        unlabelled_ids = [sample.image_id for sample in data_samples if not sample.is_labelled]
+        if self.bank is not None and unlabelled_ids:
+            pseudo_labels, pseudo_weights = self.bank.lookup(unlabelled_ids)
+            labels[~is_labelled] = pseudo_labels.to(labels)
+            weights[~is_labelled] = pseudo_weights.to(weights)
+        return labels, weights, is_labelled
+
+    def _context_losses(self, alignment: Alignment, labels: Tensor, is_labelled: Tensor) -> dict[str, Tensor]:
+        head = self.context_head
+        logits = head(alignment)
+        targets = context_targets(labels, head.assignment, head.num_contexts, head.target)
+        weights = torch.ones_like(logits)
+        losses = {'loss_context_labelled': self._loss(logits, targets, weights, is_labelled)}
+        if self.bank is not None:
+            losses['loss_context_unlabelled'] = self._loss(logits, targets, weights, ~is_labelled)
+        return {name: self.context_weight * value for name, value in losses.items()}
+
+    def _loss(self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+        """One loss over some rows of the global batch.
+
+        The wrapper averages gradients over the ranks; times their number, the average is the global sum. A rank
+        without such rows gives a zero that still hangs on the graph.
+        """
+        masked = torch.where(rows[:, None], targets, -1)
+        total = self.cell_loss(logits, masked, weight=weights) * get_world_size()
+        if self.reduction == 'sum':
+            return total
+        count = ((masked >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
+        all_reduce(count)
+        return total / count.clamp(min=1)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses; what is logged is the mean over the ranks, that is the loss of the global batch."""
+        loss, log_vars = super().parse_losses(losses)
+        if get_world_size() > 1:
+            log_vars = OrderedDict((name, value.detach().clone()) for name, value in log_vars.items())
+            for value in log_vars.values():
+                all_reduce(value, 'mean')
+        return loss, log_vars
+
+    # -- inference ---------------------------------------------------------------------------------------------
+
+    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+        """Scores (C,) of each image: `pred_score` by the EMA teacher, `student_score` by the student."""
+        features = self.backbone(inputs)
+        ema, student = self.score(*features, 'ema'), self.score(*features, 'student')
+        data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
+        for sample, ema_score, student_score in zip(data_samples, ema, student, strict=True):
+            sample.set_pred_score(ema_score)
+            sample.set_field(student_score, 'student_score')
+        return data_samples
+
+    def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
+        """Scores (B, C) in 0..1 of local (B, N, D) and global (B, D) features by 'ema' or 'student'."""
+        return torch.sigmoid(self.alignment_of(local, pooled, who).logits)
+
+    @torch.no_grad()
+    def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:
+        """The alignment by 'ema' or 'student', without gradients; the text side is folded once per evaluation."""
+        if who == 'student':
+            return self._folded_head(local, pooled, who)
+        with self.teacher.applied_to(self.head):
+            return self._folded_head(local, pooled, who)
+
+    def _folded_head(self, local: Tensor, pooled: Tensor, who: str) -> Alignment:
+        if who not in self._folded:
+            self._folded[who] = self.head.text_features(self.text_encoder)
+        return self.head(local, pooled, self._folded[who])
+
+    def unfold(self) -> None:
+        """Forget the folded text features; called whenever the prompts may have changed."""
+        self._folded.clear()
+
+    def train(self, mode: bool = True) -> CSSAClassifier:
+        """Switch the mode; the tower stays in eval mode."""
+        self.unfold()
+        return super().train(mode)
+
+    def forward(self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor') -> Any:
+        """mmengine's entry: 'loss', 'predict', or 'tensor' for the student's logits (B, C)."""
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'predict':
+            return self.predict(inputs, data_samples)
+        if mode == 'tensor':
+            return self.align(inputs).logits
+        raise ConfigError(f"forward mode: found '{mode}', expected 'loss', 'predict' or 'tensor'")
+
+    def extract_feat(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Local (B, N, D) and global (B, D) features of the frozen tower."""
+        return self.backbone(inputs)
+
+    # -- checkpoints: they name the tower and the classes that they belong to ------------------------------------
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """What a checkpoint says of itself."""
+        return dict(tower=self.backbone.identity, class_names=list(self.class_names))
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another tower or other classes.
+
+        Raises:
+            CheckpointError: with what the checkpoint was made for, and what the config builds.
+        """
+        self.unfold()
+        for key, here, fix in (
+            ('tower', self.backbone.identity, 'use the backbone options that it was trained with'),
+            ('class_names', list(self.class_names), 'use the class names that it was trained with'),
+        ):
+            if state.get(key) != here:
+                raise CheckpointError(
+                    f'checkpoint: found one trained with {key} {state.get(key)}, expected {here}; {fix}'
+                )
+
+
+def _preprocessor_config(config: dict | None, clip: Any) -> dict:
+    """mmpretrain's preprocessor for RGB images with the tower's own pixel statistics, unless the config says so."""
+    statistics = dict(mean=[255 * value for value in clip.mean], std=[255 * value for value in clip.std])
+    return dict(type='ClsDataPreprocessor', to_rgb=False) | statistics | (config or {})

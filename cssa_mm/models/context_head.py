@@ -1,0 +1,68 @@
+"""Context identification: which groups of co-occurring labels does the image show (auxiliary task, paper)."""
+
+from __future__ import annotations
+
+import torch
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.alignment_head import Alignment
+
+INPUTS = ('features', 'logits')
+
+
+@MODELS.register_module()
+class ContextHead(nn.Module):
+    """A linear classifier of K contexts on what the prompts found; dropped at inference.
+
+    The encoders are frozen, so it reads the *label-specific* features: only that way its gradient reaches the
+    prompts (reconstruction).
+
+    Args:
+        num_classes: C (given by the classifier).
+        embed_dim: D (given by the classifier).
+        num_contexts: K.
+        input: `'features'`, the mean of the label-specific features weighted by the scores; `'logits'`, the
+            C logits.
+        target: `'multi'`, every context with a positive label; `'single'`, the one with most.
+        clustering: options of `semi.contexts`: `affinity` and `method`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        embed_dim: int,
+        num_contexts: int = 6,
+        input: str = 'features',
+        target: str = 'multi',
+        affinity: str = 'conditional',
+        method: str = 'spectral',
+    ) -> None:
+        super().__init__()
+        if input not in INPUTS:
+            raise ConfigError(f"context_head.input: found '{input}', expected one of {', '.join(INPUTS)}")
+        if target not in ('multi', 'single'):
+            raise ConfigError(f"context_head.target: found '{target}', expected 'multi' or 'single'")
+        if not 2 <= num_contexts <= num_classes:
+            raise ConfigError(
+                f'context_head.num_contexts: found {num_contexts}, expected 2 to {num_classes}, the number of classes'
+            )
+        self.num_contexts = num_contexts
+        self.input = input
+        self.target = target
+        self.affinity = affinity
+        self.method = method
+        self.classifier = nn.Linear(embed_dim if input == 'features' else num_classes, num_contexts)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+        # The context of each class, -1 until the labelled set has been clustered.
+        self.register_buffer('assignment', torch.full((num_classes,), -1, dtype=torch.int64))
+
+    def forward(self, alignment: Alignment) -> Tensor:
+        """Context logits (B, K)."""
+        if self.input == 'logits':
+            return self.classifier(alignment.logits)
+        scores = torch.sigmoid(alignment.logits)
+        weights = scores / scores.sum(1, keepdim=True).clamp(min=1e-6)
+        return self.classifier((weights.unsqueeze(-1) * alignment.features).sum(1))

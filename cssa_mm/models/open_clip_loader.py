@@ -1,0 +1,123 @@
+"""Loading a CLIP through open_clip, with clear words where it would fail or be silently wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import open_clip
+import torch
+from open_clip import factory
+from torch import nn
+
+from cssa_mm.errors import CheckpointError, ConfigError, nearest
+
+DEMO_CLIP = Path(__file__).parents[1] / 'demo_clip'
+
+
+@dataclass(frozen=True)
+class LoadedCLIP:
+    """A CLIP model with what belongs to it: tokenizer, pixel statistics (0-1) and the identity of its weights."""
+
+    name: str
+    model: nn.Module
+    tokenizer: object
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    weights_hash: str
+
+
+def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: str | None = None) -> LoadedCLIP:
+    """Load any open_clip model, on the CPU in float32.
+
+    Args:
+        model_name: a name of `open_clip.list_models()`, or one that a JSON file of `config_dir` defines.
+        pretrained: an open_clip tag ('openai', 'laion2b_e16', ...), or the path of a checkpoint file; None
+            leaves random weights, for tests only. `'demo'` stands for the micro-CLIP of this package.
+        config_dir: a folder of open_clip model JSON files; a relative `bpe_path` in them counts from there.
+
+    Raises:
+        ConfigError: the name or tag is unknown, or the name lacks `-quickgelu` that the weights need.
+        CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower.
+    """
+    if pretrained == 'demo':
+        config_dir, pretrained = str(DEMO_CLIP), str(DEMO_CLIP / 'cssa_demo_rn.safetensors')
+    if config_dir is not None:
+        _add_configs(config_dir)
+    if model_name not in open_clip.list_models():
+        raise ConfigError(
+            f"backbone.model_name: found '{model_name}', expected a name of open_clip.list_models() or of a JSON "
+            f'file in backbone.config_dir.{nearest(model_name, open_clip.list_models())}'
+        )
+    _check_weights(model_name, pretrained)
+    try:
+        model = open_clip.create_model(model_name, pretrained=pretrained)
+    except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
+        raise CheckpointError(
+            f"backbone.pretrained '{pretrained}': expected weights of '{model_name}', found that they cannot be "
+            f'loaded ({_first_line(error)}). Give the model_name that the checkpoint was trained with, or fetch it again'
+        ) from error
+    statistics = open_clip.get_model_preprocess_cfg(model)
+    return LoadedCLIP(
+        name=model_name,
+        model=model,
+        tokenizer=_tokenizer(model_name, config_dir),
+        mean=tuple(statistics.get('mean') or open_clip.OPENAI_DATASET_MEAN),
+        std=tuple(statistics.get('std') or open_clip.OPENAI_DATASET_STD),
+        weights_hash=_weights_hash(model),
+    )
+
+
+def _add_configs(config_dir: str) -> None:
+    folder = Path(config_dir)
+    if not any(folder.glob('*.json')):
+        raise ConfigError(
+            f'backbone.config_dir {folder}: found no *.json, expected a folder of open_clip model configs'
+        )
+    if folder not in factory._MODEL_CONFIG_PATHS:
+        open_clip.add_model_config(folder)
+
+
+def _check_weights(model_name: str, pretrained: str | None) -> None:
+    if pretrained is None:
+        return
+    tags = open_clip.list_pretrained_tags_by_model(model_name)
+    if pretrained == 'openai' and model_name in ('RN50', 'RN101', 'RN50x4', 'RN50x16', 'RN50x64'):
+        raise ConfigError(
+            f"backbone.model_name: found '{model_name}' with OpenAI weights, which were trained with QuickGELU: "
+            f"expected '{model_name}-quickgelu' (without it the features are silently wrong)"
+        )
+    if pretrained in tags:
+        return
+    if Path(pretrained).suffix or '/' in pretrained:
+        if not Path(pretrained).is_file():
+            raise CheckpointError(
+                f"backbone.pretrained: found no file '{pretrained}', expected a CLIP checkpoint; correct the path"
+            )
+    else:
+        raise ConfigError(
+            f"backbone.pretrained: found '{pretrained}', expected a file or one of the tags of '{model_name}': "
+            f'{", ".join(tags) or "none"}.{nearest(pretrained, tags)}'
+        )
+
+
+def _tokenizer(model_name: str, config_dir: str | None) -> object:
+    text_config = open_clip.get_model_config(model_name).get('text_cfg', {})
+    bpe_path = text_config.get('tokenizer_kwargs', {}).get('bpe_path')
+    if bpe_path and config_dir and not Path(bpe_path).is_absolute():
+        return open_clip.get_tokenizer(model_name, bpe_path=str(Path(config_dir) / bpe_path))
+    return open_clip.get_tokenizer(model_name)
+
+
+def _weights_hash(model: nn.Module) -> str:
+    """The first 16 hex digits of the sha256 over all weights, independent of file format and dtype on disk."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _first_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200]

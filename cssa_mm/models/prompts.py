@@ -1,0 +1,68 @@
+"""Learnable class prompts: [SOS] v_1 ... v_M class name . [EOS], one text feature per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.text_encoder import TextEncoder
+
+INIT_STD = 0.02
+
+
+class ClassPrompts(nn.Module):
+    """M learnable vectors before each class name (paper: learnable class-specific prompts; CoOp's layout).
+
+    Args:
+        encoder: the frozen text tower.
+        class_names: C readable names.
+        num_context: M. 0 leaves the bare name and nothing to learn.
+        initial_words: words whose embeddings start the last of the M vectors; the others, and all of them
+            where it is empty, start from N(0, 0.02^2).
+        class_specific: whether each class has its own vectors, or all share one set.
+
+    Raises:
+        ConfigError: more initial words than vectors, or a name too long for the text tower.
+    """
+
+    def __init__(
+        self,
+        encoder: TextEncoder,
+        class_names: Sequence[str],
+        num_context: int = 16,
+        initial_words: str = '',
+        class_specific: bool = True,
+    ) -> None:
+        super().__init__()
+        placeholder = ' '.join(['x'] * num_context)
+        tokens, eos = encoder.tokenize([f'{placeholder} {name}.'.strip() for name in class_names])
+        embeddings = encoder.embed(tokens).detach()
+        self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (C, 1, W)
+        self.register_buffer('suffix', embeddings[:, 1 + num_context :].clone(), persistent=False)  # (C, L-1-M, W)
+        self.register_buffer('eos', eos, persistent=False)
+        vectors = _initial_vectors(encoder, num_context, initial_words)
+        if class_specific:
+            vectors = vectors.expand(len(class_names), -1, -1).clone()
+        self.context = nn.Parameter(vectors)  # (C, M, W), or (M, W) when shared
+
+    def forward(self, encoder: TextEncoder) -> Tensor:
+        """Text features (C, D), not normalised."""
+        context = self.context.expand(len(self.prefix), -1, -1)
+        return encoder(torch.cat([self.prefix, context, self.suffix], 1), self.eos)
+
+
+def _initial_vectors(encoder: TextEncoder, num_context: int, initial_words: str) -> Tensor:
+    vectors = torch.randn(num_context, encoder.width) * INIT_STD
+    if initial_words:
+        tokens, eos = encoder.tokenize([initial_words])
+        words = encoder.embed(tokens)[0, 1 : int(eos[0])].detach()
+        if len(words) > num_context:
+            raise ConfigError(
+                f"prompts.initial_words: found '{initial_words}' with {len(words)} tokens, expected at most "
+                f'prompts.num_context = {num_context}'
+            )
+        vectors[num_context - len(words) :] = words
+    return vectors

@@ -1,0 +1,1 @@
+"""Semi-supervision: splits, sampling, pseudo-labels, contexts, teacher."""

@@ -1,0 +1,162 @@
+"""Batches of labelled and unlabelled images, the same for any number of ranks and workers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmpretrain.registry import DATA_SAMPLERS
+from torch.utils.data import Sampler
+
+from cssa_mm.errors import ConfigError
+from cssa_mm.semi.sample_key import SampleKey
+
+
+class SemiSupervisedData(Protocol):
+    """What the sampler needs to know of a data set."""
+
+    labelled_indices: np.ndarray
+    unlabelled_indices: np.ndarray
+
+
+@DATA_SAMPLERS.register_module()
+class SemiSupervisedSampler(Sampler):
+    """Orders one epoch as global batches and yields this rank's share of each, as `SampleKey`s.
+
+    Warm-up epochs are one pass over the labelled images. The later ones are one pass over the unlabelled images,
+    each batch led by a fixed number of labelled ones, which are cycled. The last batch is filled up from the
+    start of the epoch's order. Order and augmentation seeds depend on (seed, epoch) alone.
+
+    Args:
+        dataset: knows which images are labelled.
+        labelled_per_batch: labelled images in each global batch of a semi-supervised epoch.
+        seed: of the order and of the augmentations.
+        rank: of this process, mmengine's by default.
+        world_size: number of processes, mmengine's by default.
+
+    `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop.
+    """
+
+    def __init__(
+        self,
+        dataset: SemiSupervisedData,
+        labelled_per_batch: int = 4,
+        seed: int | None = None,
+        rank: int | None = None,
+        world_size: int | None = None,
+    ) -> None:
+        default_rank, default_world_size = get_dist_info()
+        self.rank = default_rank if rank is None else rank
+        self.world_size = default_world_size if world_size is None else world_size
+        self.labelled = np.asarray(dataset.labelled_indices)
+        self.unlabelled = np.asarray(dataset.unlabelled_indices)
+        if not len(self.labelled):
+            raise ConfigError('train_dataloader.dataset: found no labelled image, expected some; give it a split')
+        self.labelled_per_batch = labelled_per_batch
+        self.seed = seed or 0
+        self.batch_size = 0
+        self.warmup_epochs = 0
+        self.epoch = 0
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Set the size of the global batch.
+
+        Raises:
+            ConfigError: it leaves no unlabelled image, or does not divide over the ranks.
+        """
+        if not 0 < self.labelled_per_batch < batch_size:
+            raise ConfigError(
+                f'train_dataloader.sampler.labelled_per_batch: found {self.labelled_per_batch}, expected 1 to '
+                f'{batch_size - 1}, less than train_dataloader.batch_size = {batch_size}'
+            )
+        if batch_size % self.world_size:
+            lower = batch_size // self.world_size * self.world_size
+            sizes = [size for size in (lower, lower + self.world_size) if size > self.labelled_per_batch]
+            raise ConfigError(
+                f'train_dataloader.batch_size: found {batch_size}, the size of the global batch, which does not '
+                f'divide over {self.world_size} processes; the nearest that do are {" and ".join(map(str, sizes))}'
+            )
+        self.batch_size = batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Select the epoch; mmengine's DistSamplerSeedHook calls it."""
+        self.epoch = epoch
+
+    def num_batches(self, epoch: int) -> int:
+        """Steps of an epoch."""
+        if epoch < self.warmup_epochs:
+            return math.ceil(len(self.labelled) / self.batch_size)
+        return math.ceil(len(self.unlabelled) / (self.batch_size - self.labelled_per_batch))
+
+    def __len__(self) -> int:
+        return self.num_batches(self.epoch) * self.batch_size // self.world_size
+
+    def __iter__(self) -> Iterator[SampleKey]:
+        batches = self.global_batches()
+        share = self.batch_size // self.world_size
+        for batch in batches:
+            yield from batch[self.rank * share : (self.rank + 1) * share]
+
+    def global_batches(self) -> list[list[SampleKey]]:
+        """All batches of the epoch, for all ranks."""
+        generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
+        steps = self.num_batches(self.epoch)
+        if self.epoch < self.warmup_epochs:
+            order = _cycle(self.labelled, steps * self.batch_size, generator).reshape(steps, -1)
+        else:
+            if not len(self.unlabelled):
+                raise ConfigError(
+                    'train_dataloader.dataset: found no unlabelled image, expected some; give it a split, or train '
+                    'with train_cfg.semi_epochs=0'
+                )
+            labelled = _cycle(self.labelled, steps * self.labelled_per_batch, generator).reshape(steps, -1)
+            unlabelled = steps * (self.batch_size - self.labelled_per_batch)
+            # Cycled from one permutation: only the last batch sees an image for the second time.
+            permutation = self.unlabelled[torch.randperm(len(self.unlabelled), generator=generator).numpy()]
+            order = np.concatenate([labelled, np.resize(permutation, unlabelled).reshape(steps, -1)], axis=1)
+        seeds = torch.randint(2**31, order.shape, generator=generator).tolist()
+        return [
+            [SampleKey(int(index), seed) for index, seed in zip(*row, strict=True)]
+            for row in zip(order, seeds, strict=True)
+        ]
+
+
+@DATA_SAMPLERS.register_module()
+class GlobalBatchSampler(Sampler):
+    """Cuts a `SemiSupervisedSampler` into this rank's batches; `batch_size` counts the images of all ranks."""
+
+    def __init__(self, sampler: SemiSupervisedSampler, batch_size: int) -> None:
+        if not isinstance(sampler, SemiSupervisedSampler):
+            raise ConfigError(
+                f'train_dataloader.sampler: found a {type(sampler).__name__}, expected a SemiSupervisedSampler '
+                'before the GlobalBatchSampler'
+            )
+        sampler.set_batch_size(batch_size)
+        self.sampler = sampler
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return self.sampler.num_batches(self.sampler.epoch)
+
+    def __iter__(self) -> Iterator[list[SampleKey]]:
+        share = self.batch_size // self.sampler.world_size
+        keys = iter(self.sampler)
+        for _ in range(len(self)):
+            yield [next(keys) for _ in range(share)]
+
+
+def _cycle(indices: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:
+    """`count` indices: one permutation after the other."""
+    permutations = [
+        indices[torch.randperm(len(indices), generator=generator).numpy()]
+        for _ in range(math.ceil(count / len(indices)))
+    ]
+    return np.concatenate(permutations)[:count]
+
+
+def _mix(seed: int, epoch: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])

@@ -1,0 +1,243 @@
+"""Labelled/unlabelled splits: make, save, load and verify them.
+
+A split file is text: a commented header, then one labelled image id a line::
+
+    # cssa_mm labelled split
+    # seed: 1
+    # proportion: 0.05
+    # sha256: 3b5d...
+    # class_counts: {"aeroplane": 21, "bicycle": 15}
+    2008_000015
+    2008_000033
+
+The hash covers the ids of *all* training images in their order, so that a split can't be used with another
+version of the data without notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+
+import numpy as np
+
+from cssa_mm.errors import SplitError
+
+TITLE = 'cssa_mm labelled split'
+
+
+@dataclass(frozen=True)
+class Split:
+    """The labelled part of a training set.
+
+    Args:
+        image_ids: Ids of the labelled images, in the order of the training set.
+        seed: Seed of the permutation that drew them.
+        proportion: Share of the training set that is labelled, in (0, 1).
+        id_hash: SHA-256 over the newline-joined ids of all training images, labelled or not.
+        class_counts: Labelled positives of each class, for the reader; empty when not counted.
+    """
+
+    image_ids: tuple[str, ...]
+    seed: int
+    proportion: float
+    id_hash: str
+    class_counts: dict[str, int]
+
+
+def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarray:
+    """Draw the labelled images by the rule of CAP's splits, in drawing order.
+
+    For one seed the splits of growing proportion are nested: each is a beginning of the same permutation.
+
+    Args:
+        num_images: Size of the training set.
+        proportion: Share of labelled images, in (0, 1).
+        seed: Seed of the permutation.
+
+    Returns:
+        Indices of the labelled images, shape (int(proportion * num_images),).
+
+    Raises:
+        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is no seed.
+    """
+    if not isinstance(proportion, Real) or not 0 < proportion < 1:
+        raise SplitError(
+            f'split: found proportion {proportion!r}, expected a number between 0 and 1 (both excluded); '
+            f'leave the split out to use every label.'
+        )
+    if not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise SplitError(f'split: found seed {seed!r}, expected an integer from 0 to 2**32 - 1.')
+    count = _num_labelled(num_images, proportion)
+    if not 1 <= count < num_images:
+        raise SplitError(
+            f'split: proportion {proportion} of {num_images} images labels {count}, expected at least one '
+            f'labelled and one unlabelled image; use another proportion or more images.'
+        )
+    return np.random.RandomState(seed).permutation(num_images)[:count]
+
+
+def make_split(
+    image_ids: Sequence[str],
+    proportion: float,
+    seed: int,
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] = (),
+) -> Split:
+    """Draw a split of the training images.
+
+    Args:
+        image_ids: Ids of all training images, in the order in which they count.
+        proportion: Share of labelled images, in (0, 1).
+        seed: Seed of the permutation.
+        labels: Labels of all training images, shape (len(image_ids), C), to count the labelled positives.
+        class_names: The C names that go with ``labels``.
+
+    Raises:
+        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is no seed.
+    """
+    indices = np.sort(labelled_indices(len(image_ids), proportion, seed))
+    counts = {} if labels is None else dict(zip(class_names, _positives(labels[indices]), strict=True))
+    return Split(
+        image_ids=tuple(image_ids[i] for i in indices),
+        seed=int(seed),
+        proportion=float(proportion),
+        id_hash=hash_ids(image_ids),
+        class_counts=counts,
+    )
+
+
+def hash_ids(image_ids: Sequence[str]) -> str:
+    """SHA-256 (hexadecimal) over the newline-joined ids, in the given order."""
+    return hashlib.sha256('\n'.join(image_ids).encode()).hexdigest()
+
+
+def save_split(split: Split, path: str | os.PathLike) -> None:
+    """Write a split file; readers see the old file or the whole new one, never a part of it."""
+    path = Path(path)
+    header = {
+        'seed': split.seed,
+        'proportion': repr(split.proportion),
+        'sha256': split.id_hash,
+        'class_counts': json.dumps(split.class_counts, ensure_ascii=False),
+    }
+    lines = [f'# {TITLE}', *(f'# {key}: {value}' for key, value in header.items()), *split.image_ids]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+    os.replace(partial, path)
+
+
+def load_split(path: str | os.PathLike) -> Split:
+    """Read a split file.
+
+    Raises:
+        SplitError: The file is missing or no text, or its header lacks a key or holds a wrong value.
+    """
+    try:
+        lines = Path(path).read_text(encoding='utf-8').splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, 'strerror', None) or 'not UTF-8 text'
+        raise SplitError(
+            f"{path}: cannot be read ({reason}), expected a split file; write one with 'save_split' "
+            f'or give split=dict(proportion=..., seed=...).'
+        ) from error
+    header = dict(line[1:].strip().split(': ', 1) for line in lines if line.startswith('#') and ': ' in line)
+    ids = tuple(line.strip() for line in lines if line.strip() and not line.startswith('#'))
+    try:
+        return Split(
+            image_ids=ids,
+            seed=int(header['seed']),
+            proportion=float(header['proportion']),
+            id_hash=header['sha256'],
+            class_counts=json.loads(header.get('class_counts', '{}')),
+        )
+    except KeyError as error:
+        raise SplitError(
+            f"{path}: found no header line '# {error.args[0]}: ...', expected a file that "
+            f"'save_split' wrote; write the split again."
+        ) from error
+    except ValueError as error:
+        raise SplitError(
+            f'{path}: found a header value that cannot be read ({error}), expected a file that '
+            f"'save_split' wrote; write the split again."
+        ) from error
+
+
+def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike = 'split') -> None:
+    """Check that a split belongs to these training images and labels no more of them than it says.
+
+    Args:
+        split: The split to check.
+        image_ids: Ids of all training images, in the order in which they count.
+        path: Where the split came from, for the message.
+
+    Raises:
+        SplitError: Ids that are named twice or not in the training set, no unlabelled image left, another
+            training set than the one that the split was drawn from, or more or fewer ids than its
+            proportion.
+    """
+    doubled = [image_id for image_id, count in Counter(split.image_ids).items() if count > 1]
+    if doubled:
+        raise SplitError(
+            f"{path}: found image id '{doubled[0]}' more than once ({len(doubled)} such ids), expected each "
+            f'id once; remove the duplicates.'
+        )
+    known = set(image_ids)
+    unknown = [image_id for image_id in split.image_ids if image_id not in known]
+    if unknown:
+        raise SplitError(
+            f"{path}: found image id '{unknown[0]}' that is not in the training set ({len(unknown)} such "
+            f"ids), expected ids like '{image_ids[0]}'; use the split of this data."
+        )
+    if len(split.image_ids) >= len(image_ids):
+        raise SplitError(
+            f'{path}: found all {len(image_ids)} training images labelled, expected some unlabelled ones; '
+            f'use a smaller proportion, or no split.'
+        )
+    found = hash_ids(image_ids)
+    if split.id_hash != found:
+        raise SplitError(
+            f'{path}: found sha256 {split.id_hash[:12]}..., expected {found[:12]}... for these '
+            f'{len(image_ids)} training images (their ids or order differ); draw the split again.'
+        )
+    expected = _num_labelled(len(image_ids), split.proportion)
+    if len(split.image_ids) != expected:
+        raise SplitError(
+            f'{path}: found {len(split.image_ids)} labelled images, expected {expected} for proportion '
+            f'{split.proportion} of {len(image_ids)}; draw the split again or correct its proportion.'
+        )
+
+
+def check_disjoint(train_ids: Sequence[str], test_ids: Sequence[str], where: str) -> None:
+    """Check that no test image is trained on.
+
+    Args:
+        train_ids: Ids of the training images.
+        test_ids: Ids of the test images.
+        where: File or config key that the message blames.
+
+    Raises:
+        SplitError: Some ids are in both; the message names the first and how many there are.
+    """
+    tested = set(test_ids)
+    shared = [image_id for image_id in train_ids if image_id in tested]
+    if shared:
+        raise SplitError(
+            f"{where}: found image id '{shared[0]}' in both the training and the test set ({len(shared)} "
+            f'such ids), expected disjoint sets; remove them from one.'
+        )
+
+
+def _num_labelled(num_images: int, proportion: float) -> int:
+    return int(proportion * num_images)
+
+
+def _positives(labels: np.ndarray) -> list[int]:
+    return [int(count) for count in (labels == 1).sum(axis=0)]

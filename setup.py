@@ -1,0 +1,36 @@
+"""Packaging of cssa_mm; the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'cssa_mm' / '__init__.py').read_text('utf-8')).group(1)
+README = HERE / 'README.md'
+
+setup(
+    name='cssa_mm',
+    version=VERSION,
+    description='CSSA: semi-supervised multi-label learning with a frozen CLIP, as a plugin for mmpretrain',
+    long_description=README.read_text('utf-8') if README.exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['cssa_mm', 'cssa_mm.*']),
+    package_data={'cssa_mm.demo_clip': ['*.json', '*.safetensors', '*.gz', '*.md']},
+    install_requires=[
+        'torch>=2.4',
+        'torchvision',
+        'open_clip_torch>=2.24',
+        'scikit-learn>=1.3',
+        'matplotlib',
+        'tqdm',
+    ],
+    # The two families share their import names and can't live together: the user chooses one.
+    extras_require={
+        'openmmlab': ['mmengine>=0.10.4', 'mmcv-lite>=2.1', 'mmpretrain>=1.2', 'setuptools>=77,<82'],
+        'onedl': ['onedl-mmengine>=0.10.12', 'onedl-mmcv>=2.3', 'onedl-mmpretrain>=1.3'],
+        'test': ['pytest', 'ruff'],
+    },
+)

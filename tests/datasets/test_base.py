@@ -1,0 +1,373 @@
+import logging
+import pickle
+import random
+import re
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmpretrain.registry import DATASETS
+from torch.utils.data import DataLoader
+
+from cssa_mm.datasets import COCOMultiLabelDataset, ImageRecord, SemiMultiLabelDataset, checks
+from cssa_mm.errors import ConfigError, DataError, SplitError
+from cssa_mm.semi.sample_key import SampleKey, seeded
+from cssa_mm.semi.split import labelled_indices, make_split, save_split
+
+SPLIT = dict(proportion=0.5, seed=1)
+LABELLED = sorted(labelled_indices(7, 0.5, 1).tolist())
+UNLABELLED = sorted(set(range(7)) - set(LABELLED))
+
+
+class FromRows(SemiMultiLabelDataset):
+    """A data set of given labels, without image files."""
+
+    METAINFO = dict(classes=('a', 'b', 'c'))
+    rows: list[list[int]] = [[1, 0, 0], [1, -1, 0], [0, 1, -1], [0, 0, -1]]
+
+    def load_images(self):
+        return [ImageRecord(str(i), f'nowhere/{i}.jpg', np.array(row, np.int8)) for i, row in enumerate(self.rows)]
+
+
+# ---------------------------------------------------------------- splits and parts
+
+
+def test_without_a_split_every_image_is_labelled(coco_options):
+    data = COCOMultiLabelDataset(**coco_options)
+    assert data.is_labelled.all()
+    assert data.split is None
+    np.testing.assert_array_equal(data.labels, data.hidden_labels)
+
+
+def test_a_split_hides_the_labels_of_the_other_images_and_keeps_the_truth_aside(coco_options):
+    truth = COCOMultiLabelDataset(**coco_options).labels
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    assert data.labelled_indices.tolist() == LABELLED
+    assert data.unlabelled_indices.tolist() == UNLABELLED
+    np.testing.assert_array_equal(data.labels[LABELLED], truth[LABELLED])
+    assert (data.labels[UNLABELLED] == -1).all()
+    np.testing.assert_array_equal(data.hidden_labels, truth)
+
+
+@pytest.mark.parametrize(('part', 'kept'), [('labelled', LABELLED), ('unlabelled', UNLABELLED)])
+def test_a_part_keeps_its_images_only(coco_options, part, kept):
+    whole = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    data = COCOMultiLabelDataset(split=SPLIT, part=part, **coco_options)
+    assert len(data) == len(kept)
+    assert data.image_ids == [whole.image_ids[i] for i in kept]
+    assert data.img_paths == [whole.img_paths[i] for i in kept]
+    np.testing.assert_array_equal(data.labels, whole.labels[kept])
+    np.testing.assert_array_equal(data.hidden_labels, whole.hidden_labels[kept])
+    assert (data.is_labelled == (part == 'labelled')).all()
+
+
+@pytest.mark.parametrize('where', ['below the root', 'absolute', 'working directory'])
+def test_a_split_file_gives_the_split_that_it_was_saved_from(coco_options, tmp_path, monkeypatch, where):
+    drawn = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    directory = tmp_path if where != 'below the root' else tmp_path / 'coco'
+    save_split(drawn.split, directory / 'splits' / 'p50.txt')
+    if where == 'working directory':
+        monkeypatch.chdir(tmp_path)
+    path = str(directory / 'splits' / 'p50.txt') if where == 'absolute' else 'splits/p50.txt'
+    loaded = COCOMultiLabelDataset(split=path, **coco_options)
+    assert loaded.split == drawn.split
+    np.testing.assert_array_equal(loaded.labels, drawn.labels)
+
+
+def test_the_split_counts_the_labelled_positives_by_class(coco_options):
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    expected = (data.hidden_labels[LABELLED] == 1).sum(axis=0)
+    assert data.split.class_counts == dict(zip(data.class_names, expected.tolist(), strict=True))
+
+
+def test_an_unknown_part_is_refused_with_the_nearest_one(coco_options):
+    with pytest.raises(ConfigError, match="found 'labeled', expected one of all.*Did you mean 'labelled'"):
+        COCOMultiLabelDataset(part='labeled', **coco_options)
+
+
+def test_the_unlabelled_part_without_a_split_is_refused(coco_options):
+    with pytest.raises(ConfigError, match='no image is unlabelled; give a split'):
+        COCOMultiLabelDataset(part='unlabelled', **coco_options)
+
+
+@pytest.mark.parametrize(
+    ('split', 'error', 'message'),
+    [
+        (dict(propotion=0.1), ConfigError, "key 'propotion'.*Did you mean 'proportion'"),
+        (dict(seed=1), ConfigError, 'expected dict'),
+        (0.05, ConfigError, 'found 0.05, expected the path'),
+        (dict(proportion=0.05), SplitError, 'proportion 0.05 of 7 images labels 0'),
+        ('nowhere.txt', SplitError, 'nowhere.txt: cannot be read'),
+    ],
+)
+def test_a_split_of_the_wrong_form_is_refused_in_one_line(coco_options, split, error, message):
+    with pytest.raises(error, match=message) as caught:
+        COCOMultiLabelDataset(split=split, **coco_options)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('image_ids', 'message'),
+    [
+        (['x10', 'x100', 'x25', 'x33', 'x44', 'x58', 'x9'], r"'x\d+' that is not in the training set \(6 such ids\)"),
+        (['100', '10', '25', '33', '44', '58', '9'], 'sha256'),
+    ],
+)
+def test_a_split_of_other_data_is_refused(coco_root, coco_options, image_ids, message):
+    save_split(make_split(image_ids, 0.9, 1), coco_root / 'split.txt')
+    with pytest.raises(SplitError, match=message) as caught:
+        COCOMultiLabelDataset(split='split.txt', **coco_options)
+    assert str(caught.value).startswith(str(coco_root / 'split.txt'))
+
+
+def test_images_of_which_nothing_is_known_are_unlabelled_without_any_split(monkeypatch):
+    monkeypatch.setattr(FromRows, 'rows', [[1, 0, -1], [-1, -1, -1]])
+    assert FromRows().is_labelled.tolist() == [True, False]
+
+
+def test_a_split_that_labels_an_image_of_which_nothing_is_known_is_refused(monkeypatch):
+    monkeypatch.setattr(FromRows, 'rows', [[-1, -1, -1]] * 10)
+    with pytest.raises(SplitError, match=r'has no label for it \(5 such ids\)'):
+        FromRows(split=dict(proportion=0.5))
+
+
+# ---------------------------------------------------------------- rates and warnings
+
+
+def test_positive_rates_count_known_cells_of_labelled_images_only(monkeypatch):
+    """Oracle: counted by hand."""
+    assert FromRows().positive_rates().tolist() == [2 / 4, 1 / 3, 0 / 2]
+    monkeypatch.setattr(FromRows, 'rows', [[1, -1, 0], [-1, -1, -1], [0, -1, 1], [-1, -1, -1]])
+    assert FromRows().positive_rates().tolist() == [1 / 2, 0, 1 / 2]
+
+
+def test_positive_rates_ignore_what_the_split_hides(coco_options):
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    expected = data.hidden_labels[LABELLED].astype(float).mean(axis=0)
+    np.testing.assert_array_equal(data.positive_rates(), expected)
+    assert not np.array_equal(expected, data.hidden_labels.mean(axis=0))
+
+
+@pytest.fixture
+def warnings_said(monkeypatch) -> list[str]:
+    said = []
+    monkeypatch.setattr(checks, '_warned', set())
+    monkeypatch.setattr(
+        checks,
+        'print_log',
+        lambda message, logger, level: said.append(message) if level == logging.WARNING else None,
+    )
+    return said
+
+
+def test_classes_without_a_labelled_positive_are_named_once(warnings_said, monkeypatch):
+    monkeypatch.setattr(FromRows, 'rows', [[1, 0, 0]] * 9 + [[1, 1, 1]])
+    for _ in range(2):
+        FromRows(split=dict(proportion=0.1, seed=1))
+    assert len(warnings_said) == 1
+    assert 'no labelled image shows 2 of the 3 classes: b, c.' in warnings_said[0]
+
+
+def test_a_test_set_does_not_warn_of_classes_without_positives(warnings_said, monkeypatch):
+    monkeypatch.setattr(FromRows, 'rows', [[1, 0, 0]] * 9 + [[1, 1, 1]])
+    FromRows(split=dict(proportion=0.1, seed=1), test_mode=True)
+    assert warnings_said == []
+
+
+# ---------------------------------------------------------------- items
+
+
+def test_the_items_of_labelled_and_unlabelled_images(coco_options):
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    for index in range(7):
+        item = data[index]
+        assert set(item) == {'img_path', 'image_id', 'sample_idx', 'gt_score', 'gt_label', 'is_labelled'}
+        assert (item['image_id'], item['img_path']) == (data.image_ids[index], data.img_paths[index])
+        assert item['sample_idx'] == index
+        assert item['gt_score'].dtype == np.float32
+        assert item['is_labelled'] is (index in LABELLED)
+        if index in LABELLED:
+            np.testing.assert_array_equal(item['gt_score'], data.hidden_labels[index])
+            np.testing.assert_array_equal(item['gt_label'], np.flatnonzero(data.hidden_labels[index]))
+        else:
+            assert item['gt_score'].tolist() == [-1, -1, -1]
+            assert item['gt_label'].shape == (0,)
+
+
+def test_no_item_of_an_unlabelled_image_changes_with_its_hidden_labels(coco_options, strong_pipeline):
+    """What the model reads must be a function of the image alone."""
+    data = COCOMultiLabelDataset(split=SPLIT, pipeline=strong_pipeline, **coco_options)
+
+    def items():
+        return [re.sub(' at 0x[0-9a-f]+', '', repr(data[SampleKey(i, 0)])) for i in UNLABELLED]
+
+    before = items()
+    data.hidden_labels[:] = 1 - data.hidden_labels
+    assert items() == before
+
+
+def test_packed_items_carry_labels_and_ids_to_the_model(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(split=SPLIT, pipeline=strong_pipeline, **coco_options)
+    for index in (LABELLED[0], UNLABELLED[0]):
+        item = data[index]
+        sample = item['data_samples']
+        assert item['inputs'].shape == (3, 16, 16)
+        assert item['inputs'].dtype == torch.uint8
+        assert sample.gt_score.tolist() == data.labels[index].tolist()
+        assert sample.gt_label.tolist() == np.flatnonzero(data.labels[index] == 1).tolist()
+        assert sample.image_id == data.image_ids[index]
+        assert sample.is_labelled is bool(data.is_labelled[index])
+
+
+def test_an_augmentation_depends_on_its_key_alone(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(pipeline=strong_pipeline, **coco_options)
+    keys = [SampleKey(index=i % 7, seed=i) for i in range(14)]
+    expected = [data[key]['inputs'] for key in keys]
+    random.seed(9), np.random.seed(9), torch.manual_seed(9)
+    for key, image in reversed(list(zip(keys, expected, strict=True))):
+        assert torch.equal(data[key]['inputs'], image)
+    assert len({image.numpy().tobytes() for image in expected}) == 14
+
+
+@pytest.mark.parametrize('num_workers', [1, 2])
+def test_worker_processes_give_the_items_of_one_process(coco_options, strong_pipeline, num_workers):
+    data = COCOMultiLabelDataset(split=SPLIT, pipeline=strong_pipeline, **coco_options)
+    keys = [SampleKey(index=i % 7, seed=100 + i) for i in range(10)]
+    loader = DataLoader(
+        data,
+        batch_size=3,
+        sampler=keys,
+        num_workers=num_workers,
+        collate_fn=pseudo_collate,
+    )
+    loaded = [image for batch in loader for image in batch['inputs']]
+    assert all(torch.equal(image, data[key]['inputs']) for image, key in zip(loaded, keys, strict=True))
+
+
+def test_reading_with_a_key_leaves_the_global_generators_alone(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(pipeline=strong_pipeline, **coco_options)
+
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    expected = draw()
+    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    data[SampleKey(0, 5)]
+    assert draw() == expected
+
+
+def fail_after_drawing():
+    random.random(), np.random.rand(), torch.rand(1)
+    raise ZeroDivisionError
+
+
+def test_the_generators_are_restored_after_an_error_too():
+    state = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
+    with pytest.raises(ZeroDivisionError), seeded(2**40 + 1):
+        fail_after_drawing()
+    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == state
+
+
+def test_an_unreadable_image_stops_the_run_and_is_never_replaced(coco_root, coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(pipeline=strong_pipeline, **coco_options)
+    (coco_root / 'train' / '000000000100.jpg').write_bytes(b'nothing')
+    with pytest.raises(DataError, match='000000000100.jpg: found no readable image'):
+        data[data.image_ids.index('100')]
+
+
+def test_a_pipeline_that_drops_an_image_is_an_error(coco_options):
+    data = COCOMultiLabelDataset(pipeline=[lambda item: None], **coco_options)
+    with pytest.raises(DataError, match='000000000010.jpg: the pipeline returned nothing'):
+        data[0]
+
+
+# ---------------------------------------------------------------- copies
+
+
+def test_with_pipeline_restricts_a_copy_and_leaves_the_original(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    scored = data.with_pipeline(strong_pipeline, indices=data.unlabelled_indices)
+    assert scored.image_ids == [data.image_ids[i] for i in UNLABELLED]
+    assert scored[0]['data_samples'].image_id == data.image_ids[UNLABELLED[0]]
+    np.testing.assert_array_equal(scored.hidden_labels, data.hidden_labels[UNLABELLED])
+    assert scored.test_mode
+    assert not data.test_mode
+    assert len(data) == 7
+    assert 'inputs' not in data[0]
+
+
+@pytest.mark.parametrize(('indices', 'kept'), [(2, [0, 1]), (-2, [5, 6]), (np.int64(2), [0, 1]), ([4, 1], [4, 1])])
+def test_a_subset_keeps_the_chosen_images(coco_options, indices, kept):
+    data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
+    subset = data.get_subset(indices)
+    assert subset.image_ids == [data.image_ids[i] for i in kept]
+    assert subset.is_labelled.tolist() == [i in LABELLED for i in kept]
+    data.get_subset_(indices)
+    assert data.image_ids == subset.image_ids
+
+
+def test_a_pickled_data_set_reads_the_same(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(split=SPLIT, pipeline=strong_pipeline, **coco_options)
+    copy = pickle.loads(pickle.dumps(data))
+    assert copy.image_ids == data.image_ids
+    assert torch.equal(copy[SampleKey(1, 1)]['inputs'], data[SampleKey(1, 1)]['inputs'])
+
+
+# ---------------------------------------------------------------- the toolbox and bad input
+
+
+def test_the_registry_builds_it_and_the_toolbox_reads_its_classes(coco_options):
+    data = DATASETS.build(dict(type='COCOMultiLabelDataset', **coco_options))
+    assert list(data.CLASSES) == list(data.metainfo['classes']) == data.class_names
+    assert data.get_cat_ids(1) == [0, 2]
+    assert 'Number of samples: \t7' in repr(data)
+
+
+def test_an_unknown_key_is_refused(coco_options):
+    with pytest.raises(TypeError, match='splt'):
+        COCOMultiLabelDataset(splt=SPLIT, **coco_options)
+
+
+def test_lazy_init_reads_nothing_before_it_is_asked_to(coco_options):
+    data = COCOMultiLabelDataset(lazy_init=True, **{**coco_options, 'ann_file': 'nowhere.json'})
+    assert data.class_names == coco_options['class_names']
+    with pytest.raises(DataError, match='nowhere.json'):
+        len(data)
+
+
+def test_class_names_are_read_from_a_file(coco_root, coco_options):
+    (coco_root / 'classes.txt').write_text('dog\n\ndining_table\nperson \n')
+    data = COCOMultiLabelDataset(**{**coco_options, 'class_names': 'classes.txt'})
+    assert data.class_names == ['dog', 'dining_table', 'person']
+    assert data.labels[1].tolist() == [0, 1, 1]
+
+
+def test_a_missing_file_of_class_names_is_named(coco_options):
+    with pytest.raises(DataError, match='classes.txt: cannot be read .*one class name a line'):
+        COCOMultiLabelDataset(**{**coco_options, 'class_names': 'classes.txt'})
+
+
+@pytest.mark.parametrize('class_names', [['dog', 'cat', 'Dog'], ['dining table', 'diningtable']])
+def test_a_class_that_is_named_twice_is_refused(coco_options, class_names):
+    with pytest.raises(DataError, match=f"class_names: found '{class_names[-1]}' twice"):
+        COCOMultiLabelDataset(**{**coco_options, 'class_names': class_names})
+
+
+def test_a_data_set_without_class_names_is_refused(coco_options):
+    with pytest.raises(ConfigError, match='class_names: .* comes without any'):
+        COCOMultiLabelDataset(**{**coco_options, 'class_names': []})
+
+
+def test_missing_images_are_named_and_counted_before_training(coco_root, coco_options):
+    for name in ('000000000025', '000000000058'):
+        (coco_root / 'train' / f'{name}.jpg').unlink()
+    with pytest.raises(DataError, match=r'train/000000000025.jpg: found no such image \(2 of 7 are missing\)'):
+        COCOMultiLabelDataset(**coco_options)
+
+
+def test_a_missing_image_directory_is_named_with_the_first_image(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(**{**coco_options, 'img_dir': 'nowhere'}, pipeline=strong_pipeline)
+    with pytest.raises(DataError, match='nowhere/000000000010.jpg: cannot be read'):
+        data[0]

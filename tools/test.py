@@ -1,0 +1,12 @@
+"""Test a model: `python tools/test.py CONFIG CHECKPOINT [options]`, the arguments of mmpretrain's own test.py.
+
+CHECKPOINT `none` tests the model as it starts: zero-shot CLIP where the prompts start from words.
+"""
+
+from __future__ import annotations
+
+from cssa_mm.apis.command_line import main_of, test_parser
+from cssa_mm.apis.run import test
+
+if __name__ == '__main__':
+    main_of(lambda: test(test_parser(__doc__).parse_args()))
