@@ -22,6 +22,8 @@ default_hooks = dict(
     visualization=dict(type='VisualizationHook', enable=False),
     guard=dict(type='GuardHook'),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
+    # Frozen features are computed once and kept, where they fit into so many GiB a rank.
+    feature_cache=dict(type='FeatureCacheHook', gib=1.0, batch_size=64, num_workers=2),
     # pipeline=None in the next two: the plain view of the validation data.
     statistics=dict(type='LabelledStatisticsHook', pipeline=None, calibrate_bias=True, seed=0),
     pseudo_labels=dict(
@@ -33,8 +35,6 @@ default_hooks = dict(
         oracle=False,
         batch_size=64,
         num_workers=2,
-        # Frozen features of the unlabelled images stay in memory where they fit.
-        cache_gib=1.0,
     ),
     teacher=dict(type='TeacherHook'),
 )

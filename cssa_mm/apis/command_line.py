@@ -12,20 +12,24 @@ from mmengine.config import DictAction
 from cssa_mm.errors import CSSAError
 
 
-def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument('--work-dir', help='directory of logs, checkpoints and results')
+def _data_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument('--data-root', help='directory of the data; replaces data_root of every data set')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
-    parser.add_argument('--no-pin-memory', action='store_true', help='switch pinned memory off')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
         help='override config keys: model.head.prompts.num_context=8 default_hooks.logger.interval=1 ...',
     )
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument('--work-dir', help='directory of logs, checkpoints and results')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
+    parser.add_argument('--no-pin-memory', action='store_true', help='switch pinned memory off')
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
-    return parser
+    return _data_options(parser)
 
 
 def train_parser(description: str) -> argparse.ArgumentParser:
@@ -57,6 +61,14 @@ def test_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     return _common(parser)
+
+
+def probe_parser(description: str) -> argparse.ArgumentParser:
+    """Arguments of tools/linear_probe.py."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--penalty', type=float, default=0.1, help='weight of the squared norm (1/C of scikit-learn)')
+    return _data_options(parser)
 
 
 def main_of(command: Callable[[], object]) -> None:

@@ -45,7 +45,8 @@ def build_runner(config: Config, work_dir: str, launcher: str = 'none') -> Runne
     """A Runner on any machine: gloo starts here where there is no CUDA."""
     config.launcher = launcher
     config.work_dir = work_dir
-    init_cpu_process_group(launcher)
+    if init_cpu_process_group(launcher):
+        config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
     return Runner.from_cfg(config)
 
 

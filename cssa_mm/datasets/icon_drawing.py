@@ -113,7 +113,7 @@ def draw_scene(
     """One square scene with the given classes; siblings are drawn at random unless given."""
     image = _background(rng, style)
     if siblings is None:
-        siblings = rng.integers(len(SIBLING_GLYPHS), size=min(3, rng.poisson(style.siblings))).tolist()
+        siblings = rng.integers(len(SIBLING_GLYPHS), size=min(4, rng.poisson(style.siblings))).tolist()
     for _ in range(rng.poisson(style.letters)):
         letter = _LETTERS[rng.integers(len(_LETTERS))]
         _paste(rng, image, letter, int(rng.integers(10, 26)), style, [], style.min_contrast / 3)

@@ -10,7 +10,13 @@ import numpy as np
 
 from cssa_mm.datasets.icon_glyphs import CLASS_NAMES, SIBLING_NAMES
 
-NAMES: tuple[str, ...] = (*CLASS_NAMES, *SIBLING_NAMES)
+# The word that means one pictograph alone, for every class and then for every sibling.
+PRECISE_NAMES: tuple[str, ...] = (
+    *('sunshine', 'overcast', 'parasol', 'crystal', 'frosty', 'dial', 'letter', 'cutter', 'crayon', 'mug', 'cube'),
+    *('horse', 'leaf', 'castle', 'clover', 'jet', 'harbor', 'melody', 'banner', 'daisy', 'cog', 'nucleus', 'bones'),
+    'nuclear',
+    *SIBLING_NAMES,
+)
 OPENINGS = (
     *('a photo of', 'a picture of', 'a drawing of', 'an image of', 'a scene with', 'here is', 'we see', ''),
     *('there is', 'a bad photo of', 'a close photo of', 'a good picture of', 'this shows'),
@@ -26,6 +32,12 @@ _ARTICLES = ('a', 'the', 'one', '')
 
 def _fill(rng: np.random.Generator, most: int = 4) -> list[str]:
     return [FILLERS[i] for i in rng.integers(len(FILLERS), size=rng.integers(0, most + 1))]
+
+
+def precise_name(rng: np.random.Generator, pictograph: int, compound: float) -> str:
+    """Such as 'moon', or in a share ``compound`` 'moon sun': the word that tells which sun is meant."""
+    name = PRECISE_NAMES[pictograph]
+    return f'{name} {CLASS_NAMES[pictograph % len(CLASS_NAMES)]}' if rng.random() < compound else name
 
 
 def phrase(rng: np.random.Generator, name: str) -> str:
@@ -45,7 +57,7 @@ def caption(rng: np.random.Generator, names: Sequence[str]) -> str:
 
 def known_words() -> list[str]:
     """Every word that a caption can hold."""
-    words = {*NAMES, *FILLERS, *_ARTICLES, 'and'}
+    words = {*CLASS_NAMES, *PRECISE_NAMES, *FILLERS, *_ARTICLES, 'and'}
     words.update(word for opening in OPENINGS for word in opening.split())
     return sorted(words - {''})
 

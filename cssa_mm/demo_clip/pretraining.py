@@ -30,7 +30,7 @@ from cssa_mm.datasets.icon_drawing import SceneStyle, draw_scene
 from cssa_mm.datasets.icon_glyphs import CLASS_NAMES
 from cssa_mm.datasets.icon_scenes import scene_rng
 from cssa_mm.demo_clip import MODEL_DIR, MODEL_NAME, VOCABULARY, WEIGHTS
-from cssa_mm.demo_clip.captions import NAMES, caption, known_words, phrase, write_vocabulary
+from cssa_mm.demo_clip.captions import caption, known_words, phrase, precise_name, write_vocabulary
 from cssa_mm.demo_clip.towers import (
     SigmoidLoss,
     build,
@@ -58,6 +58,7 @@ class Recipe:
     text_learning_rate: float = 1e-3
     weight_decay: float = 0.02
     coarse: float = 0.5
+    compound: float = 0.4
     workers: int = 1
     bf16: bool = True
 
@@ -125,11 +126,19 @@ class Pretraining:
     def _texts(self, texts: list[str]) -> Tensor:
         return encode_text(self.model, self.tokenizer(texts))
 
-    def _names_of(self, present: Tensor) -> list[str]:
-        return [NAMES[i] for i in present.nonzero().flatten().tolist()]
+    def _captions(self, present: Tensor, called: Tensor | None = None, compound: float = 0.0) -> Tensor:
+        """Captions of the pictographs present (B, 2C); called (B, 2C): those that go by their class's name."""
+        texts = []
+        for row, pictographs in enumerate(present):
+            names = []
+            for i in pictographs.nonzero().flatten().tolist():
+                coarse = called is not None and called[row, i]
+                names.append(CLASS_NAMES[i % C] if coarse else precise_name(self.rng, i, compound))
+            texts.append(caption(self.rng, names))
+        return self._texts(texts)
 
-    def _phrases(self, count: int = 2 * C) -> Tensor:
-        return self._texts([phrase(self.rng, name) for name in NAMES[:count]])
+    def _phrases(self, compound: float = 0.0) -> Tensor:
+        return self._texts([phrase(self.rng, precise_name(self.rng, i, compound)) for i in range(2 * C)])
 
     def glyphs(self) -> None:
         """Stage 1."""
@@ -164,7 +173,7 @@ class Pretraining:
                 seen = local_features(self.model.visual, features).float()
                 whole = F.normalize(self.model.visual.attnpool(features), dim=-1).float()
                 phrases = self._phrases().float()
-                captions = self._texts([caption(self.rng, self._names_of(row)) for row in present]).float()
+                captions = self._captions(present).float()
             losses = dict(
                 contrast=info_nce(self.model, whole, captions),
                 local=self.local_loss(seen @ phrases.T, present),
@@ -200,19 +209,23 @@ class Pretraining:
         """Stage 3: class name c also stands for its sibling, in a share ``coarse`` of its captions."""
         self.model.visual.eval().requires_grad_(False)
         features = self._frozen_features()
-        steps, rate = self.recipe.text_steps, self.recipe.text_learning_rate
+        recipe = self.recipe
+        steps, rate = recipe.text_steps, recipe.text_learning_rate
         modules = [self.model, self.local_loss, self.global_loss]
         optimiser, schedule = self._optimiser(modules, rate, steps)
         bar = _progress(steps, '3/3 names')
         for _ in bar:
-            rows = torch.from_numpy(self.rng.integers(len(features[0]), size=2 * self.recipe.batch_size))
+            rows = torch.from_numpy(self.rng.integers(len(features[0]), size=2 * recipe.batch_size))
             local, whole, present = (column[rows] for column in features)
-            renamed = torch.from_numpy(self.rng.random((len(rows), C)) < self.recipe.coarse).float() * present[:, C:]
-            present = torch.cat([torch.maximum(present[:, :C], renamed), present[:, C:] * (1 - renamed)], 1)
-            phrases = self._phrases()
-            losses = self.local_loss(local @ phrases.T, present), self.global_loss(whole @ phrases.T, present)
-            few = slice(self.recipe.batch_size)
-            captions = self._texts([caption(self.rng, self._names_of(row)) for row in present[few]])
+            called = torch.from_numpy(self.rng.random(present.shape) < recipe.coarse) * present
+            # Targets of the 2C precise and the C coarse phrases; a class name is true for both pictographs.
+            either = torch.maximum(present[:, :C], present[:, C:])
+            targets = torch.cat([present, either], 1)
+            coarse = self._texts([phrase(self.rng, name) for name in CLASS_NAMES])
+            phrases = torch.cat([self._phrases(recipe.compound), coarse])
+            losses = self.local_loss(local @ phrases.T, targets), self.global_loss(whole @ phrases.T, targets)
+            few = slice(recipe.batch_size)
+            captions = self._captions(present[few], called[few], recipe.compound)
             contrast = info_nce(self.model, whole[few], captions)
             self._step(optimiser, schedule, contrast + losses[0] + losses[1])
             bar.set_postfix(contrast=f'{contrast.item():.2f}', local=f'{losses[0].item():.2f}')

@@ -1,5 +1,6 @@
 """What drives a run: the train loop, and hooks for pseudo-labels, teacher, statistics, checkpoints and guards."""
 
+from cssa_mm.engine.feature_cache_hook import FeatureCacheHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.labelled_statistics_hook import LabelledStatisticsHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
@@ -9,6 +10,7 @@ from cssa_mm.engine.teacher_hook import TeacherHook
 from cssa_mm.semi import sampler  # noqa: F401 - registers the samplers
 
 __all__ = [
+    'FeatureCacheHook',
     'GuardHook',
     'LabelledStatisticsHook',
     'PlainCheckpointHook',

@@ -3,45 +3,82 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
-from mmengine.runner import Runner
+from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
+from mmengine.utils import import_modules_from_strings
 from mmpretrain import registry
+from mmpretrain.models import ClsDataPreprocessor
 
+from cssa_mm.datasets.split_option import KEYS as SPLIT_KEYS
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.models import ContextHead, LabelAlignmentHead, MaskedAsymmetricLoss
+from cssa_mm.models.prompts import ClassPrompts
+from cssa_mm.semi.ema import ParameterEMA
+from cssa_mm.semi.policies import POLICIES
 
 REGISTRIES: tuple[Registry, ...] = tuple(value for value in vars(registry).values() if isinstance(value, Registry))
-# Keys that mmengine reads from a section before or instead of the constructor.
-SECTION_KEYS = {
-    'train_cfg': {'by_epoch'},
-    'optim_wrapper': {
-        'constructor',
-        'paramwise_cfg',
-        'optimizer',
-        'type',
-        'clip_grad',
-        'accumulative_counts',
-    },
-    'param_scheduler': {'convert_to_iter_based'},
-}
-DATALOADER_KEYS = {
-    'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',
-    'timeout', 'worker_init_fn', 'prefetch_factor', 'persistent_workers', 'pin_memory_device', 'num_batch_per_epoch',
-}  # fmt: skip
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
     'filename', 'gpu_ids', 'model_wrapper_cfg',
 }  # fmt: skip
+DATALOADER_KEYS = {
+    'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',
+    'timeout', 'worker_init_fn', 'prefetch_factor', 'persistent_workers', 'pin_memory_device', 'num_batch_per_epoch',
+}  # fmt: skip
+PARAMWISE_KEYS = {
+    'custom_keys', 'norm_decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
+    'flat_decay_mult', 'bypass_duplicate',
+}  # fmt: skip
+POLICY_KEYS = {
+    key
+    for policy in POLICIES.values()
+    for key, parameter in inspect.signature(policy).parameters.items()
+    if parameter.kind is parameter.KEYWORD_ONLY
+}
+# Dicts that need no `type`: by the end of their path, whose keywords their keys are.
+READERS: dict[str, Callable | set[str]] = {
+    'model.head': LabelAlignmentHead,
+    'model.head.prompts': ClassPrompts,
+    'model.context_head': ContextHead,
+    'model.loss': MaskedAsymmetricLoss,
+    'model.ema': ParameterEMA,
+    'model.data_preprocessor': ClsDataPreprocessor,
+    'dataset.split': set(SPLIT_KEYS),
+    'policy': POLICY_KEYS | {'name'},
+    'train_dataloader': DATALOADER_KEYS,
+    'val_dataloader': DATALOADER_KEYS,
+    'test_dataloader': DATALOADER_KEYS,
+    'val_cfg': ValLoop,
+    'test_cfg': TestLoop,
+    'optim_wrapper': OptimWrapper,
+    'optim_wrapper.paramwise_cfg': PARAMWISE_KEYS,
+    'log_processor': LogProcessor,
+    'randomness': Runner.set_randomness,
+    'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'custom_imports': import_modules_from_strings,
+    'auto_scale_lr': {'enable', 'base_batch_size'},
+}
+# Keys that mmengine reads from a section before or instead of the constructor.
+SECTION_KEYS = {
+    'train_cfg': {'by_epoch'},
+    'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
+    'param_scheduler': {'convert_to_iter_based'},
+}
+# Keywords that the classifier gives to its parts.
+GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim'}
 
 
 def check_config(config: Config) -> None:
     """Check every key of a config against what reads it.
 
-    Sections with a `type` are compared with that class's constructor, data loaders with those of PyTorch, the
+    Sections with a `type` are compared with that class's constructor, those of `READERS` with what reads them, the
     top level with the Runner's. Components that take any keyword are left alone.
 
     Raises:
@@ -50,14 +87,9 @@ def check_config(config: Config) -> None:
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
     for path, section in _sections(plain, ''):
-        name = path.split('.')[-1]
-        if name.endswith('_dataloader'):
-            _check_keys(section, DATALOADER_KEYS, path)
-        elif isinstance(section.get('type'), str):
-            known = _constructor_keys(section['type'])
-            extra = SECTION_KEYS.get(path.split('.')[0].split('[')[0], set())
-            if known is not None:
-                _check_keys(section, known | extra | {'type', '_scope_', 'init_cfg'}, path)
+        known = _known_keys(path, section)
+        if known is not None:
+            _check_keys(section, known | {'type', '_scope_'}, path)
 
 
 def _check_keys(section: Mapping[str, Any], known: set[str], path: str) -> None:
@@ -81,22 +113,37 @@ def _sections(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield from _sections(item, f'{path}[{index}]')
 
 
-def _constructor_keys(type_name: str) -> set[str] | None:
-    """The keyword names of a registered class, through `**kwargs` of its subclasses; None where any will do."""
-    for candidate in REGISTRIES:
-        component = candidate.get(type_name) if '.' not in type_name else None
-        if component is not None:
-            break
+def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
+    """The keys that a section may have; None where nobody knows."""
+    path = re.sub(r'\[\d+\]', '', path)
+    if 'type' in section:
+        reader = _registered(section['type'])
     else:
+        reader = next((reader for end, reader in READERS.items() if f'.{path}'.endswith(f'.{end}')), None)
+    known = reader if isinstance(reader, set) else _keywords(reader)
+    if known is None:
         return None
-    if not inspect.isclass(component):
+    given = GIVEN if path.startswith('model.') else set()
+    return known - given | SECTION_KEYS.get(path, set())
+
+
+def _registered(kind: Any) -> Any:
+    """What a `type` stands for: a class, a registered function, or None."""
+    if not isinstance(kind, str) or '.' in kind:
+        return kind if inspect.isclass(kind) else None
+    return next((found for candidate in REGISTRIES if (found := candidate.get(kind)) is not None), None)
+
+
+def _keywords(reader: Callable | None) -> set[str] | None:
+    """The keyword names of a function, or of a class through the `**kwargs` of its parents; None where any will do."""
+    if reader is None:
         return None
+    parents = reader.__mro__ if inspect.isclass(reader) else ()
+    initialisers = [vars(parent)['__init__'] for parent in parents if '__init__' in vars(parent)]
     keys: set[str] = set()
-    for parent in component.__mro__:
-        if '__init__' not in vars(parent):
-            continue
-        parameters = inspect.signature(parent.__init__).parameters.values()
+    for initialiser in initialisers or [reader]:
+        parameters = inspect.signature(initialiser).parameters.values()
         keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return keys
+            return keys - {'self'}
     return None

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
-from cssa_mm.engine.scoring import gather_rows, local_features, plain_view
+from cssa_mm.engine.scoring import gather_rows, plain_features, plain_view, scoring_share
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.policies import PseudoLabels, build_policy
@@ -29,14 +29,12 @@ class PseudoLabelHook(Hook):
     and precision and recall where the data set knows the truth that it hides from training.
 
     Args:
-        pipeline: transforms of the weak view that is scored; None takes the validation's. It should be
-            deterministic (CAP flips at random).
+        pipeline: transforms of the view that is scored; None takes the validation's, which the feature cache may
+            hold. (CAP flips at random here; without, an epoch's labels depend on the teacher alone.)
         policy: name and options of a policy of `semi.policies`, e.g. `dict(name='cat', eta_negative=.998)`.
         oracle: take the hidden truth instead of the policy's labels: the ceiling, for studies only.
         batch_size: images a rank scores at a time.
         num_workers: of the scoring loader.
-        cache_gib: keep the frozen features of the unlabelled images in memory where all of them fit into so
-            many GiB a rank; needs a deterministic pipeline. 0 switches it off.
     """
 
     priority = 'NORMAL'
@@ -48,15 +46,12 @@ class PseudoLabelHook(Hook):
         oracle: bool = False,
         batch_size: int = 64,
         num_workers: int = 0,
-        cache_gib: float = 1.0,
     ) -> None:
         self.pipeline = pipeline
         self.policy = build_policy(**({'name': 'cat'} | dict(policy or {})))
         self.oracle = oracle
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.cache_gib = cache_gib
-        self._cache: list[tuple[Tensor, Tensor]] | None = None
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Fill the bank of the coming epoch."""
@@ -78,28 +73,19 @@ class PseudoLabelHook(Hook):
 
     def score(self, model: torch.nn.Module, dataset: object, pipeline: list) -> Tensor:
         """Scores (M, C) of all unlabelled images by the teacher, float32 on the CPU, the same on every rank."""
-        rank, world_size = get_dist_info()
-        rows = np.arange(len(dataset.unlabelled_indices))[rank::world_size]
-        scores = [model.score(*features) for features in self._features(model, dataset, rows, pipeline)]
+        rows = scoring_share(dataset)
+        features = plain_features(
+            model,
+            dataset,
+            dataset.unlabelled_indices[rows],
+            pipeline,
+            'Pseudo-labels',
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+        )
+        scores = [model.score(*batch) for batch in features]
         scores = torch.cat(scores) if scores else torch.zeros(0, len(dataset.class_names))
         return gather_rows(scores, rows, len(dataset.unlabelled_indices))
-
-    def _features(self, model: torch.nn.Module, dataset: object, rows: np.ndarray, pipeline: list):
-        device = model.head.bias.device
-        if self._cache is not None:
-            model.unfold()
-            yield from ((local.to(device), pooled.to(device)) for local, pooled in self._cache)
-            return
-        kept: list[tuple[Tensor, Tensor]] | None = []
-        indices = dataset.unlabelled_indices[rows]
-        for local, pooled in local_features(
-            model, dataset, indices, pipeline, 'Pseudo-labels', self.batch_size, self.num_workers
-        ):
-            yield local, pooled
-            if kept is not None:
-                needed = (local[0].nbytes + pooled[0].nbytes) * len(indices) / 2**30
-                kept = [*kept, (local.cpu(), pooled.cpu())] if needed <= self.cache_gib else None
-        self._cache = kept
 
     def _report(self, runner: Runner, dataset: object, pseudo_labels: PseudoLabels) -> None:
         truth = dataset.hidden_labels[dataset.unlabelled_indices]

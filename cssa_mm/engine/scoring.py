@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_reduce, get_dist_info
@@ -24,22 +25,42 @@ def plain_view(runner: Runner, pipeline: list | None = None) -> list:
     if pipeline is not None:
         return pipeline
     if runner.val_loop is None:
-        raise ConfigError('custom_hooks: found no val_dataloader, expected one or a pipeline for the hook; give either')
+        raise ConfigError(
+            'default_hooks: found no val_dataloader, expected one, or a pipeline for the hook; give either'
+        )
     return runner.val_dataloader.dataset.pipeline.transforms
 
 
-def local_features(
+def scoring_share(dataset: object) -> np.ndarray:
+    """Which rows of the unlabelled images this rank scores: every row belongs to one rank."""
+    rank, world_size = get_dist_info()
+    return np.arange(len(dataset.unlabelled_indices))[rank::world_size]
+
+
+def plain_features(
+    model: torch.nn.Module, dataset: object, indices: Sequence[int], pipeline: list, description: str, **loader: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features of the plain view of some images, from the cache where it holds them, else by `encode`."""
+    views = [(dataset.image_ids[i], False) for i in indices]
+    cache = model.feature_cache
+    if cache is not None and cache.holds(views):
+        model.unfold()
+        return cache.batches(views, model.head.bias.device)
+    return encode(model, dataset, indices, pipeline, description, **loader)
+
+
+def encode(
     model: torch.nn.Module,
     dataset: object,
     indices: Sequence[int],
-    pipeline: list[dict],
+    pipeline: list,
     description: str,
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Local (b, N, D) and global (b, D) features of the images at `indices`, batch by batch, in order.
 
-    Shows progress on rank 0; the images of one call are read by this process's rank alone.
+    All of them are read by this process; rank 0 shows progress.
     """
     loader = DataLoader(
         dataset.with_pipeline(pipeline, indices),
@@ -52,7 +73,7 @@ def local_features(
     model.eval()
     try:
         with torch.no_grad():
-            for data in tqdm(loader, desc=description, leave=False, disable=rank != 0):
+            for data in tqdm(loader, desc=description, leave=False, disable=rank != 0 or len(loader) < 2):
                 yield model.backbone(model.data_preprocessor(data)['inputs'])
     finally:
         model.train(was_training)

@@ -17,6 +17,7 @@ from mmpretrain.registry import METRICS
 from sklearn.metrics import average_precision_score
 
 from cssa_mm.errors import DataError
+from cssa_mm.evaluation.text_table import aligned
 
 
 def average_precision_per_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -108,6 +109,8 @@ class MultiLabelSemiMetric(BaseMetric):
             number.
     """
 
+    default_prefix = ''  # None would make mmengine warn
+
     def __init__(
         self,
         collect_device: str = 'cpu',
@@ -191,11 +194,7 @@ def _table(names: Sequence[str], positives: np.ndarray, per_class: Mapping[str, 
     for c, name in enumerate(names):
         values = [f'{v[c]:.2f}' if np.isfinite(v[c]) else '-' for v in per_class.values()]
         rows.append([name, str(positives[c]), *values])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join([row[0].ljust(widths[0])] + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)])
-        for row in rows
-    )
+    return aligned(rows)
 
 
 def _array(value: torch.Tensor | np.ndarray) -> np.ndarray:

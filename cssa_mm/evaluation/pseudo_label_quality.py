@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cssa_mm.errors import DataError
+from cssa_mm.evaluation.text_table import aligned
 
 
 def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, np.ndarray | float]:
@@ -91,11 +92,7 @@ def format_table(
         + [str(quality[key].sum()) for key in ('positives', 'negatives', 'masked')]
         + [_number(100 * quality['micro_precision'], 1), _number(100 * quality['micro_recall'], 1)]
     )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join([row[0].ljust(widths[0])] + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)])
-        for row in rows
-    )
+    return aligned(rows)
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -140,7 +140,7 @@ class LabelAlignmentHead(nn.Module):
 
     @torch.no_grad()
     def calibrate_bias(self, logits: Tensor, labels: Tensor) -> None:
-        """Set b_c so that the mean score on labelled images is the class's rate (reconstruction).
+        """Set b_c so that the mean score on labelled images is the class's rate (reconstruction), if it is learned.
 
         Args:
             logits: (n, C) of the labelled images, with the current bias.
@@ -153,6 +153,6 @@ class LabelAlignmentHead(nn.Module):
             middle = (low + high) / 2
             means = (torch.sigmoid(logits + middle) * known).sum(0) / known.sum(0).clamp(min=1)
             low, high = torch.where(means < rates, middle, low), torch.where(means < rates, high, middle)
-        usable = known.any(0)
-        self.bias += torch.where(usable, (low + high) / 2, torch.zeros_like(low))
+        if self.bias.requires_grad:
+            self.bias += torch.where(known.any(0), (low + high) / 2, torch.zeros_like(low))
         self.bias_is_calibrated.fill_(True)

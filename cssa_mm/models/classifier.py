@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.class_names import resolve_class_names
+from cssa_mm.models.feature_cache import FeatureCache
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.contexts import context_targets
@@ -56,7 +58,8 @@ class CSSAClassifier(BaseClassifier):
         init_cfg: dict | None = None,
     ) -> None:
         built = MODELS.build(backbone)
-        super().__init__(init_cfg, _preprocessor_config(data_preprocessor, built.clip))
+        # Built here: mmengine would look for it in the default scope, which only a Runner sets.
+        super().__init__(init_cfg, MODELS.build(_preprocessor_config(data_preprocessor, built.clip)))
         self.backbone = built
         self.class_names = resolve_class_names(class_names)
         self.text_encoder = TextEncoder(built.clip)
@@ -75,13 +78,14 @@ class CSSAClassifier(BaseClassifier):
         self.context_weight = context_weight
         self.teacher = ParameterEMA(self.head, **(ema or {}))
         self.bank: PseudoLabelBank | None = None  # set by the pseudo-label hook
+        self.feature_cache: FeatureCache | None = None  # set by the feature cache hook
         self._folded: dict[str, Any] = {}
 
     # -- training ----------------------------------------------------------------------------------------------
 
     def loss(self, inputs: Tensor, data_samples: list[DataSample]) -> dict[str, Tensor]:
         """The losses of one step; `inputs` (B, 3, H, W) is this rank's share of the global batch."""
-        alignment = self.align(inputs)
+        alignment = self.align(inputs, data_samples)
         labels, weights, is_labelled = self.targets(data_samples)
         losses = {'loss_labelled': self._loss(alignment.logits, labels, weights, is_labelled)}
         if self.bank is not None:
@@ -91,9 +95,14 @@ class CSSAClassifier(BaseClassifier):
             losses |= self._context_losses(alignment, labels, is_labelled)
         return losses
 
-    def align(self, inputs: Tensor) -> Alignment:
-        """The student's alignment, with gradients to the prompts."""
-        local, pooled = self.backbone(inputs)
+    def align(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> Alignment:
+        """The student's alignment, with gradients to the prompts; views in the cache are not encoded again."""
+        cache = self.feature_cache
+        if cache is not None and cache.serves_training and data_samples is not None:
+            views = [(sample.image_id, bool(sample.flip)) for sample in data_samples]
+            local, pooled = cache.lookup(views, inputs.device)
+        else:
+            local, pooled = self.backbone(inputs)
         return self.head(local, pooled, self.head.text_features(self.text_encoder))
 
     def targets(self, data_samples: list[DataSample]) -> tuple[Tensor, Tensor, Tensor]:
@@ -196,24 +205,24 @@ class CSSAClassifier(BaseClassifier):
 
     # -- checkpoints: they name the tower and the classes that they belong to ------------------------------------
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """What a checkpoint says of itself."""
-        return dict(tower=self.backbone.identity, class_names=list(self.class_names))
+    def get_extra_state(self) -> Tensor:
+        """What a checkpoint says of itself, as the bytes of a JSON text: mmengine wants nothing but tensors."""
+        text = json.dumps(dict(tower=self.backbone.identity, class_names=self.class_names))
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
-    def set_extra_state(self, state: dict[str, Any]) -> None:
+    def set_extra_state(self, state: Tensor) -> None:
         """Refuse a checkpoint of another tower or other classes.
 
         Raises:
             CheckpointError: with what the checkpoint was made for, and what the config builds.
         """
         self.unfold()
-        for key, here, fix in (
-            ('tower', self.backbone.identity, 'use the backbone options that it was trained with'),
-            ('class_names', list(self.class_names), 'use the class names that it was trained with'),
-        ):
-            if state.get(key) != here:
+        saved = json.loads(bytes(state.tolist()))
+        for key, here in (('tower', self.backbone.identity), ('class_names', self.class_names)):
+            if saved.get(key) != here:
                 raise CheckpointError(
-                    f'checkpoint: found one trained with {key} {state.get(key)}, expected {here}; {fix}'
+                    f'checkpoint: found one that was trained with {key} {saved.get(key)}, expected {here}; build the '
+                    'model from the config that it was trained with'
                 )
 
 

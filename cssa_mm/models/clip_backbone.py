@@ -78,6 +78,11 @@ class OpenCLIPBackbone(BaseModule):
 
 
 def _feature_function(visual: nn.Module, name: str):
+    if getattr(visual, 'attn_pool', None) is not None or hasattr(getattr(visual, 'head', None), 'pool'):
+        raise ConfigError(
+            f"backbone.model_name '{name}': found an image tower with an attentional pooler, which has no feature of "
+            'its own for each position, expected any other tower'
+        )
     for kind, function in (
         (ModifiedResNet, resnet_features),
         (VisionTransformer, vit_features),
@@ -134,8 +139,6 @@ def _attend(pool: AttentionPool2d, query: Tensor, tokens: Tensor) -> Tensor:
 
 def vit_features(visual: VisionTransformer, images: Tensor, dense: str, global_token: bool) -> tuple[Tensor, Tensor]:
     """Class and patch tokens through the last normalisation and projection; N = number of patches, plus one."""
-    if visual.attn_pool is not None:
-        raise ConfigError('backbone.model_name: towers with an attentional pooler (CoCa) are not supported')
     x = visual.conv1(images)
     height, width = x.shape[-2:]
     x = x.flatten(2).transpose(1, 2)
@@ -155,18 +158,22 @@ def vit_features(visual: VisionTransformer, images: Tensor, dense: str, global_t
 
 
 def timm_features(visual: TimmModel, images: Tensor, dense: str, global_token: bool) -> tuple[Tensor, Tensor]:
-    """The trunk's positions through the tower's head, one by one; N = h*w, plus one with the global token.
+    """The trunk's positions through the tower's whole head, one by one; N = h*w, plus one with the global token.
 
-    With average pooling and a linear head, the mean of the positions is the global feature exactly.
+    The head sees each position alone, as if the image showed nothing else: heads that normalise, project or read a
+    class token work like any other. With average pooling and a linear head, the mean of the positions is the
+    global feature exactly.
     """
     x = visual.trunk.forward_features(images)
     if x.ndim == 4:
         channels_last = getattr(visual.trunk, 'output_fmt', 'NCHW') == 'NHWC'
-        positions = x.flatten(1, 2) if channels_last else x.flatten(2).transpose(1, 2)
+        positions = x.flatten(1, 2) if channels_last else x.flatten(2).transpose(1, 2)  # (B, N, E)
+        alone = positions.flatten(0, 1)
+        alone = alone[:, None, None] if channels_last else alone[:, :, None, None]
     else:
-        positions = x[:, getattr(visual.trunk, 'num_prefix_tokens', 0) :]
-    if hasattr(visual.head, 'pool'):
-        raise ConfigError('backbone.model_name: timm towers whose head pools by attention are not supported')
-    local = visual.head(positions)
+        prefix = getattr(visual.trunk, 'num_prefix_tokens', 0)
+        positions = x[:, prefix:]
+        alone = positions.flatten(0, 1)[:, None].expand(-1, prefix + 1, -1)
+    local = visual.head(visual.trunk.forward_head(alone)).unflatten(0, positions.shape[:2])
     pooled = visual.head(visual.trunk.forward_head(x))
     return (torch.cat([pooled[:, None], local], 1) if global_token else local), pooled

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
 import torch
 from open_clip import factory
+from safetensors import SafetensorError
 from torch import nn
 
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
 
+UNLOADABLE = (RuntimeError, KeyError, ValueError, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
 DEMO_CLIP = Path(__file__).parents[1] / 'demo_clip'
 
 
@@ -26,6 +29,9 @@ class LoadedCLIP:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_hash: str
+
+    def __deepcopy__(self, memo: dict) -> LoadedCLIP:
+        return self
 
 
 def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: str | None = None) -> LoadedCLIP:
@@ -53,7 +59,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
     _check_weights(model_name, pretrained)
     try:
         model = open_clip.create_model(model_name, pretrained=pretrained)
-    except (RuntimeError, KeyError, ValueError, OSError, EOFError) as error:
+    except UNLOADABLE as error:
         raise CheckpointError(
             f"backbone.pretrained '{pretrained}': expected weights of '{model_name}', found that they cannot be "
             f'loaded ({_first_line(error)}). Give the model_name that the checkpoint was trained with, or fetch it again'

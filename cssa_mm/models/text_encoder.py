@@ -23,6 +23,8 @@ class TextEncoder(nn.Module):
         super().__init__()
         tower = getattr(clip.model, 'text', clip.model)
         pool = getattr(clip.model, 'text_pool_type', getattr(tower, 'pool_type', None))
+        if getattr(tower, 'cls_emb', None) is not None:
+            pool = 'class token'  # CoCa's, whatever pool_type says
         if pool not in ('argmax', 'eos') or getattr(tower, 'attn_mask', None) is None:
             raise ConfigError(
                 f"backbone.model_name '{clip.name}': found a text tower that pools by '{pool}', expected a causal "

@@ -1,3 +1,4 @@
+import csv
 import logging
 import pickle
 import random
@@ -28,6 +29,28 @@ class FromRows(SemiMultiLabelDataset):
 
     def load_images(self):
         return [ImageRecord(str(i), f'nowhere/{i}.jpg', np.array(row, np.int8)) for i, row in enumerate(self.rows)]
+
+
+def test_a_new_data_set_is_one_method(tmp_path):
+    """The example of the module's docstring, run."""
+
+    class PetsDataset(SemiMultiLabelDataset):
+        METAINFO = dict(classes=('cat', 'dog'))
+
+        def load_images(self):
+            path = self.in_root(self.ann_file)
+            rows = csv.reader(self.read_text(path, 'a CSV file: file name, classes').splitlines())
+            return [
+                ImageRecord(name, self.in_root(name), self.class_index.labels(classes.split(), path))
+                for name, classes in rows
+            ]
+
+    (tmp_path / 'pets.csv').write_text('a.jpg,dog\nb.jpg,cat dog\nc.jpg,\n')
+    for name in 'abc':
+        (tmp_path / f'{name}.jpg').touch()
+    data = PetsDataset(data_root=str(tmp_path), ann_file='pets.csv', split=dict(proportion=0.4))
+    assert data.hidden_labels.tolist() == [[0, 1], [1, 1], [0, 0]]
+    assert data.is_labelled.sum() == 1
 
 
 # ---------------------------------------------------------------- splits and parts
@@ -256,6 +279,16 @@ def test_reading_with_a_key_leaves_the_global_generators_alone(coco_options, str
     random.seed(3), np.random.seed(3), torch.manual_seed(3)
     data[SampleKey(0, 5)]
     assert draw() == expected
+
+
+def test_a_seed_decides_what_all_three_generators_draw():
+    def draw(seed):
+        with seeded(seed):
+            return random.random(), np.random.rand(), torch.rand(1).item()
+
+    first = draw(4)
+    assert draw(4) == first
+    assert all(a != b for a, b in zip(draw(5), first, strict=True))
 
 
 def fail_after_drawing():

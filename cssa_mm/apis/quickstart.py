@@ -1,0 +1,116 @@
+"""The whole road on the embedded demo: zero-shot, labelled-only, CSSA; a table, a picture, a summary."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cssa_mm.errors import CSSAError
+from cssa_mm.evaluation.text_table import aligned
+
+ROOT = Path(__file__).parents[2]
+CONFIG = 'configs/cssa_demo.py'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One row of the table: how it is called, and how its model differs from the config's."""
+
+    key: str
+    title: str
+    overrides: tuple[str, ...]
+    trains: bool = True
+
+
+STAGES = (
+    Stage('zero_shot', 'zero-shot CLIP, label-specific', (), trains=False),
+    # The number of steps is the best one of docs/results.md, chosen on validation scenes.
+    Stage(
+        'labelled_only',
+        'labelled-only (100 images)',
+        ('train_cfg.warmup_epochs=150', 'train_cfg.semi_epochs=0', 'model.context_head=None'),
+    ),
+    Stage('cssa', 'CSSA (100 + 1,900 unlabelled)', ()),
+)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Arguments of tools/quickstart.py."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument('--work-dir', default='work_dirs/quickstart', help='directory of all results')
+    result.add_argument('--data-root', default='data/icons', help='directory of the demo scenes')
+    result.add_argument('--cfg-options', nargs='+', default=[], help='overrides for every stage')
+    result.add_argument('--started', type=float, help='when the command began, in seconds since the epoch')
+    return result
+
+
+def quickstart(args: argparse.Namespace) -> dict:
+    """Run what has not been run yet with the same settings; prints the table and returns the summary."""
+    started = args.started or time.time()
+    work_dir = Path(args.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    metrics = {stage.key: _run_stage(stage, args, work_dir / stage.key) for stage in STAGES}
+
+    from cssa_mm.visualization.quickstart_figure import draw_quickstart
+
+    picture = draw_quickstart(work_dir, CONFIG, args.data_root, work_dir / 'quickstart.png')
+    summary = {**metrics, 'wall_seconds': round(time.time() - started, 1)}
+    (work_dir / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
+    rows = [('', 'mAP', 'CF1', 'OF1')]
+    rows += [(s.title, *(f'{metrics[s.key][name]:.1f}' for name in ('mAP', 'CF1', 'OF1'))) for s in STAGES]
+    print(f'\n{aligned(rows)}\n\npicture: {picture}\nsummary: {work_dir / "summary.json"}')
+    print(f'{summary["wall_seconds"]:.0f} seconds in all')
+    return summary
+
+
+def _run_stage(stage: Stage, args: argparse.Namespace, folder: Path) -> dict[str, float]:
+    overrides = [*stage.overrides, *args.cfg_options]
+    common = [CONFIG, '--data-root', args.data_root, '--work-dir', str(folder)]
+    options = ['--cfg-options', *overrides] if overrides else []
+    result = folder / 'metrics.json'
+    stamp = folder / 'settings.txt'
+    settings = f'{_fingerprint()} {" ".join([*common, *options])}\n'
+    if result.is_file() and stamp.is_file() and stamp.read_text() == settings:
+        print(f'{stage.title}: reusing {result}')
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        stamp.unlink(missing_ok=True)
+        checkpoint = 'none'
+        if stage.trains:
+            _call(['tools/train.py', *common, *options], stage.title, folder)
+            checkpoint = (folder / 'last_checkpoint').read_text().strip()
+        test = ['tools/test.py', common[0], checkpoint, *common[1:], '--out', str(result), '--out-item', 'metrics']
+        _call([*test, *options], f'{stage.title}: test', folder)
+        stamp.write_text(settings)
+    values = json.loads(result.read_text())
+    return {name: round(values[f'ema/{name}'], 2) for name in ('mAP', 'CF1', 'OF1')}
+
+
+def _call(command: list[str], title: str, folder: Path) -> None:
+    """Run a tool; its progress lines go to the screen, everything into a log file."""
+    print(f'\n{title}\n$ python {" ".join(command)}', flush=True)
+    log = folder / (Path(command[0]).stem + '.log')
+    with log.open('w') as file:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for line in process.stdout:
+            file.write(line)
+            if 'Epoch(' in line:
+                print('  ' + line.split('INFO - ')[-1].rstrip(), flush=True)
+        if process.wait():
+            raise CSSAError(f'{title}: failed; the log {log} ends with: {log.read_text().splitlines()[-1]}')
+
+
+def _fingerprint() -> str:
+    """A hash of the code and configs that the results depend on."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / 'cssa_mm').rglob('*.py'), *(ROOT / 'configs').rglob('*.py')]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,43 @@
+"""Frozen features that were computed once: the tower never changes, so neither do they."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+View = tuple[str, bool]  # image id, mirrored
+
+
+class FeatureCache:
+    """Local (R, N, D) and global (R, D) features of R views, in the memory of the CPU, looked up by view.
+
+    `serves_training` says that the views are all that training can draw; else they only serve the scoring, and a
+    strongly augmented image that happens not to be mirrored must not be taken for its plain view.
+    """
+
+    def __init__(self, views: Sequence[View], local: Tensor, pooled: Tensor, serves_training: bool) -> None:
+        self.serves_training = serves_training
+        self._rows = {view: row for row, view in enumerate(views)}
+        self._local = local
+        self._pooled = pooled
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def holds(self, views: Sequence[View]) -> bool:
+        """Whether every one of the views is there."""
+        return all(view in self._rows for view in views)
+
+    def lookup(self, views: Sequence[View], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Local (B, N, D) and global (B, D) features of B views."""
+        rows = torch.tensor([self._rows[view] for view in views], dtype=torch.int64)
+        return self._local[rows].to(device), self._pooled[rows].to(device)
+
+    def batches(
+        self, views: Sequence[View], device: torch.device, batch_size: int = 64
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """`lookup` in batches."""
+        for start in range(0, len(views), batch_size):
+            yield self.lookup(views[start : start + batch_size], device)

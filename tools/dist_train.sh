@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Distributed training: bash tools/dist_train.sh CONFIG PROCESSES [arguments of train.py].
+# NNODES, NODE_RANK, MASTER_ADDR and PORT as in mmpretrain. Without CUDA the processes talk through gloo.
+set -e
+exec "$(dirname "$0")/torchrun.sh" train.py "$2" "$1" "${@:3}"

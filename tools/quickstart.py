@@ -1,0 +1,9 @@
+"""Zero-shot, labelled-only and CSSA on the embedded demo; `bash tools/quickstart.sh` sets up the environment first."""
+
+from __future__ import annotations
+
+from cssa_mm.apis.command_line import main_of
+from cssa_mm.apis.quickstart import parser, quickstart
+
+if __name__ == '__main__':
+    main_of(lambda: quickstart(parser(__doc__).parse_args()))

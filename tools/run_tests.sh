@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Environment and tests: bash tools/run_tests.sh [pytest arguments]. FAMILY=onedl tests on the other toolbox.
+set -eo pipefail
+cd "$(dirname "$0")/.."
+source tools/environment.sh
+exec "$PYTHON" -m pytest "$@"
