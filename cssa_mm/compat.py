@@ -61,12 +61,14 @@ def require_toolbox() -> None:
     for name, minimum in MINIMUM.items():
         try:
             module = importlib.import_module(name)
-        except ImportError as error:
+        # mmpretrain asserts the version of mmcv.
+        except (ImportError, AssertionError) as error:
+            reason = ' '.join(str(error).split())
             raise ToolboxError(
-                f'{name} cannot be imported ({error}); cssa_mm needs it. Install it with: {INSTALL}'
+                f'{name} cannot be imported ({reason}); cssa_mm needs it. Install it with: {INSTALL}'
             ) from error
         found = getattr(module, '__version__', '0')
-        if version_tuple(found) < minimum:
+        if version_tuple(found) + (0, 0) < minimum:
             raise ToolboxError(
                 f'{name} {found} is too old, expected >= {".".join(map(str, minimum))}. Upgrade with: {INSTALL}'
             )

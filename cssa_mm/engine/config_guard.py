@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry
 from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
 from mmengine.utils import import_modules_from_strings
+from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain import registry
 from mmpretrain.models import ClsDataPreprocessor
 
@@ -62,6 +63,7 @@ READERS: dict[str, Callable | set[str]] = {
     'log_processor': LogProcessor,
     'randomness': Runner.set_randomness,
     'env_cfg': {'cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'},
+    'env_cfg.mp_cfg': set_multi_processing,
     'custom_imports': import_modules_from_strings,
     'auto_scale_lr': {'enable', 'base_batch_size'},
 }
@@ -116,6 +118,10 @@ def _sections(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     """The keys that a section may have; None where nobody knows."""
     path = re.sub(r'\[\d+\]', '', path)
+    if path == 'default_hooks':  # an override of a misspelt hook adds one without a type
+        return {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
+    if '.custom_keys.' in path:
+        return {'lr_mult', 'decay_mult'}
     if 'type' in section:
         reader = _registered(section['type'])
     else:
@@ -138,12 +144,13 @@ def _keywords(reader: Callable | None) -> set[str] | None:
     """The keyword names of a function, or of a class through the `**kwargs` of its parents; None where any will do."""
     if reader is None:
         return None
-    parents = reader.__mro__ if inspect.isclass(reader) else ()
-    initialisers = [vars(parent)['__init__'] for parent in parents if '__init__' in vars(parent)]
+    initialisers = [reader]
+    if inspect.isclass(reader):
+        initialisers = [vars(parent)['__init__'] for parent in reader.__mro__[:-1] if '__init__' in vars(parent)]
     keys: set[str] = set()
-    for initialiser in initialisers or [reader]:
+    for initialiser in initialisers:
         parameters = inspect.signature(initialiser).parameters.values()
         keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             return keys - {'self'}
-    return None
+    return None if initialisers else set()

@@ -70,11 +70,14 @@ class FeatureCacheHook(Hook):
 
 
 def mirrored_view(config: dict) -> list[dict] | None:
-    """The training pipeline with its flip made certain, if without the flip it is the validation's; else None."""
+    """The training pipeline with its flip made certain, if without the flip it is the plain view; else None."""
+    held_out = config.get('val_dataloader') or config['test_dataloader']
     pipeline = [dict(step) for step in config['train_dataloader']['dataset']['pipeline']]
-    plain = [dict(step) for step in config['val_dataloader']['dataset']['pipeline']]
+    plain = [dict(step) for step in held_out['dataset']['pipeline']]
     flips = [step for step in pipeline if step['type'] == 'RandomFlip']
     rest = [step for step in pipeline if step['type'] != 'RandomFlip']
     if rest != plain or len(flips) != 1 or flips[0].get('direction', 'horizontal') != 'horizontal':
         return None
+    if 'flip' not in rest[-1].get('meta_keys', ('flip',)):
+        return None  # nothing would say which of the two a training image is
     return [step | dict(prob=1.0) if step['type'] == 'RandomFlip' else step for step in pipeline]

@@ -9,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from cssa_mm.engine.scoring import plain_features, plain_view
+from cssa_mm.engine.scoring import encode, plain_features, plain_view
 from cssa_mm.errors import DataError
 from cssa_mm.semi.contexts import affinity, cluster_labels
 
@@ -60,7 +60,8 @@ class LabelledStatisticsHook(Hook):
 
     def _calibrate(self, model: torch.nn.Module, dataset: object, pipeline: list) -> None:
         indices = dataset.labelled_indices
-        features = plain_features(model, dataset, indices, pipeline, 'Calibrating the bias')
+        encoder = plain_features if self.pipeline is None else encode
+        features = encoder(model, dataset, indices, pipeline, 'Calibrating the bias')
         logits = torch.cat([model.alignment_of(*batch, 'student').logits for batch in features])
         model.head.calibrate_bias(logits, torch.as_tensor(dataset.labels[indices], device=logits.device))
         model.teacher.reset(model.head)

@@ -7,7 +7,7 @@ from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from cssa_mm.errors import ConfigError
-from cssa_mm.semi.sampler import SemiSupervisedSampler
+from cssa_mm.semi.sampler import GlobalBatchSampler
 
 
 @LOOPS.register_module()
@@ -16,7 +16,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
 
     Args:
         runner: given by the runner.
-        dataloader: given by the runner; its sampler must be a `SemiSupervisedSampler`.
+        dataloader: given by the runner; its batches must come from a `GlobalBatchSampler`.
         warmup_epochs: passes over the labelled images alone.
         semi_epochs: passes over the unlabelled images; 0 trains on labels only.
         val_begin: first epoch that is followed by a validation.
@@ -36,12 +36,15 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
             if not isinstance(value, int) or value < 0:
                 raise ConfigError(f'train_cfg.{name}: found {value!r}, expected a whole number from 0')
         super().__init__(runner, dataloader, warmup_epochs + semi_epochs, val_begin, val_interval)
-        sampler = getattr(self.dataloader.batch_sampler, 'sampler', None)
-        if not isinstance(sampler, SemiSupervisedSampler):
+        batches = self.dataloader.batch_sampler
+        if not isinstance(batches, GlobalBatchSampler):
             raise ConfigError(
-                f'train_dataloader.sampler: found a {type(sampler).__name__}, expected a SemiSupervisedSampler with '
-                "batch_sampler=dict(type='GlobalBatchSampler')"
+                f'train_dataloader.batch_sampler: found a {type(batches).__name__}, expected '
+                "batch_sampler=dict(type='GlobalBatchSampler') with sampler=dict(type='SemiSupervisedSampler')"
             )
+        sampler = batches.sampler
+        if semi_epochs:
+            sampler.require_unlabelled()
         self.warmup_epochs = warmup_epochs
         sampler.warmup_epochs = warmup_epochs
         self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import Tensor
 
-from cssa_mm.engine.scoring import gather_rows, plain_features, plain_view, scoring_share
+from cssa_mm.engine.scoring import encode, gather_rows, plain_features, plain_view, scoring_share
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.policies import PseudoLabels, build_policy
@@ -74,7 +74,8 @@ class PseudoLabelHook(Hook):
     def score(self, model: torch.nn.Module, dataset: object, pipeline: list) -> Tensor:
         """Scores (M, C) of all unlabelled images by the teacher, float32 on the CPU, the same on every rank."""
         rows = scoring_share(dataset)
-        features = plain_features(
+        encoder = plain_features if self.pipeline is None else encode
+        features = encoder(
             model,
             dataset,
             dataset.unlabelled_indices[rows],

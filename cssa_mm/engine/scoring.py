@@ -17,18 +17,20 @@ from cssa_mm.errors import ConfigError
 
 
 def plain_view(runner: Runner, pipeline: list | None = None) -> list:
-    """The given transforms, or those of the validation data: the plain resize that a model is tested on.
+    """The given transforms, or those of the validation or test data: the plain resize that a model is tested on.
 
     Raises:
-        ConfigError: there is no validation data to take them from.
+        ConfigError: there is no such data to take them from.
     """
     if pipeline is not None:
         return pipeline
-    if runner.val_loop is None:
+    loop = runner.val_loop or runner.test_loop
+    if loop is None:
         raise ConfigError(
-            'default_hooks: found no val_dataloader, expected one, or a pipeline for the hook; give either'
+            'default_hooks: found no val_dataloader and no test_dataloader, expected one of them, or a pipeline for '
+            'the hook; give either'
         )
-    return runner.val_dataloader.dataset.pipeline.transforms
+    return loop.dataloader.dataset.pipeline.transforms
 
 
 def scoring_share(dataset: object) -> np.ndarray:
@@ -40,7 +42,10 @@ def scoring_share(dataset: object) -> np.ndarray:
 def plain_features(
     model: torch.nn.Module, dataset: object, indices: Sequence[int], pipeline: list, description: str, **loader: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features of the plain view of some images, from the cache where it holds them, else by `encode`."""
+    """Features of the plain view of some images, from the cache where it holds them, else by `encode`.
+
+    Not for a pipeline of a hook's own: the cache would not notice.
+    """
     views = [(dataset.image_ids[i], False) for i in indices]
     cache = model.feature_cache
     if cache is not None and cache.holds(views):

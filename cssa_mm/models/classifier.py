@@ -210,6 +210,15 @@ class CSSAClassifier(BaseClassifier):
         text = json.dumps(dict(tower=self.backbone.identity, class_names=self.class_names))
         return torch.tensor(list(text.encode()), dtype=torch.uint8)
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
+        # mmengine loads what fits and leaves the rest out: of a foreign checkpoint nothing, and goes on.
+        if f'{prefix}_extra_state' not in state_dict:
+            raise CheckpointError(
+                f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
+                'that tools/train.py wrote'
+            )
+        super()._load_from_state_dict(state_dict, prefix, *details)
+
     def set_extra_state(self, state: Tensor) -> None:
         """Refuse a checkpoint of another tower or other classes.
 

@@ -62,7 +62,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
     except UNLOADABLE as error:
         raise CheckpointError(
             f"backbone.pretrained '{pretrained}': expected weights of '{model_name}', found that they cannot be "
-            f'loaded ({_first_line(error)}). Give the model_name that the checkpoint was trained with, or fetch it again'
+            f'loaded ({_first_line(error)}). Give the model_name that it was trained with, or fetch it again'
         ) from error
     statistics = open_clip.get_model_preprocess_cfg(model)
     return LoadedCLIP(

@@ -92,6 +92,14 @@ class SemiSupervisedSampler(Sampler):
             return math.ceil(len(self.labelled) / self.batch_size)
         return math.ceil(len(self.unlabelled) / (self.batch_size - self.labelled_per_batch))
 
+    def require_unlabelled(self) -> None:
+        """Raise a ConfigError if there is no unlabelled image."""
+        if not len(self.unlabelled):
+            raise ConfigError(
+                'train_dataloader.dataset: found no unlabelled image, expected some; give it a split, or train with '
+                'train_cfg.semi_epochs=0'
+            )
+
     def __len__(self) -> int:
         return self.num_batches(self.epoch) * self.batch_size // self.world_size
 
@@ -108,11 +116,7 @@ class SemiSupervisedSampler(Sampler):
         if self.epoch < self.warmup_epochs:
             order = _cycle(self.labelled, steps * self.batch_size, generator).reshape(steps, -1)
         else:
-            if not len(self.unlabelled):
-                raise ConfigError(
-                    'train_dataloader.dataset: found no unlabelled image, expected some; give it a split, or train '
-                    'with train_cfg.semi_epochs=0'
-                )
+            self.require_unlabelled()
             labelled = _cycle(self.labelled, steps * self.labelled_per_batch, generator).reshape(steps, -1)
             unlabelled = steps * (self.batch_size - self.labelled_per_batch)
             # Cycled from one permutation: only the last batch sees an image for the second time.

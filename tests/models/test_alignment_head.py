@@ -41,7 +41,7 @@ def reference(head, text, local, pooled, label_specific, renormalise, tau_s):
     """Attention, features and logits by loops over Python floats."""
     semantic, positive = text.semantic.tolist(), text.positive.tolist()
     negative = None if text.negative is None else text.negative.tolist()
-    tau, bias = math.exp(float(head.log_temperature.double())), head.bias.tolist()
+    tau, bias = math.exp(float(head.log_temperature.detach())), head.bias.tolist()
     attention = [[[0.0] * N for _ in range(C)] for _ in range(B)]
     features = [[None] * C for _ in range(B)]
     logits = [[0.0] * C for _ in range(B)]

@@ -44,6 +44,14 @@ def test_even_a_fresh_context_head_sends_gradient_to_the_prompts(make_model, mak
     assert model.head.class_prompts.context.grad.abs().max() > 0
 
 
+def test_gradient_flows_through_the_features_and_through_their_weights(alignment):
+    head = ContextHead(6, 16, num_contexts=3)
+    inputs = Alignment(alignment.logits.requires_grad_(), alignment.features.requires_grad_(), None)
+    head(inputs).square().sum().backward()
+    assert (inputs.features.grad.abs().amax(-1) > 0).all()
+    assert (inputs.logits.grad.abs() > 0).all()
+
+
 def test_features_are_averaged_with_the_scores_as_weights(alignment):
     torch.manual_seed(0)
     head = ContextHead(6, 16, num_contexts=3)

@@ -1,0 +1,129 @@
+import importlib
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import torch
+
+from cssa_mm import compat
+from cssa_mm.errors import ToolboxError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(
+    ('text', 'numbers'),
+    [
+        ('0.10.7', (0, 10, 7)),
+        ('0.10.7rc1', (0, 10, 7)),
+        ('2.13.0+cpu', (2, 13, 0)),
+        ('1.2', (1, 2)),
+        ('3.0.0.dev20250101', (3, 0, 0)),
+        ('1.10.0', (1, 10, 0)),
+        ('unknown', ()),
+    ],
+)
+def test_the_leading_numbers_of_a_version_are_read(text, numbers):
+    assert compat.version_tuple(text) == numbers
+
+
+@pytest.mark.smoke
+def test_what_is_installed_is_enough():
+    compat.require_toolbox()
+
+
+@pytest.fixture
+def replace_package(monkeypatch):
+    """replace_package('mmengine', module or exception): what an import of it gives."""
+
+    def replace(name, result):
+        original = importlib.import_module
+
+        def import_module(wanted, package=None):
+            if wanted != name:
+                return original(wanted, package)
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        monkeypatch.setattr(compat.importlib, 'import_module', import_module)
+
+    return replace
+
+
+@pytest.mark.parametrize('name', ['mmengine', 'mmpretrain', 'open_clip', 'sklearn'])
+def test_a_missing_package_is_one_line_with_the_command_that_mends_it(replace_package, name):
+    replace_package(name, ModuleNotFoundError(f"No module named '{name}'"))
+    with pytest.raises(ToolboxError) as error:
+        compat.require_toolbox()
+    assert str(error.value) == (
+        f"{name} cannot be imported (No module named '{name}'); cssa_mm needs it. Install it with: "
+        "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
+    )
+
+
+@pytest.mark.parametrize(
+    ('name', 'version', 'minimum'),
+    [('mmpretrain', '1.1.0', '1.2.0'), ('mmengine', '0.9.1', '0.10.0'), ('open_clip', '2.9.1', '2.24.0')],
+)
+def test_a_package_that_is_too_old_is_named_with_both_versions(replace_package, name, version, minimum):
+    replace_package(name, types.SimpleNamespace(__version__=version))
+    with pytest.raises(ToolboxError) as error:
+        compat.require_toolbox()
+    assert str(error.value).startswith(f'{name} {version} is too old, expected >= {minimum}. Upgrade with: pip ')
+
+
+@pytest.mark.parametrize('version', ['1.2', '1.2.0', '1.2.1rc1', '1.10.0', '2.0'])
+def test_a_version_from_the_minimum_on_is_new_enough(replace_package, version):
+    replace_package('mmpretrain', types.SimpleNamespace(__version__=version))
+    compat.require_toolbox()
+
+
+def test_a_toolbox_whose_parts_do_not_fit_together_is_one_line_too(replace_package):
+    # mmpretrain checks the version of mmcv by an assertion when it is imported.
+    replace_package('mmpretrain', AssertionError('MMCV==1.7.0 is used but incompatible. Please install mmcv>=2.0.0.'))
+    with pytest.raises(ToolboxError, match='mmpretrain cannot be imported .MMCV==1.7.0 is used but incompatible'):
+        compat.require_toolbox()
+
+
+def test_torchvision_and_its_transforms_work():
+    import torchvision
+    from torchvision.transforms import functional
+
+    assert functional.hflip(torch.arange(3.0)[None, None]).tolist() == [[[2.0, 1.0, 0.0]]]
+    assert torchvision.models.resnet18(weights=None) is not None
+
+
+def test_another_fault_of_torchvision_is_not_swallowed(monkeypatch):
+    def broken(name):
+        raise RuntimeError('another fault')
+
+    monkeypatch.setattr(compat.importlib, 'import_module', broken)
+    with pytest.raises(RuntimeError, match='another fault'):
+        compat.mend_torchvision()
+
+
+def test_without_a_launcher_no_process_group_is_started():
+    assert compat.init_cpu_process_group('none') is False
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine starts nccl itself where there is CUDA')
+def test_a_launcher_without_cuda_gets_gloo():
+    code = (
+        'import torch\n'
+        'from cssa_mm.compat import init_cpu_process_group\n'
+        'started = init_cpu_process_group("slurm")\n'
+        'print(started, torch.distributed.get_backend(), torch.distributed.get_world_size())\n'
+        'print(init_cpu_process_group("pytorch"))\n'
+    )
+    variables = dict(SLURM_PROCID='0', SLURM_NTASKS='1', SLURM_LOCALID='0', MASTER_PORT='0', OMP_NUM_THREADS='1')
+    environment = {key: value for key, value in os.environ.items() if key not in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR')}
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=environment | variables, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.split('\n')[:2] == ['True gloo 1', 'False'], done.stderr[-2000:]
