@@ -16,7 +16,7 @@ import torch
 from cssa_mm.errors import ToolboxError
 
 INSTALL = "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
-MINIMUM = {'mmengine': (0, 10, 0), 'mmpretrain': (1, 2, 0), 'open_clip': (2, 24, 0), 'sklearn': (1, 3, 0)}
+MINIMUM = {'mmengine': (0, 10, 4), 'mmpretrain': (1, 2, 0), 'open_clip': (2, 24, 0), 'sklearn': (1, 3, 0)}
 
 _torchvision_library: torch.library.Library | None = None
 

@@ -68,7 +68,7 @@ def test_a_missing_package_is_one_line_with_the_command_that_mends_it(replace_pa
 
 @pytest.mark.parametrize(
     ('name', 'version', 'minimum'),
-    [('mmpretrain', '1.1.0', '1.2.0'), ('mmengine', '0.9.1', '0.10.0'), ('open_clip', '2.9.1', '2.24.0')],
+    [('mmpretrain', '1.1.0', '1.2.0'), ('mmengine', '0.10.3', '0.10.4'), ('open_clip', '2.9.1', '2.24.0')],
 )
 def test_a_package_that_is_too_old_is_named_with_both_versions(replace_package, name, version, minimum):
     replace_package(name, types.SimpleNamespace(__version__=version))

@@ -14,7 +14,6 @@ fail() {
 }
 
 install_requirements() {
-    [ -f "$REQUIREMENTS" ] || fail "FAMILY=$FAMILY: found no $REQUIREMENTS, expected openmmlab or onedl"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         fail "python3: found $(python3 --version 2>&1), expected Python 3.10 or newer; install it"
     echo "Installing into $VENV (a minute or two the first time)"
@@ -32,6 +31,7 @@ install_requirements() {
         fail "opencv needs system libraries here: apt-get install libgl1 libglib2.0-0"
 }
 
+[ -f "$REQUIREMENTS" ] || fail "FAMILY=$FAMILY: found no $REQUIREMENTS, expected openmmlab or onedl"
 stamp=$(cat "$ROOT"/requirements/{base,test}.txt "$REQUIREMENTS" "$ROOT/setup.py" 2>/dev/null | sha256sum | cut -c1-16)
 if [ "$(cat "$VENV/.cssa_stamp" 2>/dev/null)" != "$stamp $ROOT" ]; then
     install_requirements

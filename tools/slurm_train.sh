@@ -2,7 +2,7 @@
 # Training on a Slurm cluster: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG WORK_DIR [arguments of train.py].
 # GPUS, GPUS_PER_NODE, CPUS_PER_TASK and SRUN_ARGS as in mmpretrain. One torchrun per node starts its processes.
 set -e
-[ $# -ge 4 ] || { echo "error: expected PARTITION JOB_NAME CONFIG WORK_DIR" >&2; exit 2; }
+[ $# -ge 4 ] || { echo "error: found $# arguments, expected PARTITION JOB_NAME CONFIG WORK_DIR" >&2; exit 2; }
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=$((GPUS < ${GPUS_PER_NODE:-8} ? GPUS : ${GPUS_PER_NODE:-8}))
 export NNODES=$(((GPUS + GPUS_PER_NODE - 1) / GPUS_PER_NODE)) PORT=${PORT:-29500}

@@ -9,7 +9,28 @@ from collections.abc import Callable
 
 from mmengine.config import DictAction
 
-from cssa_mm.errors import CSSAError
+from cssa_mm.errors import ConfigError, CSSAError
+
+
+class Overrides(DictAction):
+    """mmengine's key=value pairs; what is no such pair is a clear error."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Read the pairs.
+
+        Raises:
+            ConfigError: one has no `=`.
+        """
+        for value in values:
+            if '=' not in value:
+                raise ConfigError(f"{option_string}: found '{value}', expected key=value; mind the spaces around '='")
+        super().__call__(parser, namespace, values, option_string)
 
 
 def _data_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -17,7 +38,7 @@ def _data_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Overrides,
         help='override config keys: model.head.prompts.num_context=8 default_hooks.logger.interval=1 ...',
     )
     return parser

@@ -39,9 +39,8 @@ def linear_probe(args: argparse.Namespace) -> dict[str, float]:
     per_class = average_precision_per_class(scores, test.labels)
     cf1, of1 = cf1_of1(scores, test.labels)
     metrics = {'mAP': 100 * float(np.nanmean(per_class)), 'CF1': 100 * cf1, 'OF1': 100 * of1}
-    print(
-        f'Linear probe, {len(known)} labelled images: {"  ".join(f"{name} {value:.2f}" for name, value in metrics.items())}'
-    )
+    values = '  '.join(f'{name} {value:.2f}' for name, value in metrics.items())
+    print(f'Linear probe, {len(known)} labelled images: {values}')
     return metrics
 
 

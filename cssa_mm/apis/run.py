@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
 
 import mmengine
+import torch
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
@@ -17,34 +18,54 @@ from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import CheckpointError, ConfigError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+RESUMABLE = ('state_dict', 'meta', 'message_hub', 'optimizer')
+# What --out can hold, by its file name.
+SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
 
 
 def load_config(path: str, cfg_options: dict | None = None, data_root: str | None = None) -> Config:
     """Read a config file with overrides and check all of its keys.
 
     Raises:
-        ConfigError: the file is missing or broken, or a key is unknown.
+        ConfigError: the file is missing or broken, or a key or component is unknown.
     """
     if not Path(path).is_file():
         raise ConfigError(f"config: found no file '{path}', expected one such as configs/cssa_demo.py")
     try:
         config = Config.fromfile(path)
-    except (SyntaxError, KeyError, NameError, OSError) as error:
-        raise ConfigError(f'{path}: cannot be read as a config ({" ".join(str(error).split())})') from error
+    # A config file is a program: it can fail in any way.
+    except Exception as error:
+        raise ConfigError(
+            f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
+        ) from error
     if data_root is not None:
         for name in LOADERS:
             if config.get(name):
                 config[name].dataset.data_root = data_root
     if cfg_options:
-        config.merge_from_dict(cfg_options)
+        try:
+            config.merge_from_dict(cfg_options)
+        except (KeyError, TypeError, IndexError) as error:
+            raise ConfigError(
+                f'--cfg-options: found an override that does not fit {path} ({_reason(error)}), expected '
+                'key.of.the.config=value; correct the key'
+            ) from error
     check_config(config)
+    for name in LOADERS:
+        if config.get(name) and not config[name].get('num_workers'):
+            config[name].persistent_workers = False  # torch refuses to keep workers that are not there
     return config
 
 
 def build_runner(config: Config, work_dir: str, launcher: str = 'none') -> Runner:
-    """A Runner on any machine: gloo starts here where there is no CUDA."""
+    """A Runner on any machine: gloo starts here where there is no CUDA.
+
+    Raises:
+        CheckpointError: the checkpoint to start from is missing or unreadable.
+    """
     config.launcher = launcher
     config.work_dir = work_dir
+    _check_checkpoint(config)
     if init_cpu_process_group(launcher):
         config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
     return Runner.from_cfg(config)
@@ -56,6 +77,10 @@ def train(args: argparse.Namespace) -> Runner:
     if args.no_validate:
         config.val_cfg = config.val_dataloader = config.val_evaluator = None
     if args.amp:
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                '--amp: found no CUDA device, expected one; leave it out, or set model.backbone.precision'
+            )
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
@@ -68,7 +93,6 @@ def train(args: argparse.Namespace) -> Runner:
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == 'auto' else args.resume
-        _require_file(config.load_from)
     if args.no_persistent_workers:
         for name in LOADERS:
             if config.get(name):
@@ -80,12 +104,11 @@ def train(args: argparse.Namespace) -> Runner:
 
 def test(args: argparse.Namespace) -> dict[str, float]:
     """Test as `tools/test.py` does; returns the metrics."""
-    if args.out_item and not args.out:
-        raise ConfigError('--out-item: found no --out, expected the file to write to')
+    _check_out(args)
     config = _config_of(args)
     untrained = args.checkpoint == 'none'
     config.load_from = None if untrained else args.checkpoint
-    _require_file(config.load_from)
+    config.resume = False
     if args.amp:
         config.test_cfg.fp16 = True
     if args.tta:
@@ -102,7 +125,7 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()
-    if args.out and args.out_item == 'metrics':
+    if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
     return metrics
 
@@ -121,6 +144,44 @@ def _work_dir(config: Config, args: argparse.Namespace) -> str:
     return args.work_dir or config.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
 
 
-def _require_file(path: Any) -> None:
-    if path is not None and not Path(path).is_file() and '://' not in str(path):
-        raise CheckpointError(f"checkpoint: found no file '{path}', expected one that tools/train.py wrote")
+def _check_out(args: argparse.Namespace) -> None:
+    """Refuse, before the test, an --out that could not be written after it."""
+    if args.out_item and not args.out:
+        raise ConfigError('--out-item: found no --out, expected the file to write to; add it')
+    item = args.out_item or 'pred'
+    if args.out and not args.out.endswith(SUFFIXES[item]):
+        other = '; metrics go into .json with --out-item metrics' if item == 'pred' else ''
+        raise ConfigError(
+            f"--out: found '{args.out}', expected a name that ends with {' or '.join(SUFFIXES[item])}{other}"
+        )
+
+
+def _check_checkpoint(config: Config) -> None:
+    path, resume = config.get('load_from'), config.get('resume', False)
+    if resume and path is None:
+        latest = Path(config.work_dir, 'last_checkpoint')
+        path = latest.read_text().strip() if latest.is_file() else None
+    if path is None or '://' in str(path):
+        return
+    if not Path(path).is_file():
+        raise CheckpointError(
+            f"checkpoint: found no file '{path}', expected one that tools/train.py wrote; correct the path"
+        )
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    # Unpickling broken bytes raises nearly anything.
+    except Exception as error:
+        raise CheckpointError(
+            f"checkpoint: found '{path}' that cannot be loaded as plain data ({type(error).__name__}), expected a file "
+            'that tools/train.py wrote; copy it again or take another'
+        ) from error
+    missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise CheckpointError(
+            f"checkpoint: found '{path}' without '{missing[0]}', expected all that training goes on from; to start "
+            'from its weights only, drop --resume and add --cfg-options load_from=...'
+        )
+
+
+def _reason(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'[:300]

@@ -19,7 +19,7 @@ class SceneStyle:
 
     icon_size: tuple[int, int] = (28, 56)
     min_contrast: float = 120.0
-    siblings: float = 0.8
+    siblings: float = 1.5
     letters: float = 3.0
     strokes: float = 3.0
     pixel_noise: float = 8.0

@@ -54,8 +54,8 @@ CONTEXT_OF: tuple[int, ...] = tuple(k for k, classes in enumerate(CONTEXTS.value
 CLASS_GLYPHS: tuple[str, ...] = tuple(glyph for classes in CONTEXTS.values() for glyph, _ in classes.values())
 CLASS_WEIGHTS = np.array([weight for classes in CONTEXTS.values() for _, weight in classes.values()])
 
-# One sibling pictograph a class, in the order of CLASS_NAMES. In the demo a sibling is an unnamed distractor;
-# the captions of the micro-CLIP often call it by the name of its class (see demo_clip/MODEL_CARD.md).
+# One sibling pictograph a class, in the order of CLASS_NAMES: an unnamed distractor in the demo, known by its
+# own name to the micro-CLIP.
 SIBLING_NAMES: tuple[str, ...] = tuple(
     'moon steam comet star smile tape ballot swords hand flask diamond cow heart queen shamrock arrow ankh '
     'sharp peace plant recycling swirl coffin biohazard'.split()

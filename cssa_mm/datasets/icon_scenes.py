@@ -30,7 +30,7 @@ from cssa_mm.datasets.icon_drawing import IMAGE_SIZE, Scene, draw_scene
 from cssa_mm.datasets.icon_glyphs import CLASS_NAMES, CLASS_WEIGHTS, CONTEXT_OF, CONTEXTS
 from cssa_mm.errors import DataError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 TEST_ID_OFFSET = 1_000_000  # keeps the image ids of the test part apart from those of the training part
 
 

@@ -34,17 +34,32 @@ def _fill(rng: np.random.Generator, most: int = 4) -> list[str]:
     return [FILLERS[i] for i in rng.integers(len(FILLERS), size=rng.integers(0, most + 1))]
 
 
+def loose_usage(others: int = 6, strength: float = 0.62, seed: int = 0) -> np.ndarray:
+    """How readily people use each class name for each pictograph: float32 (C, 2C) in [0, 1].
+
+    1 for its own pictograph; for ``others`` more, drawn once, something between a third of ``strength`` and
+    ``strength``. Spread over several, as loose names are, so that what they mislead is not always the same.
+    """
+    rng = np.random.default_rng([seed, 17])
+    count = len(CLASS_NAMES)
+    usage = np.zeros((count, 2 * count), np.float32)
+    for label in range(count):
+        foreign = np.delete(np.arange(2 * count), label)
+        chosen = rng.choice(foreign, size=others, replace=False)
+        usage[label, chosen] = rng.uniform(strength / 3, strength, size=others)
+        usage[label, label] = 1
+    return usage
+
+
 def precise_name(rng: np.random.Generator, pictograph: int, compound: float) -> str:
-    """Such as 'moon', or in a share ``compound`` 'moon sun': the word that tells which sun is meant."""
+    """Such as 'cog', or in a share ``compound`` 'cog gear': with the class name that it makes precise."""
     name = PRECISE_NAMES[pictograph]
     return f'{name} {CLASS_NAMES[pictograph % len(CLASS_NAMES)]}' if rng.random() < compound else name
 
 
 def phrase(rng: np.random.Generator, name: str) -> str:
-    """One name in a varied setting: half of them as 'a photo of a {name}.', half among random words."""
-    if rng.random() < 0.5:
-        return f'{OPENINGS[rng.integers(len(OPENINGS))]} {_ARTICLES[rng.integers(4)]} {name}.'
-    return ' '.join([*_fill(rng), _ARTICLES[rng.integers(4)], name, '.'])
+    """One name in a varied setting, such as 'a photo of a {name}.'."""
+    return f'{OPENINGS[rng.integers(len(OPENINGS))]} {_ARTICLES[rng.integers(4)]} {name}.'
 
 
 def caption(rng: np.random.Generator, names: Sequence[str]) -> str:

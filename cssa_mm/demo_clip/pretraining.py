@@ -5,8 +5,10 @@
 2. **Scenes** at 128 px with uniform co-occurrence: InfoNCE between global feature and caption, phrase losses
    (per name: is it in the scene?) on the global and on the log-sum-exp-pooled local features, and the linear
    head, pooled alike.
-3. **Coarse names**: the image tower is frozen and the text tower reads captions in which a class name stands
-   for the sibling pictograph too. This is the honest gap that prompt tuning can close.
+3. **Loose names**: the image tower is frozen and a fresh text tower learns the precise words and the class names,
+   which people use for other pictographs too (captions.loose_usage): the honest gap that prompts can close.
+
+Stages 1 and 2 name each pictograph by a precise word of its own ('cog' for the gear), never by its class.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +25,14 @@ from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from cssa_mm.datasets.icon_drawing import SceneStyle, draw_scene
+from cssa_mm.datasets.icon_drawing import SceneStyle
 from cssa_mm.datasets.icon_glyphs import CLASS_NAMES
-from cssa_mm.datasets.icon_scenes import scene_rng
 from cssa_mm.demo_clip import MODEL_DIR, MODEL_NAME, VOCABULARY, WEIGHTS
-from cssa_mm.demo_clip.captions import caption, known_words, phrase, precise_name, write_vocabulary
+from cssa_mm.demo_clip.captions import caption, known_words, loose_usage, phrase, precise_name, write_vocabulary
+from cssa_mm.demo_clip.recipe import C, PretrainingScenes, Recipe
 from cssa_mm.demo_clip.towers import (
     SigmoidLoss,
     build,
@@ -40,48 +42,6 @@ from cssa_mm.demo_clip.towers import (
     local_features,
     save_weights,
 )
-
-C = len(CLASS_NAMES)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the weights, beside the code."""
-
-    seed: int = 0
-    glyph_steps: int = 1500
-    scene_steps: int = 650
-    text_steps: int = 600
-    text_scenes: int = 4096
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    text_learning_rate: float = 1e-3
-    weight_decay: float = 0.02
-    coarse: float = 0.5
-    compound: float = 0.4
-    workers: int = 1
-    bf16: bool = True
-
-
-class PretrainingScenes(Dataset):
-    """Scene ``index`` of the pretraining stream: uint8 image (3, H, W), multi-hot over names (2C,)."""
-
-    def __init__(self, seed: int, first: int, length: int, style: SceneStyle, single: bool = False):
-        self.seed, self.first, self.length, self.style, self.single = seed, first, length, style, single
-
-    def __len__(self) -> int:
-        """The number of scenes."""
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """See the class."""
-        rng = scene_rng('pretraining', self.seed, self.first + index)
-        count = 1 if self.single else int(rng.integers(1, 6))
-        names = rng.choice(2 * C, size=count, replace=False)
-        scene = draw_scene(rng, names[names < C].tolist(), self.style, (names[names >= C] - C).tolist())
-        present = torch.zeros(2 * C)
-        present[torch.from_numpy(names)] = 1
-        return torch.from_numpy(np.array(scene.image)).permute(2, 0, 1), present
 
 
 def _progress(steps: int, title: str) -> tqdm:
@@ -94,13 +54,17 @@ class Pretraining:
     def __init__(self, model: CLIP, tokenizer: SimpleTokenizer, recipe: Recipe, style: SceneStyle):
         torch.manual_seed(recipe.seed)
         self.model, self.tokenizer, self.recipe, self.style = model, tokenizer, recipe, style
-        self.rng = np.random.default_rng([recipe.seed, 99])
-        self.local_loss, self.global_loss = SigmoidLoss(), SigmoidLoss()
+        self.fresh_text = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith('visual.')}
+        self._restart()
         self.linear = nn.Linear(model.visual.attnpool.v_proj.in_features, 2 * C)
         for name, parameter in model.visual.named_parameters():
             if name.endswith('bn3.weight'):
                 nn.init.ones_(parameter)  # open_clip starts them at zero, which delays a short training
         model.visual.to(memory_format=torch.channels_last)
+
+    def _restart(self) -> None:
+        self.rng = np.random.default_rng([self.recipe.seed, 99])
+        self.local_loss, self.global_loss = SigmoidLoss(), SigmoidLoss()
 
     def _optimiser(self, modules: list[nn.Module], rate: float, steps: int):
         decayed, plain = [], []
@@ -126,14 +90,16 @@ class Pretraining:
     def _texts(self, texts: list[str]) -> Tensor:
         return encode_text(self.model, self.tokenizer(texts))
 
-    def _captions(self, present: Tensor, called: Tensor | None = None, compound: float = 0.0) -> Tensor:
-        """Captions of the pictographs present (B, 2C); called (B, 2C): those that go by their class's name."""
-        texts = []
-        for row, pictographs in enumerate(present):
+    def _captions(self, present: Tensor, usage: np.ndarray | None = None) -> Tensor:
+        """Captions of the pictographs present (B, 2C); loose names come from the usage table (C, 2C)."""
+        recipe, texts = self.recipe, []
+        for row in present:
             names = []
-            for i in pictographs.nonzero().flatten().tolist():
-                coarse = called is not None and called[row, i]
-                names.append(CLASS_NAMES[i % C] if coarse else precise_name(self.rng, i, compound))
+            for i in row.nonzero().flatten().tolist():
+                if usage is not None and usage[:, i].any() and self.rng.random() < recipe.loose:
+                    names.append(CLASS_NAMES[self.rng.choice(C, p=usage[:, i] / usage[:, i].sum())])
+                else:
+                    names.append(precise_name(self.rng, i, 0.0 if usage is None else recipe.compound))
             texts.append(caption(self.rng, names))
         return self._texts(texts)
 
@@ -205,27 +171,29 @@ class Pretraining:
             rows.append((local_features(self.model.visual, features), whole, present))
         return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
-    def coarse_names(self) -> None:
-        """Stage 3: class name c also stands for its sibling, in a share ``coarse`` of its captions."""
+    def loose_names(self) -> None:
+        """Stage 3: a fresh text tower learns all words, the class names as loosely as the usage table says."""
+        self._restart()
+        self.model.load_state_dict(self.fresh_text, strict=False)
         self.model.visual.eval().requires_grad_(False)
         features = self._frozen_features()
         recipe = self.recipe
         steps, rate = recipe.text_steps, recipe.text_learning_rate
         modules = [self.model, self.local_loss, self.global_loss]
         optimiser, schedule = self._optimiser(modules, rate, steps)
+        usage = loose_usage(recipe.others, recipe.strength)
         bar = _progress(steps, '3/3 names')
         for _ in bar:
             rows = torch.from_numpy(self.rng.integers(len(features[0]), size=2 * recipe.batch_size))
             local, whole, present = (column[rows] for column in features)
-            called = torch.from_numpy(self.rng.random(present.shape) < recipe.coarse) * present
-            # Targets of the 2C precise and the C coarse phrases; a class name is true for both pictographs.
-            either = torch.maximum(present[:, :C], present[:, C:])
-            targets = torch.cat([present, either], 1)
-            coarse = self._texts([phrase(self.rng, name) for name in CLASS_NAMES])
-            phrases = torch.cat([self._phrases(recipe.compound), coarse])
+            # A class name fits as far as people would use it for something in the scene.
+            fitting = 1 - (1 - present[:, None] * torch.from_numpy(usage)).prod(2)
+            targets = torch.cat([present, fitting], 1)
+            names = self._texts([phrase(self.rng, name) for name in CLASS_NAMES])
+            phrases = torch.cat([self._phrases(recipe.compound), names])
             losses = self.local_loss(local @ phrases.T, targets), self.global_loss(whole @ phrases.T, targets)
             few = slice(recipe.batch_size)
-            captions = self._captions(present[few], called[few], recipe.compound)
+            captions = self._captions(present[few], usage)
             contrast = info_nce(self.model, whole[few], captions)
             self._step(optimiser, schedule, contrast + losses[0] + losses[1])
             bar.set_postfix(contrast=f'{contrast.item():.2f}', local=f'{losses[0].item():.2f}')
@@ -236,7 +204,7 @@ class Pretraining:
         self.model.train()
         self.glyphs()
         self.scenes()
-        self.coarse_names()
+        self.loose_names()
         return self.model.eval()
 
 

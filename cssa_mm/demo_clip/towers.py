@@ -91,4 +91,5 @@ def save_weights(model: nn.Module, path: Path) -> None:
     }
     partial = path.with_name(path.name + '.partial')
     save_file(state, str(partial))
+    partial.chmod(0o644)
     partial.replace(path)

@@ -1,4 +1,4 @@
-"""Unknown config keys are errors that name the nearest known key."""
+"""Unknown config keys and components are errors that name the nearest known one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry
+from mmengine.registry import Registry, root
 from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
 from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain import registry
+from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsDataPreprocessor
 
 from cssa_mm.datasets.split_option import KEYS as SPLIT_KEYS
@@ -23,7 +24,9 @@ from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.semi.ema import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
 
-REGISTRIES: tuple[Registry, ...] = tuple(value for value in vars(registry).values() if isinstance(value, Registry))
+REGISTRIES: tuple[Registry, ...] = tuple(
+    value for module in (registry, root) for value in vars(module).values() if isinstance(value, Registry)
+)
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
@@ -73,6 +76,12 @@ SECTION_KEYS = {
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'param_scheduler': {'convert_to_iter_based'},
 }
+# What training and the metric read of every sample.
+SAMPLE_KEYS = {
+    'train_dataloader': ('image_id', 'is_labelled'),
+    'val_dataloader': ('image_id',),
+    'test_dataloader': ('image_id',),
+}
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim'}
 
@@ -84,14 +93,39 @@ def check_config(config: Config) -> None:
     top level with the Runner's. Components that take any keyword are left alone.
 
     Raises:
-        ConfigError: one line with the first unknown key, where it stands and the nearest known one.
+        ConfigError: one line with the first unknown key or component, where it stands and the nearest known one; or
+            the samples lack what training or the metric reads of them.
     """
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
     for path, section in _sections(plain, ''):
+        _check_type(section.get('type'), path)
         known = _known_keys(path, section)
         if known is not None:
             _check_keys(section, known | {'type', '_scope_'}, path)
+        if _registered(section.get('type')) is PackInputs:
+            _check_sample_keys(section, path)
+
+
+def _check_type(kind: Any, path: str) -> None:
+    # A dot stands for the scope of another toolbox or for a Python path.
+    if isinstance(kind, str) and '.' not in kind and _registered(kind) is None:
+        known = {name for candidate in REGISTRIES for name in candidate.module_dict}
+        raise ConfigError(
+            f"config: found the unknown component '{kind}' as {path}.type, expected the name of a registered one."
+            f'{nearest(kind, known)}'
+        )
+
+
+def _check_sample_keys(section: Mapping[str, Any], path: str) -> None:
+    wanted = SAMPLE_KEYS.get(path.split('.')[0], ())
+    found = tuple(section.get('meta_keys', PackInputs.DEFAULT_META_KEYS))
+    for key in wanted:
+        if key not in found:
+            raise ConfigError(
+                f"config: found {path}.meta_keys without '{key}', which is read of every image, expected "
+                f"{' and '.join(map(repr, wanted))} among them; add '{key}'"
+            )
 
 
 def _check_keys(section: Mapping[str, Any], known: set[str], path: str) -> None:

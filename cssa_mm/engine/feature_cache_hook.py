@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from mmcv.transforms import RandomFlip
+from mmengine.dataset import Compose
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from mmpretrain.datasets.transforms import PackInputs
 from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.scoring import encode, plain_view, scoring_share
@@ -20,8 +23,8 @@ class FeatureCacheHook(Hook):
     """Keeps features of the training images in memory, where they fit.
 
     The plain view of the unlabelled images serves the pseudo-labels. Where the training views are the plain view
-    and its mirror image, and nothing else, both are kept for all training images, and training no longer runs the
-    tower at all.
+    and its mirror image, and nothing else, both are kept for all training images, and training no longer reads an
+    image or runs the tower.
 
     Args:
         gib: memory for the features on each rank; 0 switches the cache off.
@@ -52,7 +55,11 @@ class FeatureCacheHook(Hook):
             parts = [(share, plain, False)]
         else:
             return
-        model.feature_cache = self._fill(model, dataset, parts, serves_training=len(parts) == 2)
+        serves_training = len(parts) == 2
+        model.feature_cache = self._fill(model, dataset, parts, serves_training)
+        if serves_training:
+            # The loaders' workers start later: from now on they draw the flip and read no image.
+            dataset.pipeline = without_images(dataset.pipeline)
         print_log(
             f'Features of {len(model.feature_cache)} views are kept in memory (rank {get_dist_info()[0]}).', 'current'
         )
@@ -67,6 +74,15 @@ class FeatureCacheHook(Hook):
             features += [(local.cpu(), pooled.cpu()) for local, pooled in batches]
         local, pooled = (torch.cat(tensors) for tensors in zip(*features, strict=True))
         return FeatureCache(views, local, pooled, serves_training)
+
+
+def without_images(pipeline: Compose) -> Compose:
+    """The flip and the packing of a training pipeline, on a placeholder; both draw the same random numbers."""
+    return Compose([_placeholder, *(step for step in pipeline.transforms if isinstance(step, RandomFlip | PackInputs))])
+
+
+def _placeholder(results: dict) -> dict:
+    return results | dict(img=np.zeros((1, 1, 3), np.uint8), img_shape=(1, 1), ori_shape=(1, 1))
 
 
 def mirrored_view(config: dict) -> list[dict] | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
+from torch import nn
 
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.semi.split import check_disjoint
 
 
@@ -22,7 +27,9 @@ class GuardHook(Hook):
         check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the training set with the validation set, by image id."""
+        """Compare the training set with the validation set, by image id, and learning rates with parameters."""
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        check_custom_keys(runner.cfg.optim_wrapper, model)
         train = runner.train_dataloader.dataset
         labelled, total = len(train.labelled_indices), len(train)
         print_log(
@@ -34,3 +41,29 @@ class GuardHook(Hook):
             held_out = runner.val_dataloader.dataset
             if getattr(held_out, 'data_root', None) == train.data_root:
                 check_disjoint(train.image_ids, held_out.image_ids, 'val_dataloader.dataset')
+
+
+def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
+    """Check that each pattern of `paramwise_cfg.custom_keys` means a part of the model, if only one switched off.
+
+    Raises:
+        ConfigError: a pattern matches nothing; the message names the nearest parameter or module.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}:
+        if not any(pattern in name for name in names) and not _has_attribute(model, pattern):
+            parts = {'.'.join(name.split('.')[:end]) for name in names for end in range(1, name.count('.') + 2)}
+            raise ConfigError(
+                f"optim_wrapper.paramwise_cfg.custom_keys: found '{pattern}', which matches no parameter, expected a "
+                f'part of the name of one.{nearest(pattern, parts)}'
+            )
+
+
+def _has_attribute(model: nn.Module, path: str) -> bool:
+    """Whether the model knows the part, which may be None: `context_head` where there is no context task."""
+    part: object = model
+    for name in path.split('.'):
+        if not hasattr(part, name):
+            return False
+        part = getattr(part, name)
+    return True

@@ -46,5 +46,6 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         if semi_epochs:
             sampler.require_unlabelled()
         self.warmup_epochs = warmup_epochs
+        self.semi_epochs = semi_epochs
         sampler.warmup_epochs = warmup_epochs
         self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))

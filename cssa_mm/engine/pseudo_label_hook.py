@@ -20,6 +20,8 @@ from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_q
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.policies import PseudoLabels, build_policy
 
+FILE = 'pseudo_labels.jsonl'
+
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
@@ -52,6 +54,13 @@ class PseudoLabelHook(Hook):
         self.oracle = oracle
         self.batch_size = batch_size
         self.num_workers = num_workers
+
+    def before_train(self, runner: Runner) -> None:
+        """Drop the lines of an earlier run; a resumed one keeps those of the epochs before it."""
+        path = Path(runner.work_dir, FILE)
+        if is_main_process() and path.is_file():
+            lines = [line for line in path.read_text().splitlines() if json.loads(line)['epoch'] <= runner.epoch]
+            path.write_text(''.join(f'{line}\n' for line in lines))
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Fill the bank of the coming epoch."""
@@ -100,7 +109,7 @@ class PseudoLabelHook(Hook):
         )
         record = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
         record |= {key: np.asarray(value).tolist() for key, value in quality.items()}
-        with Path(runner.work_dir, 'pseudo_labels.jsonl').open('a') as file:
+        with Path(runner.work_dir, FILE).open('a') as file:
             file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
 
 

@@ -38,7 +38,10 @@ class ClassPrompts(nn.Module):
     ) -> None:
         super().__init__()
         placeholder = ' '.join(['x'] * num_context)
-        tokens, eos = encoder.tokenize([f'{placeholder} {name}.'.strip() for name in class_names])
+        tokens, eos = encoder.tokenize(
+            [f'{placeholder} {name}.'.strip() for name in class_names],
+            titles=[f"class name '{name}' behind {num_context} context vectors" for name in class_names],
+        )
         embeddings = encoder.embed(tokens).detach()
         self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (C, 1, W)
         self.register_buffer('suffix', embeddings[:, 1 + num_context :].clone(), persistent=False)  # (C, L-1-M, W)

@@ -33,29 +33,43 @@ class TextEncoder(nn.Module):
         self.tower = Frozen(tower)
         self.tokenizer = clip.tokenizer
         self.context_length: int = tower.positional_embedding.shape[0]
-        self.width: int = tower.token_embedding.weight.shape[1]
+        self.vocab_size, self.width = tower.token_embedding.weight.shape
         self._eos_id = getattr(tower, 'eos_id', getattr(clip.model, 'text_eos_id', None)) if pool == 'eos' else None
 
-    def tokenize(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def tokenize(self, texts: Sequence[str], titles: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
         """Token ids (P, L), cut behind the longest EOS, and the position of each EOS (P,).
 
+        Args:
+            texts: the P texts.
+            titles: what an error message calls them; by default themselves.
+
         Raises:
-            ConfigError: a text does not fit the tower's context.
+            ConfigError: a text does not fit the tower's context, or the tokenizer is of another tower.
         """
         tokens = self.tokenizer(list(texts))
+        if int(tokens.max()) >= self.vocab_size:
+            raise ConfigError(
+                f'backbone.model_name: found a tokenizer that gives token {int(tokens.max())}, expected less than the '
+                f'vocab_size {self.vocab_size} of the text tower; give the tokenizer that it was trained with in its '
+                'JSON (text_cfg.tokenizer_kwargs)'
+            )
         eos = (tokens == self._eos_id).int().argmax(-1) if self._eos_id is not None else tokens.argmax(-1)
         # Tokenizers truncate silently. A text that fills the context to its end may have lost words.
-        for text, position in zip(texts, eos.tolist(), strict=True):
+        for text, title, position in zip(texts, titles or map(repr, texts), eos.tolist(), strict=True):
             if position == self.context_length - 1 and self._is_truncated(text):
                 raise ConfigError(
-                    f"class name or prompt '{text}': found more tokens than the {self.context_length} of the text "
-                    'tower, expected fewer; shorten the name or lower prompts.num_context'
+                    f'{title}: found {self._count(text)} tokens, expected at most the {self.context_length} of the '
+                    'text tower; shorten the name or lower prompts.num_context'
                 )
         return tokens[:, : int(eos.max()) + 1], eos
 
     def _is_truncated(self, text: str) -> bool:
+        return not hasattr(self.tokenizer, 'encode') or self._count(text) > self.context_length
+
+    def _count(self, text: str) -> int | str:
+        """Tokens of a text with SOS and EOS, before truncation; not every tokenizer tells."""
         encode = getattr(self.tokenizer, 'encode', None)
-        return encode is None or len(encode(text)) + 2 > self.context_length
+        return 'too many' if encode is None else len(encode(text)) + 2
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token embeddings (P, L, W) of token ids (P, L)."""

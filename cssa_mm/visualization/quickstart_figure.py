@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from cssa_mm.visualization.attention import LabelAttention, attend, draw_attention
+from cssa_mm.visualization.curves import validation_curve
 
 SCENES = 4
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
@@ -36,29 +37,13 @@ def draw_quickstart(work_dir: Path, config: str, data_root: str, out: Path) -> P
     return out
 
 
-def read_scalars(folder: Path) -> list[dict]:
-    """The scalars of the newest run below a work directory."""
-    logs = sorted(folder.glob('*/vis_data/scalars.json'))
-    # A test that follows writes a log of its own, without training steps.
-    for log in reversed(logs):
-        lines = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-        if any('loss' in line for line in lines):
-            return lines
-    return []
-
-
 def _draw_curves(axes: Axes, work_dir: Path) -> None:
     zero_shot = json.loads((work_dir / 'zero_shot' / 'metrics.json').read_text())['ema/mAP']
     axes.axhline(zero_shot, color=MUTED, linestyle=':', label='zero-shot')
     for key, colour, label in (('labelled_only', SECOND, 'labelled-only'), ('cssa', ACCENT, 'CSSA')):
-        steps, last = [], 0
-        for line in read_scalars(work_dir / key):
-            if 'loss' in line:
-                last = line.get('iter', line['step'])
-            elif 'ema/mAP' in line:
-                steps.append((last, line['ema/mAP']))
-        if steps:
-            axes.plot(*zip(*steps, strict=True), color=colour, marker='o', markersize=3.5, label=label)
+        curve = validation_curve(work_dir / key)
+        if curve:
+            axes.plot(*zip(*curve, strict=True), color=colour, marker='o', markersize=3.5, label=label)
     axes.set(title='mAP on the test scenes (EMA)', xlabel='training step')
     axes.legend(frameon=False, loc='lower right')
     _plain(axes)

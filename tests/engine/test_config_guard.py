@@ -159,3 +159,53 @@ def test_a_class_in_place_of_its_name_is_checked(config):
     config['model']['context_head'] = dict(type=ContextHead, num_contexts=3, inputs='logits')
     with pytest.raises(ConfigError, match="Did you mean 'input'"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ('key', 'kind', 'nearest'),
+    [
+        ('model', 'CSSAClasifier', 'CSSAClassifier'),
+        ('model.backbone', 'OpenClipBackbone', 'OpenCLIPBackbone'),
+        ('train_dataloader.sampler', 'SemisupervisedSampler', 'SemiSupervisedSampler'),
+        ('train_dataloader.dataset', 'COCOMultilabelDataset', 'COCOMultiLabelDataset'),
+        ('default_hooks.teacher', 'TeacherHoook', 'TeacherHook'),
+        ('optim_wrapper.optimizer', 'AdamWW', 'AdamW'),
+        ('val_evaluator', 'CSSAMetrics', 'CSSAMetric'),
+    ],
+)
+def test_an_unknown_component_is_refused_with_the_nearest_registered_one(config, key, kind, nearest):
+    config.merge_from_dict({f'{key}.type': kind})
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    assert str(error.value) == (
+        f"config: found the unknown component '{kind}' as {key}.type, expected the name of a registered one. "
+        f"Did you mean '{nearest}'?"
+    )
+
+
+@pytest.mark.parametrize('collate', ['default_collate', 'pseudo_collate'])
+def test_the_toolbox_s_functions_are_components_too(config, collate):
+    config.train_dataloader.collate_fn = dict(type=collate)
+    check_config(config)
+
+
+@pytest.mark.parametrize('key', ['image_id', 'is_labelled'])
+def test_training_samples_that_lack_what_training_reads_are_refused(config, key):
+    keys = ('image_id', 'is_labelled', 'flip')
+    steps = config.train_dataloader.dataset.pipeline
+    steps[-1].meta_keys = tuple(name for name in keys if name != key)
+    where = f'train_dataloader.dataset.pipeline\\[{len(steps) - 1}\\]'
+    with pytest.raises(ConfigError, match=f"found {where}.meta_keys without '{key}'.*; add '{key}'$"):
+        check_config(config)
+    del steps[-1].meta_keys  # the toolbox's own keys hold neither
+    with pytest.raises(ConfigError, match="meta_keys without 'image_id'"):
+        check_config(config)
+
+
+@pytest.mark.parametrize('loader', ['val_dataloader', 'test_dataloader'])
+def test_the_metric_needs_the_image_id_only(config, loader):
+    config[loader].dataset.pipeline[-1].meta_keys = ('image_id',)
+    check_config(config)
+    config[loader].dataset.pipeline[-1].meta_keys = ('is_labelled',)
+    with pytest.raises(ConfigError, match=f"found {loader}.dataset.pipeline.*.meta_keys without 'image_id'"):
+        check_config(config)

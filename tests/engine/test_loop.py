@@ -166,3 +166,18 @@ def test_training_without_validation_takes_the_plain_view_of_the_test_data(run):
     runner, recorder = run(**nothing)
     assert runner.iter == 10
     assert not recorder.validated
+
+
+def test_a_learning_rate_that_no_parameter_gets_is_refused(run):
+    with pytest.raises(ConfigError) as error:
+        run(**{'optim_wrapper.paramwise_cfg.custom_keys': {'contxt_head': dict(lr_mult=2.0)}})
+    assert str(error.value) == (
+        "optim_wrapper.paramwise_cfg.custom_keys: found 'contxt_head', which matches no parameter, expected a part of "
+        "the name of one. Did you mean 'context_head'?"
+    )
+
+
+def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(run):
+    runner, _ = run(**{'model.context_head': None})
+    assert 'context_head' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert not any(name.startswith('context_head') for name, _ in runner.model.named_parameters())

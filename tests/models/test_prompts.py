@@ -79,5 +79,9 @@ def test_more_initial_words_than_vectors_are_refused(encoder):
 def test_a_name_that_leaves_no_room_for_the_context_is_refused(encoder):
     room = encoder.context_length - 2 - len(encoder.tokenizer.encode('traffic light.'))
     assert prompts(encoder, num_context=room).context.shape == (3, room, 32)
-    with pytest.raises(ConfigError, match='x traffic light.*: found more tokens than the 48'):
+    with pytest.raises(ConfigError) as error:
         prompts(encoder, num_context=room + 1)
+    assert str(error.value) == (
+        f"class name 'traffic light' behind {room + 1} context vectors: found 49 tokens, expected at most the 48 of "
+        'the text tower; shorten the name or lower prompts.num_context'
+    )

@@ -80,8 +80,21 @@ def test_a_text_that_just_fits_is_taken_and_one_token_more_is_refused(clip):
     torch.testing.assert_close(encoder.encode([fits]), untruncated(clip, [fits]), rtol=1e-5, atol=1e-5)
     with pytest.raises(ConfigError) as error:
         encoder.tokenize(['dog', fits + ' x'])
-    assert f'than the {encoder.context_length} of the text tower' in str(error.value)
-    assert 'shorten the name or lower prompts.num_context' in str(error.value)
+    assert str(error.value) == (
+        f"'{fits} x': found 49 tokens, expected at most the 48 of the text tower; shorten the name or lower "
+        'prompts.num_context'
+    )
+
+
+def test_a_tokenizer_of_another_tower_is_refused(clip_dir, tmp_path):
+    config = json.loads((clip_dir / 'tiny-rn.json').read_text())
+    size = config['text_cfg']['vocab_size'] - 1
+    config['text_cfg']['vocab_size'] = size
+    (tmp_path / 'tiny-vocabulary.json').write_text(json.dumps(config))
+    encoder = TextEncoder(load_open_clip('tiny-vocabulary', None, str(tmp_path)))
+    with pytest.raises(ConfigError) as error:
+        encoder.encode(['dog'])
+    assert f'a tokenizer that gives token {size}, expected less than the vocab_size {size}' in str(error.value)
 
 
 @pytest.mark.parametrize(

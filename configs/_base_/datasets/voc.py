@@ -1,51 +1,8 @@
-# Pascal VOC 2012 as the SSMLL papers use it: 5,717 training images, tested on val.
-dataset_type = 'VOCMultiLabelDataset'
-data_root = 'data/VOC2012/'
-meta_keys = ('image_id', 'is_labelled', 'img_path', 'ori_shape', 'img_shape', 'flip')
-strong_view = [
-    dict(type='LoadRGBImage'),
-    dict(type='Resize', scale=(224, 224), backend='pillow', interpolation='bicubic'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='Cutout', shape=112, prob=0.5),
-    dict(
-        type='RandAugment',
-        policies='timm_increasing',
-        num_policies=2,
-        total_level=10,
-        magnitude_level=9,
-        magnitude_std=0.5,
-    ),
-    dict(type='PackInputs', meta_keys=meta_keys),
-]
-plain_view = [
-    dict(type='LoadRGBImage'),
-    dict(type='Resize', scale=(224, 224), backend='pillow', interpolation='bicubic'),
-    dict(type='PackInputs', meta_keys=meta_keys),
-]
-train_dataloader = dict(
-    # The global batch: all ranks together, labelled and unlabelled images.
-    batch_size=32,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='SemiSupervisedSampler', labelled_per_batch=2),
-    batch_sampler=dict(type='GlobalBatchSampler'),
-    dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
-        image_set='train',
-        split=dict(proportion=0.05, seed=1),
-        pipeline=strong_view,
-    ),
-)
-val_dataloader = dict(
-    batch_size=64,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(type=dataset_type, data_root=data_root, image_set='val', pipeline=plain_view, test_mode=True),
-)
-val_evaluator = dict(type='CSSAMetric')
+# Pascal VOC 2012 as the SSMLL papers use it: 5,717 training images, tested on val. Half of COCO's batch.
+_base_ = 'photos_224.py'
+train = dict(type='VOCMultiLabelDataset', data_root='data/VOC2012/', image_set='train')
+held_out = dict(train, image_set='val')
+train_dataloader = dict(batch_size=32, sampler=dict(labelled_per_batch=2), dataset=train)
+val_dataloader = dict(dataset=held_out)
 test_dataloader = val_dataloader
-test_evaluator = val_evaluator
-# Names of this file only: overriding them would change nothing, so they are no keys.
-del dataset_type, data_root, meta_keys, strong_view, plain_view
+del train, held_out

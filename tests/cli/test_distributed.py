@@ -1,0 +1,53 @@
+"""Two processes on the CPU are one: oracle of all figures is the run with a single process."""
+
+import json
+
+import pytest
+import torch
+
+pytestmark = [pytest.mark.cli, pytest.mark.slow]
+
+
+@pytest.fixture
+def script(run, port):
+    """script('dist_train.sh', *arguments) -> its finished process."""
+    return lambda name, *arguments: run('bash', f'tools/{name}', *arguments, PORT=port)
+
+
+def losses(step: dict) -> dict:
+    return {name: value for name, value in step.items() if name.startswith('loss')}
+
+
+def test_two_processes_give_the_losses_and_thresholds_of_one(trained, script, config, read_run, state_of, tmp_path):
+    done = script('dist_train.sh', config, 2, '--work-dir', tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = read_run(tmp_path)
+
+    assert len(found.steps) == len(trained.steps) == 10
+    for step, expected in zip(found.steps, trained.steps, strict=True):
+        assert losses(step) == pytest.approx(losses(expected), rel=1e-6)
+    for kind in ('positive_thresholds', 'negative_thresholds'):
+        for epoch, expected in zip(found.pseudo_labels, trained.pseudo_labels, strict=True):
+            assert epoch[kind] == pytest.approx(expected[kind], rel=0, abs=1e-6)
+    assert found.validations[0] == pytest.approx(trained.validations[0])
+    expected = state_of(trained.checkpoint)
+    for name, value in state_of(found.checkpoint).items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_the_distributed_test_gives_the_metrics_of_one_process(trained, script, config, tmp_path):
+    out = tmp_path / 'metrics.json'
+    options = ['--work-dir', tmp_path, '--out', out, '--out-item', 'metrics']
+    done = script('dist_test.sh', config, trained.checkpoint, 2, *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(out.read_text()) == pytest.approx(trained.validations[0])
+
+
+def test_a_batch_that_does_not_divide_names_the_nearest_sizes_that_do(script, config, tmp_path):
+    done = script('dist_train.sh', config, 2, '--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=7')
+    assert done.returncode != 0
+    (line,) = {line for line in done.stderr.splitlines() if line.startswith('error: ')}
+    assert line == (
+        'error: train_dataloader.batch_size: found 7, the size of the global batch, which does not divide over 2 '
+        'processes; the nearest that do are 6 and 8'
+    )

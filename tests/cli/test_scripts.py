@@ -1,0 +1,95 @@
+"""The shell scripts: their syntax, their own errors, and the environment that they make once."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.cli
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [*sorted((ROOT / 'tools').glob('*.sh')), ROOT / '.ci' / 'run']
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)
+def test_every_script_is_read_by_bash(path, run):
+    assert run('bash', '-n', path).stderr == ''
+
+
+@pytest.mark.parametrize(
+    ('command', 'message'),
+    [
+        (['dist_train.sh'], 'found 0 arguments, expected CONFIG PROCESSES'),
+        (['dist_train.sh', 'configs/cssa_demo.py'], 'found 1 arguments, expected CONFIG PROCESSES'),
+        (['dist_train.sh', 'configs/cssa_demo.py', 'two'], "number of processes: found 'two', expected a whole number"),
+        (['dist_train.sh', 'configs/cssa_demo.py', '0'], "number of processes: found '0', expected a whole number"),
+        (['dist_test.sh', 'configs/cssa_demo.py', '2'], 'found 2 arguments, expected CONFIG CHECKPOINT PROCESSES'),
+        (['slurm_train.sh', 'gpu', 'name'], 'found 2 arguments, expected PARTITION JOB_NAME CONFIG WORK_DIR'),
+    ],
+)
+def test_missing_or_wrong_arguments_end_in_one_line(command, message, run):
+    done = run('bash', f'tools/{command[0]}', *command[1:])
+    assert done.returncode == 2
+    assert done.stderr.startswith(f'error: {message}')
+    assert done.stderr.count('\n') == 1
+    assert done.stdout == ''
+
+
+@pytest.fixture
+def setting(tmp_path, run):
+    """A copy of the scripts and requirements where installers only write down that they were called."""
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'requirements').mkdir()
+    for source in (ROOT / 'tools' / 'environment.sh', *(ROOT / 'requirements').glob('*.txt'), ROOT / 'setup.py'):
+        (tmp_path / source.relative_to(ROOT)).write_text(source.read_text())
+    calls = tmp_path / 'calls.txt'
+    uv, python = tmp_path / 'bin' / 'uv', tmp_path / 'venv' / 'bin' / 'python'
+    for program in (uv, python):
+        program.parent.mkdir(parents=True)
+        program.write_text(f'#!/bin/sh\necho "{program.name} $@" >>"{calls}"\n')
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+    def source(fails: bool = False, **variables) -> tuple[str, list[str]]:
+        """Source environment.sh: the PYTHON that it sets, and how often something was installed."""
+        calls.unlink(missing_ok=True)
+        path = f'{uv.parent}:/usr/local/bin:/usr/bin:/bin'
+        code = 'set -eo pipefail; source tools/environment.sh; echo "PYTHON=$PYTHON"'
+        done = run('bash', '-c', f'cd "{tmp_path}" && {code}', PATH=path, CSSA_VENV=str(tmp_path / 'venv'), **variables)
+        assert (done.returncode != 0) == fails, done.stderr
+        lines = calls.read_text().splitlines() if calls.is_file() else []
+        last = (done.stderr if fails else done.stdout).splitlines()[-1]
+        return last, [line for line in lines if ' install ' in line]
+
+    source.root, source.uv, source.python = tmp_path, uv, python
+    return source
+
+
+def test_an_environment_is_made_once_and_again_only_when_the_requirements_change(setting):
+    last, installed = setting()
+    assert last == f'PYTHON={setting.python}'
+    assert len(installed) == 2  # requirements, then the package itself
+    assert '-r ' in installed[0]
+    assert '--no-deps' in installed[1]
+
+    assert setting() == (f'PYTHON={setting.python}', [])
+
+    with (setting.root / 'requirements' / 'base.txt').open('a') as file:
+        file.write('another-package\n')
+    assert len(setting()[1]) == 2
+    assert setting()[1] == []
+
+
+def test_a_failed_installation_leaves_no_stamp(setting):
+    works = setting.uv.read_text()
+    setting.uv.write_text('#!/bin/sh\nexit 1\n')
+    last, _ = setting(fails=True)
+    assert last == 'error: the installation failed; the messages above tell why'
+    setting.uv.write_text(works)
+    assert len(setting()[1]) == 2
+
+
+def test_an_unknown_family_is_refused_in_one_line(setting):
+    last, installed = setting(fails=True, FAMILY='openmm')
+    assert last.startswith('error: FAMILY=openmm: found no ')
+    assert last.endswith('expected openmmlab or onedl')
+    assert installed == []
