@@ -12,9 +12,11 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.labelled_statistics_hook import LabelledStatisticsHook
 from cssa_mm.errors import CheckpointError, ConfigError
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -124,10 +126,20 @@ def test(args: argparse.Namespace) -> dict[str, float]:
     runner = build_runner(config, _work_dir(config, args), args.launcher)
     if args.out and args.out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    if untrained:
+        _start(runner)
     metrics = runner.test()
     if args.out and args.out_item == 'metrics' and is_main_process():
         mmengine.dump(metrics, args.out)
     return metrics
+
+
+def _start(runner: Runner) -> None:
+    """Bring a model to where training would begin: contexts and bias from the labelled images, nothing learned."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, LabelledStatisticsHook)), None)
+    if hook is not None:
+        train = DATASETS.build(runner.cfg.train_dataloader.dataset)
+        hook.prepare(runner.model, train, runner.test_loop.dataloader.dataset.pipeline.transforms)
 
 
 def _config_of(args: argparse.Namespace) -> Config:

@@ -82,7 +82,8 @@ def without_images(pipeline: Compose) -> Compose:
 
 
 def _placeholder(results: dict) -> dict:
-    return results | dict(img=np.zeros((1, 1, 3), np.uint8), img_shape=(1, 1), ori_shape=(1, 1))
+    # 2 x 2: a mirrored single pixel counts as contiguous, and torch refuses its negative stride.
+    return results | dict(img=np.zeros((2, 2, 3), np.uint8), img_shape=(2, 2), ori_shape=(2, 2))
 
 
 def mirrored_view(config: dict) -> list[dict] | None:

@@ -49,6 +49,8 @@ log_processor = dict(window_size=1)
 """
 FORKING = """
 import json, os, runpy, sys
+answers = os.fdopen(os.dup(1), 'w')
+os.dup2(2, 1)  # what an import prints is no answer
 import cssa_mm.apis.run
 for line in sys.stdin:
     words, *paths = json.loads(line)
@@ -58,7 +60,7 @@ for line in sys.stdin:
         sys.argv = words
         runpy.run_path(words[0], run_name='__main__')
         sys.exit()
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+    print(os.waitstatus_to_exitcode(os.wait()[1]), file=answers, flush=True)
 """
 
 

@@ -1,7 +1,10 @@
 import pytest
 import torch
+from mmpretrain.registry import DATASETS
 
+from cssa_mm.engine.feature_cache_hook import without_images
 from cssa_mm.models.feature_cache import FeatureCache
+from cssa_mm.semi.sample_key import SampleKey
 
 VIEWS = [('a', False), ('b', False), ('a', True), ('b', True)]
 
@@ -45,3 +48,17 @@ def test_training_reads_the_cache_only_where_it_holds_all_training_views(make_mo
     found = model.loss(images, samples)
     assert {k: float(v) for k, v in found.items()} == {k: float(v) for k, v in expected.items()}
     assert bool(calls) is not serves_training
+
+
+def test_without_images_draws_the_same_flips_and_packs_the_same_labels(tiny_config):
+    dataset = DATASETS.build(tiny_config().train_dataloader.dataset)
+    keys = [SampleKey(index, seed) for index in range(4) for seed in range(8)]
+    expected = [dataset[key]['data_samples'] for key in keys]
+    dataset.pipeline = without_images(dataset.pipeline)
+    items = [dataset[key] for key in keys]
+    assert {item['inputs'].shape for item in items} == {(3, 2, 2)}
+    assert [item['data_samples'].flip for item in items] == [sample.flip for sample in expected]
+    assert {sample.flip for sample in expected} == {True, False}
+    for item, sample in zip(items, expected, strict=True):
+        assert item['data_samples'].image_id == sample.image_id
+        assert (item['data_samples'].gt_score == sample.gt_score).all()
