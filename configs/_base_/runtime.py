@@ -25,7 +25,9 @@ default_hooks = dict(
     # Frozen features are computed once and kept, where they fit into so many GiB a rank.
     feature_cache=dict(type='FeatureCacheHook', gib=1.0, batch_size=64, num_workers=2),
     # pipeline=None in the next two: the plain view of the validation data.
-    statistics=dict(type='LabelledStatisticsHook', pipeline=None, calibrate_bias=True, seed=0),
+    statistics=dict(
+        type='LabelledStatisticsHook', pipeline=None, calibrate_bias=True, mask_unseen_classes=True, seed=0
+    ),
     pseudo_labels=dict(
         type='PseudoLabelHook',
         pipeline=None,

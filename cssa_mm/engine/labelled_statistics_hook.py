@@ -18,18 +18,28 @@ from cssa_mm.semi.contexts import affinity, cluster_labels
 class LabelledStatisticsHook(Hook):
     """Clusters the labels into contexts (paper) and sets the bias from the class rates (reconstruction).
 
-    Both go into the checkpoint; a resumed or loaded model keeps its own. Only labelled images are read.
+    Both go into the checkpoint; a resumed or loaded model keeps its own. Only labelled images are read. A class that no
+    labelled image shows is masked in the losses: nothing but negatives would teach it that it never occurs.
 
     Args:
         pipeline: transforms of the plain view, on which the bias is calibrated; None takes the validation's.
         calibrate_bias: whether b_c starts so that the mean score of class c is its rate; else at 0.
+        mask_unseen_classes: whether classes without labelled positives stay as they are (reconstruction); False
+            takes the labelled negatives at their word.
         seed: of the clustering.
     """
 
     priority = 'HIGH'
 
-    def __init__(self, pipeline: list[dict] | None = None, calibrate_bias: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self,
+        pipeline: list[dict] | None = None,
+        calibrate_bias: bool = True,
+        mask_unseen_classes: bool = True,
+        seed: int = 0,
+    ) -> None:
         self.pipeline = pipeline
+        self.mask_unseen_classes = mask_unseen_classes
         self.calibrate_bias = calibrate_bias
         self.seed = seed
 
@@ -49,6 +59,8 @@ class LabelledStatisticsHook(Hook):
                 f'train_dataloader.dataset: found the classes {_short(dataset.class_names)}, expected those of '
                 f'model.class_names, {_short(model.class_names)}; make the two the same'
             )
+        if self.mask_unseen_classes:
+            model.is_taught.copy_(torch.as_tensor((dataset.labels == 1).any(axis=0)))
         head = model.context_head
         if head is not None and int(head.assignment.min()) < 0:
             labels = dataset.labels[dataset.labelled_indices]

@@ -74,6 +74,7 @@ class PseudoLabelHook(Hook):
         pseudo_labels = self.policy(scores, rates)
         if self.oracle:
             truth = torch.as_tensor(dataset.hidden_labels[indices])
+            model.is_taught |= (truth == 1).any(0).to(model.is_taught.device)
             none = torch.full_like(pseudo_labels.positive_thresholds, float('nan'))
             pseudo_labels = PseudoLabels(truth, None, none, none)
         model.bank = PseudoLabelBank([dataset.image_ids[i] for i in indices], pseudo_labels)

@@ -77,6 +77,8 @@ class CSSAClassifier(BaseClassifier):
         self.unlabelled_weight = unlabelled_weight
         self.context_weight = context_weight
         self.teacher = ParameterEMA(self.head, **(ema or {}))
+        # A class without labelled positives is left as CLIP knows it; set by the labelled statistics hook.
+        self.register_buffer('is_taught', torch.ones(len(self.class_names), dtype=torch.bool))
         self.bank: PseudoLabelBank | None = None  # set by the pseudo-label hook
         self.feature_cache: FeatureCache | None = None  # set by the feature cache hook
         self._folded: dict[str, Any] = {}
@@ -87,9 +89,10 @@ class CSSAClassifier(BaseClassifier):
         """The losses of one step; `inputs` (B, 3, H, W) is this rank's share of the global batch."""
         alignment = self.align(inputs, data_samples)
         labels, weights, is_labelled = self.targets(data_samples)
-        losses = {'loss_labelled': self._loss(alignment.logits, labels, weights, is_labelled)}
+        taught = torch.where(self.is_taught, labels, -1)
+        losses = {'loss_labelled': self._loss(alignment.logits, taught, weights, is_labelled)}
         if self.bank is not None:
-            unlabelled = self._loss(alignment.logits, labels, weights, ~is_labelled)
+            unlabelled = self._loss(alignment.logits, taught, weights, ~is_labelled)
             losses['loss_unlabelled'] = self.unlabelled_weight * unlabelled
         if self.context_head is not None:
             losses |= self._context_losses(alignment, labels, is_labelled)

@@ -89,3 +89,12 @@ def test_classes_that_differ_between_model_and_data_are_named(make_model, datase
         'train_dataloader.dataset: found the classes dog, cat, traffic light, ... (6), expected those of '
         'model.class_names, dog, cat (2); make the two the same'
     )
+
+
+@pytest.mark.parametrize('mask', [True, False])
+def test_classes_that_no_labelled_image_shows_are_not_taught(model, dataset, mask):
+    dataset.labels[dataset.is_labelled, 1] = 0
+    LabelledStatisticsHook(mask_unseen_classes=mask).prepare(model, dataset, PLAIN_VIEW)
+    expected = [True] * len(dataset.class_names)
+    expected[1] = not mask
+    assert model.is_taught.tolist() == expected

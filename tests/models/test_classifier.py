@@ -370,3 +370,14 @@ def test_wrong_class_names_are_refused(source, message):
 
 def test_the_classifier_is_registered():
     assert MODELS.get('CSSAClassifier') is classifier_module.CSSAClassifier
+
+
+def test_a_class_that_is_not_taught_gets_no_gradient_from_labels_or_pseudo_labels(make_model, images, samples):
+    for is_taught in (True, False):
+        model = make_model(context_head=None)
+        model.bank = make_bank()
+        model.is_taught[2] = is_taught
+        sum(model.loss(images, samples).values()).backward()
+        assert bool((model.head.class_prompts.context.grad[2] != 0).any()) is is_taught
+        assert bool(model.head.bias.grad[2] != 0) is is_taught
+        assert bool((model.head.class_prompts.context.grad[1] != 0).any())
