@@ -2,5 +2,6 @@
 # Environment and tests: bash tools/run_tests.sh [pytest arguments]. FAMILY=onedl tests on the other toolbox.
 set -eo pipefail
 cd "$(dirname "$0")/.."
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 source tools/environment.sh
 exec "$PYTHON" -m pytest "$@"
