@@ -6,6 +6,7 @@ what is missing. It comes before every other import of the package.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import sys
@@ -88,6 +89,8 @@ def init_cpu_process_group(launcher: str) -> bool:
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
     torch.distributed.init_process_group('gloo')
+    # A rank that leaves while another still talks makes gloo abort at exit, after the work is done.
+    atexit.register(torch.distributed.destroy_process_group)
     return True
 
 
