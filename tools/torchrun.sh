@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # torchrun.sh TOOL PROCESSES [arguments]: what dist_train.sh and dist_test.sh have in common.
 set -e
-TOOLS=$(cd "$(dirname "$0")" && pwd)
+TOOLS=$(cd "$(dirname "$0")" && pwd -P)
 [[ $2 =~ ^[1-9][0-9]*$ ]] || { echo "error: number of processes: found '$2', expected a whole number from 1" >&2; exit 2; }
 PYTHON=${PYTHON:-$([ -x "$TOOLS/../.venv/bin/python" ] && echo "$TOOLS/../.venv/bin/python" || echo python)}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} PYTHONPATH="$TOOLS/..:$PYTHONPATH"
