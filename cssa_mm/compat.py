@@ -7,6 +7,7 @@ what is missing. It comes before every other import of the package.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import sys
@@ -89,9 +90,18 @@ def init_cpu_process_group(launcher: str) -> bool:
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
     torch.distributed.init_process_group('gloo')
-    # A rank that leaves while another still talks makes gloo abort at exit, after the work is done.
-    atexit.register(torch.distributed.destroy_process_group)
+    atexit.register(_leave_process_group)
     return True
+
+
+def _leave_process_group() -> None:
+    """End gloo's threads before Python ends: one that frees a tensor later aborts the process, its work done.
+
+    They end with the last reference to the group, and a Runner holds one in a cycle: so collect first.
+    """
+    gc.collect()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 # mmcv-lite says on every import that it lacks an operator which nothing here uses.

@@ -1,6 +1,8 @@
 """Two processes on the CPU are one: oracle of all figures is the run with a single process."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,3 +53,30 @@ def test_a_batch_that_does_not_divide_names_the_nearest_sizes_that_do(script, co
         'error: train_dataloader.batch_size: found 7, the size of the global batch, which does not divide over 2 '
         'processes; the nearest that do are 6 and 8'
     )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine starts nccl itself where there is CUDA')
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='threads are listed by Linux only')
+def test_no_thread_of_gloo_outlives_the_work(run, port):
+    """One that does aborts a finished run now and then, at the very end: count them instead of waiting for it."""
+    code = (
+        'import atexit, glob\n'
+        'def report(when):\n'
+        '    names = [open(path).read() for path in glob.glob("/proc/self/task/*/comm")]\n'
+        '    print(when, sum("gloo" in name for name in names))\n'
+        'atexit.register(report, "after")\n'  # the first to be registered is the last to be called
+        'import torch\n'
+        'from cssa_mm.compat import init_cpu_process_group\n'
+        'init_cpu_process_group("pytorch")\n'
+        'class Runner: pass\n'
+        'runner = Runner()\n'
+        'runner.itself, runner.model = runner, torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(2, 2))\n'
+        'report("before")\n'
+        'del runner\n'
+    )
+    group = dict(RANK='0', WORLD_SIZE='1', MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    done = run(sys.executable, '-c', code, **group)
+    before, after = (int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith(('before', 'after')))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert before > 0
+    assert after == 0
