@@ -81,6 +81,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     result.add_argument('--rows', nargs='+', help="which rows to run, all by default; '*' stands for anything")
     result.add_argument('--config', help="config file in place of the study's")
     result.add_argument('--data-root', help='directory of the data')
+    result.add_argument(
+        '--validation',
+        type=float,
+        metavar='SHARE',
+        help='test on this share of the training images, which no run trains on: to choose settings; the test set is '
+        'left alone',
+    )
     result.add_argument('--work-dir', help='directory of all results; work_dirs/studies/STUDY by default')
     result.add_argument('--features', default=FEATURES, help='directory of the frozen features, for all studies')
     result.add_argument('--cfg-options', nargs='+', action=Overrides, default={}, help='overrides for every run')
@@ -169,6 +176,8 @@ def _jobs(study: Study, row: Row, args: argparse.Namespace, work_dir: Path) -> l
         config = load_config(path, {**row.options, **args.cfg_options}, args.data_root)
     except ConfigError as error:
         raise ConfigError(f"row '{row.name}' of study {study.name}: {error}") from error
+    if args.validation is not None:
+        _hold_out(config, args.validation)
     config.val_cfg = config.val_dataloader = config.val_evaluator = None
     config.default_hooks.checkpoint = None
     config.visualizer.vis_backends = []
@@ -188,6 +197,14 @@ def _jobs(study: Study, row: Row, args: argparse.Namespace, work_dir: Path) -> l
         folder = work_dir / f'{row.name}-{seed}'
         jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, digest, study.min_positives, code))
     return jobs
+
+
+def _hold_out(config: Config, share: float) -> None:
+    """Test on some of the training images in place of the test set: the same ones for all rows and seeds."""
+    train, test = config.train_dataloader.dataset, config.test_dataloader.dataset
+    train.validation = dict(proportion=share, seed=0)
+    options = {key: value for key, value in train.items() if key not in ('split', 'held_out')}
+    config.test_dataloader.dataset = options | dict(part='validation', pipeline=test.pipeline, test_mode=True)
 
 
 @functools.cache

@@ -22,9 +22,7 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from mmengine.dataset import Compose
 from mmpretrain.datasets import BaseDataset
-from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.checks import (
@@ -35,13 +33,14 @@ from cssa_mm.datasets.checks import (
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord, ImageTable
-from cssa_mm.datasets.split_option import SplitOption, resolve_split
+from cssa_mm.datasets.pipeline import build_pipeline
+from cssa_mm.datasets.split_option import SplitOption, resolve_split, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
 from cssa_mm.errors import ConfigError, DataError, SplitError, nearest
-from cssa_mm.semi.sample_key import SampleKey, seeded
+from cssa_mm.semi.sample_key import SampleKey, read_keys
 from cssa_mm.semi.split import Split
 
-PARTS = ('all', 'labelled', 'unlabelled')
+PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
 class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
@@ -55,7 +54,9 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         ann_file: Annotation file, for the data sets that have one.
         split: Which images are labelled. None: all of them (a test set, full supervision); a path: a split
             file, looked up below ``data_root``, then as it is; ``dict(proportion=.05, seed=1)``: drawn.
-        part: 'all', 'labelled' or 'unlabelled': the images to keep, once the split has been made.
+        part: 'all', 'labelled' or 'unlabelled': the images to keep, once the split has been made. 'validation': those
+            that ``validation`` holds out, with their labels and without a split.
+        validation: ``dict(proportion=.3, seed=0)`` holds images out, drawn before the split, to choose settings on.
         class_names: The C classes as words that a prompt can hold, or a file with one a line. Defaults to
             the ``METAINFO`` of the data set.
         pipeline: Transforms (or their configs) that turn an item into what the model reads.
@@ -84,6 +85,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         ann_file: str = '',
         split: SplitOption = None,
         part: str = 'all',
+        validation: dict | None = None,
         class_names: Sequence[str] | str | None = None,
         pipeline: Sequence = (),
         test_mode: bool = False,
@@ -98,8 +100,9 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         self.ann_file = ann_file
         self.part = part
         self.backend_args = backend_args
-        self.pipeline = _build_pipeline(pipeline, backend_args)
-        self._split_option = split
+        self.pipeline = build_pipeline(pipeline, backend_args)
+        self._split_option = None if part == 'validation' else split
+        self._validation = validation
         self.wrong_labels = checked_share('dataset', wrong_labels)
         if class_names is not None:
             self._metainfo['classes'] = self._read_class_names(class_names)
@@ -121,6 +124,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         records = self.load_images()
         if not records:
             raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
+        records = validation_part(self._validation, records, self.part == 'validation')
         self.image_ids = [record.image_id for record in records]
         self.img_paths = [record.img_path for record in records]
         self.hidden_labels = np.stack([record.labels for record in records]).astype(np.int8, copy=False)
@@ -137,7 +141,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
             self.labels = move_positives(self.labels, self.wrong_labels, self.split.seed if self.split else 0)
         if not self.test_mode and self.split is not None:
             warn_about_classes_without_positives(self.labels, self.class_names, type(self).__name__)
-        if self.part != 'all':
+        if self.part in ('labelled', 'unlabelled'):
             self._keep(np.flatnonzero(self.is_labelled == (self.part == 'labelled')))
         if not self.image_ids:
             raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
@@ -177,7 +181,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         """
         self.full_init()
         other = copy.copy(self)
-        other.pipeline = _build_pipeline(pipeline, self.backend_args)
+        other.pipeline = build_pipeline(pipeline, self.backend_args)
         other.test_mode = test_mode
         if indices is not None:
             other._keep(np.asarray(indices, dtype=np.int64))
@@ -216,11 +220,12 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
 
     def __getitem__(self, key: int | SampleKey) -> dict:
         """Item of an index or a :class:`SampleKey`; with a key, its seed alone decides the augmentation."""
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[int | SampleKey]) -> list[dict]:
+        """The items of several indices or keys; PyTorch's loaders ask for a batch at a time."""
         self.full_init()
-        if not isinstance(key, SampleKey):
-            return self._run_pipeline(key)
-        with seeded(key.seed):
-            return self._run_pipeline(key.index)
+        return read_keys(self._run_pipeline, keys)
 
     def _run_pipeline(self, index: int) -> dict:
         info = self.get_data_info(index)
@@ -238,11 +243,3 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if self._fully_initialized:
             lines.append(f'Labelled images: \t{int(self.is_labelled.sum())}')
         return lines
-
-
-def _build_pipeline(pipeline: Sequence, backend_args: dict | None) -> Compose:
-    steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
-    for step in steps:
-        if getattr(step, 'backend_args', 'none of this kind') is None:
-            step.backend_args = backend_args
-    return Compose(steps)

@@ -18,6 +18,7 @@ from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsDataPreprocessor
 
 from cssa_mm.datasets.split_option import KEYS as SPLIT_KEYS
+from cssa_mm.datasets.split_option import VALIDATION_KEYS
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import ContextHead, DiscriminantEvidence, LabelAlignmentHead, MaskedAsymmetricLoss
 from cssa_mm.models.prompts import ClassPrompts
@@ -56,6 +57,7 @@ READERS: dict[str, Callable | set[str]] = {
     'model.evidence': DiscriminantEvidence,
     'model.data_preprocessor': ClsDataPreprocessor,
     'dataset.split': set(SPLIT_KEYS),
+    'dataset.validation': set(VALIDATION_KEYS),
     'policy': POLICY_KEYS | {'name'},
     'train_dataloader': DATALOADER_KEYS,
     'val_dataloader': DATALOADER_KEYS,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from itertools import groupby
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+
+Item = TypeVar('Item')
 
 
 class SampleKey(NamedTuple):
@@ -22,19 +25,41 @@ class SampleKey(NamedTuple):
     seed: int
 
 
+def read_keys(read: Callable[[int], Item], keys: Iterable[int | SampleKey]) -> list[Item]:
+    """What `read` makes of the index of each key, in order, with the global generators seeded for it.
+
+    Afterwards, and where `read` raises, the generators are as before. A plain index is read with them as they are.
+    """
+    items = []
+    # Keeping the generators takes longer than reading an image that is in memory: once for a batch, not for each key.
+    for is_seeded, group in groupby(keys, key=lambda key: isinstance(key, SampleKey)):
+        if is_seeded:
+            with generators_kept():
+                for key in group:
+                    seed_generators(key.seed)
+                    items.append(read(key.index))
+        else:
+            items += [read(index) for index in group]
+    return items
+
+
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed Python's, NumPy's and PyTorch's (CPU) global generators, and restore all three afterwards."""
+def generators_kept() -> Iterator[None]:
+    """Restore Python's, NumPy's and PyTorch's (CPU) global generators at the end."""
     python_state = random.getstate()
     numpy_state = np.random.get_state()
     torch_state = torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    # torch.manual_seed would reseed the CUDA generators too, which are not restored here.
-    torch.default_generator.manual_seed(seed)
     try:
         yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
         torch.set_rng_state(torch_state)
+
+
+def seed_generators(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's (CPU) global generators."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    # torch.manual_seed would reseed the CUDA generators too, which nothing restores.
+    torch.default_generator.manual_seed(seed)

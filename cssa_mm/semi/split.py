@@ -16,6 +16,8 @@ version of the data without notice. The rule says how the labelled images were c
 
 - ``cap``: the first of ``RandomState(seed).permutation``, as in CAP's splits; the default. Checked id by id.
 - ``stratified``: balanced over the classes (:mod:`cssa_mm.semi.stratified`), a rule of our own.
+- ``limited``: CAP's permutation without the images that would bring a class above its limit
+  (:mod:`cssa_mm.semi.limited`), a rule of our own; a header line ``at_most`` holds the limits.
 - ``listed``: somebody's own list of ids; seed and classes tell nothing.
 """
 
@@ -24,18 +26,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 
 from cssa_mm.errors import SplitError
+from cssa_mm.semi.limited import checked_limits, limited_indices
 from cssa_mm.semi.stratified import stratified_indices
 
 TITLE = 'cssa_mm labelled split'
-RULES = ('cap', 'stratified', 'listed')
+RULES = ('cap', 'stratified', 'limited', 'listed')
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Split:
         id_hash: SHA-256 over the newline-joined ids of all training images, labelled or not.
         class_counts: Labelled positives of each class, for the reader; empty when not counted.
         rule: How they were chosen, one of ``RULES``.
+        at_most: Class name -> most labelled positives, of the rule ``limited``.
     """
 
     image_ids: tuple[str, ...]
@@ -57,6 +61,7 @@ class Split:
     id_hash: str
     class_counts: dict[str, int]
     rule: str = 'cap'
+    at_most: dict[str, int] = field(default_factory=dict)
 
 
 def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarray:
@@ -86,6 +91,7 @@ def make_split(
     labels: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     stratified: bool = False,
+    at_most: Mapping[str, int] | None = None,
 ) -> Split:
     """Draw a split of the training images.
 
@@ -96,15 +102,24 @@ def make_split(
         labels: Labels of all training images, shape (len(image_ids), C), to count the labelled positives.
         class_names: The C names that go with ``labels``.
         stratified: Balance the classes, which needs ``labels``; False draws by CAP's rule.
+        at_most: Class name -> most labelled positives, which needs ``labels``; None or empty limits no class.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, the seed is no seed, or there is
-            nothing to balance.
+        SplitError: The proportion leaves no labelled or no unlabelled image, the seed is no seed, there are no labels
+            to balance or limit, or limits that nothing or not enough images keep to, or stratification beside them.
     """
-    if stratified and labels is None:
-        raise SplitError('split: found no labels, expected those of all images to balance a stratified split.')
+    at_most = checked_limits({} if at_most is None else at_most, class_names)
+    if stratified and at_most:
+        raise SplitError('split: found both stratified and at_most, expected one rule; leave one of them out.')
+    rule = 'stratified' if stratified else 'limited' if at_most else 'cap'
+    if rule != 'cap' and labels is None:
+        raise SplitError(f'split: found no labels, expected those of all images to draw a {rule} split.')
+    count = checked_count(len(image_ids), proportion, seed)
     if stratified:
-        indices = stratified_indices(labels, checked_count(len(image_ids), proportion, seed), seed)
+        indices = stratified_indices(labels, count, seed)
+    elif at_most:
+        limits = {list(class_names).index(name): limit for name, limit in at_most.items()}
+        indices = limited_indices(labels, count, seed, limits)
     else:
         indices = labelled_indices(len(image_ids), proportion, seed)
     indices = np.sort(indices)
@@ -115,7 +130,8 @@ def make_split(
         proportion=float(proportion),
         id_hash=hash_ids(image_ids),
         class_counts=counts,
-        rule='stratified' if stratified else 'cap',
+        rule=rule,
+        at_most=at_most,
     )
 
 
@@ -144,6 +160,8 @@ def save_split(split: Split, path: str | os.PathLike) -> None:
         'sha256': split.id_hash,
         'class_counts': json.dumps(split.class_counts, ensure_ascii=False),
     }
+    if split.at_most:
+        header['at_most'] = json.dumps(split.at_most, ensure_ascii=False)
     lines = [f'# {TITLE}', *(f'# {key}: {value}' for key, value in header.items()), *split.image_ids]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
@@ -175,6 +193,7 @@ def load_split(path: str | os.PathLike) -> Split:
             id_hash=header['sha256'],
             class_counts=json.loads(header.get('class_counts', '{}')),
             rule=header.get('rule', 'cap'),
+            at_most=json.loads(header.get('at_most', '{}')),
         )
     except KeyError as error:
         raise SplitError(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cssa_mm.errors import SplitError, nearest
+from cssa_mm.semi.limited import checked_limits
 from cssa_mm.semi.split import RULES, Split, checked_count, hash_ids, labelled_indices
 
 
@@ -21,7 +22,8 @@ def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike
     Raises:
         SplitError: Ids that are named twice or not in the training set, no unlabelled image left, another
             training set than the one that the split was drawn from, more or fewer ids than its
-            proportion, an unknown rule, or other ids than the rule ``cap`` draws with its seed.
+            proportion, an unknown rule, other ids than the rule ``cap`` draws with its seed, or more positives
+            than the rule ``limited`` allows.
     """
     if split.rule not in RULES:
         raise SplitError(
@@ -64,6 +66,12 @@ def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike
             raise SplitError(
                 f"{path}: found image id '{foreign[0]}' ({len(foreign)} such ids) that seed {split.seed} does not draw "
                 f"by the rule 'cap', expected the ids of the rule; for a list of your own write '# rule: listed'."
+            )
+    for name, limit in checked_limits(split.at_most, split.class_counts, path).items():
+        if split.class_counts[name] > limit:
+            raise SplitError(
+                f'{path}: found {split.class_counts[name]} labelled positives of {name}, expected at most {limit}, as its '
+                f'header says; draw the split again.'
             )
 
 

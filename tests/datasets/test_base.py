@@ -106,6 +106,44 @@ def test_a_split_file_gives_the_split_that_it_was_saved_from(coco_options, tmp_p
     np.testing.assert_array_equal(loaded.labels, drawn.labels)
 
 
+def test_the_validation_part_and_the_rest_share_no_image(coco_options):
+    whole = COCOMultiLabelDataset(**coco_options)
+    option = dict(proportion=0.3, seed=5)
+    held_out = COCOMultiLabelDataset(part='validation', validation=option, split=SPLIT, **coco_options)
+    rest = COCOMultiLabelDataset(validation=option, split=SPLIT, **coco_options)
+    drawn = np.random.RandomState(5).permutation(7)[:2]
+    assert held_out.image_ids == [whole.image_ids[i] for i in sorted(drawn)]
+    assert sorted(held_out.image_ids + rest.image_ids) == sorted(whole.image_ids)
+    np.testing.assert_array_equal(held_out.labels, whole.labels[sorted(drawn)])
+    assert len(rest.split.image_ids) == 2  # half of the five images that are left
+    assert set(rest.split.image_ids) <= set(rest.image_ids)
+
+
+def test_only_images_of_which_something_is_known_are_held_out(monkeypatch):
+    monkeypatch.setattr(FromRows, 'rows', [[-1, -1, -1]] * 20 + [[1, 0, 0], [0, 1, 0]])
+    data = FromRows(part='validation', validation=dict(proportion=0.5))
+    assert data.image_ids in (['20'], ['21'])
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(part='validation'), "found 'validation' without validation=dict"),
+        (dict(validation=0.3), 'found 0.3, expected dict'),
+        (dict(validation=dict(share=0.3)), "found the key 'share', expected proportion, seed"),
+        (dict(validation=dict(seed=1)), 'expected dict'),
+        (dict(validation=dict(proportion=0.1)), 'holds out 0 of 7 labelled images'),
+        (dict(validation=dict(proportion=1)), 'holds out 7 of 7'),
+        (dict(validation=dict(proportion='half')), "'half'"),
+        (dict(validation=dict(proportion=0.5, seed=-1)), "'seed': -1"),
+    ],
+)
+def test_a_validation_part_of_the_wrong_form_is_refused_in_one_line(coco_options, options, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        COCOMultiLabelDataset(**options, **coco_options)
+    assert '\n' not in str(caught.value)
+
+
 def test_the_split_counts_the_labelled_positives_by_class(coco_options):
     data = COCOMultiLabelDataset(split=SPLIT, **coco_options)
     expected = (data.hidden_labels[LABELLED] == 1).sum(axis=0)
