@@ -77,7 +77,7 @@ class LabelledStatisticsHook(Hook):
         features = encoder(model, dataset, indices, pipeline, 'Calibrating the bias')
         logits = torch.cat([model.alignment_of(*batch, 'student').logits for batch in features])
         model.head.calibrate_bias(logits, torch.as_tensor(dataset.labels[indices], device=logits.device))
-        model.teacher.reset(model.head)
+        model.teacher.reset(model.scorer())
         model.unfold()
 
 

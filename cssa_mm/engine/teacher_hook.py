@@ -18,4 +18,4 @@ class TeacherHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """One EMA step."""
         model = bare_model(runner)
-        model.teacher.update(model.head)
+        model.teacher.update(model.scorer())

@@ -35,18 +35,22 @@ class TextFeatures(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """Logits (B, C), label-specific features (B, C, D) and attention (B, C, N; None for the global feature)."""
+    """Logits (B, C), label-specific features (B, C, D), attention (B, C, N) and context logits (B, K).
+
+    The global feature has no attention; contexts are None until a context head has read the others.
+    """
 
     logits: Tensor
     features: Tensor
     attention: Tensor | None
+    contexts: Tensor | None = None
 
 
 def label_attention(local: Tensor, semantic: Tensor, temperature: float, renormalise: bool) -> tuple[Tensor, Tensor]:
     """Pool the local features once per class (paper: cross-attention; the formula is a reconstruction).
 
     Args:
-        local: local features (B, N, D), of unit length or of length 1 on the average.
+        local: unit local features (B, N, D).
         semantic: unit features of the semantic-aware prompts (C, D).
         temperature: tau_s, multiplies the cosines before the softmax over N.
         renormalise: whether the pooled features become unit vectors.
@@ -70,8 +74,6 @@ class LabelAlignmentHead(nn.Module):
         label_specific: pool once per class; False aligns the global feature with every class.
         shared_prompts: one prompt per class serves for finding and for aligning.
         renormalise: unit label-specific features; False is DualCoOp++'s evidence-guided pooling.
-        unit_positions: unit local features; False keeps their lengths relative to the mean of the image, so that
-            positions of which the tower says little attract little attention (ours).
         attention_temperature: tau_s.
         temperature: initial tau_c, learned unless `learn_temperature` is False.
         score: `'sigmoid'`; `'dual'`, a negative prompt per class and a two-way softmax (DualCoOp);
@@ -87,7 +89,6 @@ class LabelAlignmentHead(nn.Module):
         label_specific: bool = True,
         shared_prompts: bool = False,
         renormalise: bool = True,
-        unit_positions: bool = True,
         attention_temperature: float = 20.0,
         temperature: float = 20.0,
         learn_temperature: bool = True,
@@ -100,7 +101,6 @@ class LabelAlignmentHead(nn.Module):
         prompts = prompts or {}
         self.label_specific = label_specific
         self.renormalise = renormalise
-        self.unit_positions = unit_positions
         self.attention_temperature = attention_temperature
         self.class_prompts = ClassPrompts(encoder, class_names, **prompts)
         self.semantic_prompts = None
@@ -131,8 +131,7 @@ class LabelAlignmentHead(nn.Module):
         """Align (B, N, D) local and (B, D) global features with the text; computed in float32."""
         with torch.autocast(local.device.type, enabled=False):
             if self.label_specific:
-                lengths = local.float().norm(dim=-1, keepdim=True).clamp(min=1e-12)
-                local = local.float() / (lengths if self.unit_positions else lengths.mean(1, keepdim=True))
+                local = F.normalize(local.float(), dim=-1)
                 features, attention = label_attention(
                     local, text.semantic.float(), self.attention_temperature, self.renormalise
                 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from typing import Any
 
@@ -11,10 +10,11 @@ from mmengine.dist import all_reduce, get_world_size
 from mmpretrain.models.classifiers.base import BaseClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
-from torch import Tensor
+from torch import Tensor, nn
 
-from cssa_mm.errors import CheckpointError, ConfigError
+from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.models.checkpoint_identity import CheckpointIdentity
 from cssa_mm.models.class_names import resolve_class_names
 from cssa_mm.models.feature_cache import FeatureCache
 from cssa_mm.models.text_encoder import TextEncoder
@@ -24,7 +24,7 @@ from cssa_mm.semi.ema import ParameterEMA
 
 
 @MODELS.register_module()
-class CSSAClassifier(BaseClassifier):
+class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     """Semi-supervised multi-label classifier (paper; every weight is a reconstruction).
 
     L = L_labelled + lambda_u L_unlabelled + lambda_c (L_context of both).
@@ -79,7 +79,7 @@ class CSSAClassifier(BaseClassifier):
         self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
         self.unlabelled_weight = unlabelled_weight
         self.context_weight = context_weight
-        self.teacher = ParameterEMA(self.head, **(ema or {}))
+        self.teacher = ParameterEMA(self.scorer(), **(ema or {}))
         self.evidence = None
         if evidence is not None:
             with torch.no_grad():
@@ -117,7 +117,8 @@ class CSSAClassifier(BaseClassifier):
             local, pooled = cache.lookup(views, inputs.device)
         else:
             local, pooled = self.backbone(inputs)
-        return self.head(local, pooled, self.head.text_features(self.text_encoder))
+        alignment = self.head(local, pooled, self.head.text_features(self.text_encoder))
+        return alignment if self.context_head is None else self.context_head.read(alignment)
 
     def targets(self, data_samples: list[DataSample]) -> tuple[Tensor, Tensor, Tensor]:
         """Labels (B, C) in 1, 0, -1, weights (B, C) and which images are labelled (B,); the rest from the bank."""
@@ -135,8 +136,7 @@ class CSSAClassifier(BaseClassifier):
     def _context_losses(
         self, alignment: Alignment, labels: Tensor, labelled: Tensor, unlabelled: Tensor
     ) -> dict[str, Tensor]:
-        head = self.context_head
-        logits = head(alignment)
+        head, logits = self.context_head, alignment.contexts
         targets = context_targets(labels, head.assignment, head.num_contexts, head.target)
         weights = torch.ones_like(logits)
         losses = {'loss_context_labelled': self._loss(logits, targets, weights, labelled)}
@@ -190,13 +190,13 @@ class CSSAClassifier(BaseClassifier):
         """The alignment by 'ema' or 'student', without gradients; the text side is folded once per evaluation."""
         if who == 'student':
             return self._folded_head(local, pooled, who)
-        with self.teacher.applied_to(self.head):
+        with self.teacher.applied_to(self.scorer()):
             return self._folded_head(local, pooled, who)
 
     @torch.no_grad()
     def readings(self, local: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the evidence reads: the teacher's features (B, C, D), its similarities (B, C), and the anchor's."""
-        with self.teacher.applied_to(self.head):
+        with self.teacher.applied_to(self.scorer()):
             tuned = self._folded_head(local, pooled, 'ema')
             anchor = self.head(local, pooled, self.evidence.anchor_text())
             return tuned.features, self.head.similarity(tuned), self.head.similarity(anchor)
@@ -204,7 +204,15 @@ class CSSAClassifier(BaseClassifier):
     def _folded_head(self, local: Tensor, pooled: Tensor, who: str) -> Alignment:
         if who not in self._folded:
             self._folded[who] = self.head.text_features(self.text_encoder)
-        return self.head(local, pooled, self._folded[who])
+        alignment = self.head(local, pooled, self._folded[who])
+        return self.context_head.read(alignment) if self._feeds_back() else alignment
+
+    def scorer(self) -> nn.Module:
+        """The learned parts that a score depends on, whose average is the teacher."""
+        return nn.ModuleDict(dict(head=self.head, context_head=self.context_head)) if self._feeds_back() else self.head
+
+    def _feeds_back(self) -> bool:
+        return self.context_head is not None and self.context_head.feedback is not None
 
     def unfold(self) -> None:
         """Forget the folded text features; called whenever the prompts may have changed."""
@@ -228,37 +236,6 @@ class CSSAClassifier(BaseClassifier):
     def extract_feat(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Local (B, N, D) and global (B, D) features of the frozen tower."""
         return self.backbone(inputs)
-
-    # -- checkpoints: they name the tower and the classes that they belong to ------------------------------------
-
-    def get_extra_state(self) -> Tensor:
-        """What a checkpoint says of itself, as the bytes of a JSON text: mmengine wants nothing but tensors."""
-        text = json.dumps(dict(tower=self.backbone.identity, class_names=self.class_names))
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
-        # mmengine loads what fits and leaves the rest out: of a foreign checkpoint nothing, and goes on.
-        if f'{prefix}_extra_state' not in state_dict:
-            raise CheckpointError(
-                f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
-                'that tools/train.py wrote'
-            )
-        super()._load_from_state_dict(state_dict, prefix, *details)
-
-    def set_extra_state(self, state: Tensor) -> None:
-        """Refuse a checkpoint of another tower or other classes.
-
-        Raises:
-            CheckpointError: with what the checkpoint was made for, and what the config builds.
-        """
-        self.unfold()
-        saved = json.loads(bytes(state.tolist()))
-        for key, here in (('tower', self.backbone.identity), ('class_names', self.class_names)):
-            if saved.get(key) != here:
-                raise CheckpointError(
-                    f'checkpoint: found one that was trained with {key} {saved.get(key)}, expected {here}; build the '
-                    'model from the config that it was trained with'
-                )
 
 
 def _preprocessor_config(config: dict | None, clip: Any) -> dict:

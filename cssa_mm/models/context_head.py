@@ -14,7 +14,7 @@ INPUTS = ('features', 'logits')
 
 @MODELS.register_module()
 class ContextHead(nn.Module):
-    """A linear classifier of K contexts on what the prompts found; dropped at inference.
+    """A linear classifier of K contexts on what the prompts found; dropped at inference, unless it feeds back.
 
     The encoders are frozen, so it reads the *label-specific* features: only that way its gradient reaches the
     prompts (reconstruction).
@@ -26,7 +26,10 @@ class ContextHead(nn.Module):
         input: `'features'`, the mean of the label-specific features weighted by the scores; `'logits'`, the
             C logits.
         target: `'multi'`, every context with a positive label; `'single'`, the one with most.
-        clustering: options of `semi.contexts`: `affinity` and `method`.
+        affinity: of the labels, and
+        method: that clusters them, both of `semi.contexts`.
+        feedback: whether the contexts that an image seems to show speak for or against each class: logits +=
+            sigmoid(context logits) U, with U (K, C) learned from 0 and kept at inference (ours, not the paper's).
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class ContextHead(nn.Module):
         target: str = 'multi',
         affinity: str = 'conditional',
         method: str = 'spectral',
+        feedback: bool = False,
     ) -> None:
         super().__init__()
         if input not in INPUTS:
@@ -61,6 +65,7 @@ class ContextHead(nn.Module):
         self.classifier = nn.Linear(embed_dim if input == 'features' else num_classes, num_contexts)
         nn.init.normal_(self.classifier.weight, std=0.01)
         nn.init.zeros_(self.classifier.bias)
+        self.feedback = nn.Parameter(torch.zeros(num_contexts, num_classes)) if feedback else None
         # The context of each class, -1 until the labelled set has been clustered.
         self.register_buffer('assignment', torch.full((num_classes,), -1, dtype=torch.int64))
 
@@ -71,3 +76,11 @@ class ContextHead(nn.Module):
         scores = torch.sigmoid(alignment.logits)
         weights = scores / scores.sum(1, keepdim=True).clamp(min=1e-6)
         return self.classifier((weights.unsqueeze(-1) * alignment.features).sum(1))
+
+    def read(self, alignment: Alignment) -> Alignment:
+        """The alignment with its context logits (B, K), and with what they say of the classes where they feed back."""
+        contexts = self(alignment)
+        logits = alignment.logits
+        if self.feedback is not None:
+            logits = logits + torch.sigmoid(contexts) @ self.feedback
+        return alignment._replace(logits=logits, contexts=contexts)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -93,3 +95,54 @@ def test_the_contexts_of_the_labels_are_in_the_checkpoint(make_model):
     fresh = ContextHead(6, 16, num_contexts=2)
     assert fresh.assignment.tolist() == [-1] * 6
     assert fresh.state_dict()['assignment'].dtype == torch.int64
+
+
+# -- contexts that speak for or against classes ------------------------------------------------------------------
+
+
+def test_without_feedback_reading_adds_the_contexts_and_leaves_the_logits(alignment):
+    head = ContextHead(6, 16, num_contexts=3)
+    found = head.read(alignment)
+    torch.testing.assert_close(found.contexts, head(alignment))
+    assert found.logits is alignment.logits
+
+
+def test_feedback_adds_to_each_class_what_every_context_says_of_it(alignment):
+    torch.manual_seed(0)
+    head = ContextHead(6, 16, num_contexts=3, feedback=True)
+    torch.testing.assert_close(head.read(alignment).logits, alignment.logits)  # nothing, at the start
+    torch.nn.init.normal_(head.classifier.weight)
+    torch.nn.init.normal_(head.feedback)
+    found, contexts = head.read(alignment).logits.detach(), head(alignment).tolist()
+    feedback = head.feedback.detach()
+    for b in range(4):
+        for c in range(6):
+            said = sum(float(feedback[k, c]) / (1 + math.exp(-contexts[b][k])) for k in range(3))
+            assert float(found[b, c]) == pytest.approx(float(alignment.logits[b, c]) + said, abs=1e-4)
+
+
+def test_feedback_is_learned_averaged_by_the_teacher_and_kept_at_inference(make_model, make_sample, images):
+    model = make_model(context_head=dict(num_contexts=2, feedback=True)).train()
+    samples = [make_sample(str(i), row) for i, row in enumerate(LABELS)]
+    sum(model.loss(images, samples).values()).backward()
+    assert (model.context_head.feedback.grad.abs() > 0).any(0).all()
+    model.eval()
+    features = model.backbone(images)
+    before = {who: model.score(*features, who) for who in ('ema', 'student')}
+    with torch.no_grad():
+        model.context_head.feedback[:, 2] += 4.0
+    model.unfold()
+    assert (model.score(*features, 'student')[:, 2] > before['student'][:, 2] + 0.01).all()
+    torch.testing.assert_close(model.score(*features, 'ema'), before['ema'])
+    model.teacher.update(model.scorer())
+    moved = model.score(*features, 'ema') - before['ema']
+    assert (moved[:, 2] > 1e-3).all()
+    torch.testing.assert_close(moved[:, :2], torch.zeros(3, 2))
+
+
+def test_the_teacher_of_the_paper_s_head_averages_nothing_but_the_head(make_model):
+    names = set(make_model().teacher.state_dict()) - {'steps'}
+    assert names
+    assert not any('context_head' in name for name in names)
+    fed = set(make_model(context_head=dict(num_contexts=2, feedback=True)).teacher.state_dict())
+    assert 'context_head__feedback' in fed
