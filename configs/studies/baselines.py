@@ -15,3 +15,4 @@ rows = dict(
     oracle_plus=dict(title='cssa_plus, oracle', options={**plus, **oracle}),
 )
 baseline = 'labelled_only'
+references = ('zero_shot', 'labelled_only')

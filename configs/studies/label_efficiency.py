@@ -29,3 +29,4 @@ for share, (labelled, warmup, alone) in shares.items():
     for method, options in methods.items():
         rows[f'{method}@{share}'] = dict(line=method, x=share, options={**split, **options})
 baseline = 'labelled-only'
+references = ('zero_shot', 'labelled-only')

@@ -16,6 +16,8 @@ for place, key in places.items():
     for method, options in methods.items():
         for share in (0.0, 0.1, 0.2, 0.3, 0.4):
             rows[f'{method}-{place}@{share}'] = dict(
-                line=f'{method}, wrong {place}', x=share, options={**options, key: share}
+                line=f'{method}, wrong {place}',
+                x=share,
+                options={**options, key: share},
+                baseline=f'CAT, wrong {place}',
             )
-baseline = 'CAT, wrong labels'

@@ -3,11 +3,12 @@
 A study is a Python file in `configs/studies/` with these names and nothing else:
 
     config          the config that all rows start from
-    rows            name -> dict(title, options, config, kind, line, x), all optional:
+    rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
                     options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
-                    'linear_probe'; line and x: a point of that line in the plot
+                    'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
     x_label         what x is
     baseline        row, or line, that the others are compared with; the first trained one by default
+    references      rows, or lines, of which no other row should be below the better one, on the average and by class
     min_positives   restricts the metrics to classes with so many positives in the test set and in the training set
 
 The work directory holds a folder for each run, with its `run.log` and `result.json`, and what study_report.py writes.
@@ -57,6 +58,7 @@ class Row:
     kind: str = 'train'
     line: str | None = None
     x: float | None = None
+    baseline: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Study:
     config: str
     rows: tuple[Row, ...]
     baseline: str | None = None
+    references: tuple[str, ...] = ()
     x_label: str | None = None
     min_positives: int = 1
 
@@ -139,11 +142,18 @@ def load_study(name: str) -> Study:
     if not content.get('rows') or not content.get('config'):
         raise ConfigError(f'{path}: found no rows or no config, expected both')
     rows = tuple(_row(path, key, dict(value)) for key, value in content['rows'].items())
-    options = {key: content[key] for key in ('baseline', 'x_label', 'min_positives') if key in content}
+    options = {key: content[key] for key in ('baseline', 'references', 'x_label', 'min_positives') if key in content}
     title = (content.get('__doc__') or path.stem).strip().splitlines()[0].rstrip('.')
     names = [row.name for row in rows] + [row.line for row in rows if row.line]
-    if options.get('baseline', names[0]) not in names:
-        raise ConfigError(f"{path}: found baseline '{options['baseline']}', expected the name of a row or line")
+    if isinstance(options.get('references'), str):
+        options['references'] = (options['references'],)
+    named = [('baseline', row.baseline) for row in rows if row.baseline is not None]
+    named += [('baseline', options['baseline'])] if 'baseline' in options else []
+    named += [('references', name) for name in options.get('references', ())]
+    for key, name in named:
+        if name not in names:
+            hint = nearest(name, names)
+            raise ConfigError(f"{path}: found {key} '{name}', expected the name of a row or line.{hint}")
     return Study(path.stem, title, content['config'], rows, **options)
 
 

@@ -9,6 +9,7 @@ import resource
 import threading
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -124,12 +125,14 @@ def _measure(job: Job) -> dict:
         scores = _probe(model, train, features, plain_pipeline(config))
     else:
         scores = torch.cat([model.score(*batch, 'ema').cpu() for batch in features]).numpy()
+    metrics = _metrics(scores, test, train.hidden_labels, job.min_positives)
     return dict(
         row=job.row,
         seed=job.seed,
         digest=job.digest,
         code=job.code,
-        **_metrics(scores, test, train.hidden_labels, job.min_positives),
+        **metrics,
+        labelled_positives=_labelled_positives(train, metrics['AP']),
         **_pseudo_label_quality(job.folder / PSEUDO_LABELS),
         seconds=round(time.perf_counter() - started, 2),
         train_seconds=round(trained - started, 2),
@@ -170,6 +173,12 @@ def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_pos
         if np.isfinite(value)
     }
     return dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
+
+
+def _labelled_positives(train: object, names: Iterable[str]) -> dict[str, int]:
+    """How many labelled images show each of these classes, as training sees them."""
+    counts = (train.labels == 1).sum(0)
+    return {name: int(counts[train.class_names.index(name)]) for name in names}
 
 
 def _pseudo_label_quality(path: Path) -> dict[str, float | None]:

@@ -68,10 +68,10 @@ def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike
                 f"by the rule 'cap', expected the ids of the rule; for a list of your own write '# rule: listed'."
             )
     for name, limit in checked_limits(split.at_most, split.class_counts, path).items():
-        if split.class_counts[name] > limit:
+        if (count := split.class_counts[name]) > limit:
             raise SplitError(
-                f'{path}: found {split.class_counts[name]} labelled positives of {name}, expected at most {limit}, as its '
-                f'header says; draw the split again.'
+                f'{path}: found {count} labelled positives of {name}, expected at most {limit} by its header; draw the '
+                f'split again.'
             )
 
 

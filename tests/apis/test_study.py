@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.study import _jobs, known_studies, load_study, parser, study
+from cssa_mm.datasets.icon_scenes import CLASS_NAMES
 from cssa_mm.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,7 @@ ROWS = dict(
     prompts=('class-specific-words@4', 'shared-random@1'),
     reconstruction=('no_ema', 'context_logits'),
     real_photos=('zero-shot@0.05', 'cssa_plus@0.2'),
+    rare=('zero_shot', 'labelled_only', 'cssa_plus'),
 )
 TIMES = ('seconds', 'train_seconds', 'step_seconds', 'memory_mib')
 
@@ -189,12 +192,78 @@ def test_a_mistake_in_the_command_is_found_before_the_first_run(arguments, messa
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('rows = dict(a=dict(option={}))', "found 'option' in row 'a', expected one of config, kind"),
+        ('rows = dict(a=dict(option={}))', "found 'option' in row 'a', expected one of baseline, config, kind"),
         ("rows = dict(a=dict(kind='test'))", "found kind 'test' in row 'a', expected one of train"),
         ("rows = dict(a=dict())\nbaseline = 'b'", "found baseline 'b', expected the name of a row or line"),
+        (
+            "rows = dict(ab=dict(baseline='abc'))",
+            "found baseline 'abc', expected the name of a row or line. Did you mean",
+        ),
+        (
+            "rows = dict(a=dict(line='one', x=1))\nreferences = ('a', 'on')",
+            "found references 'on', expected the name of a row or line. Did you mean 'one'?",
+        ),
         ('', 'found no rows or no config'),
     ],
 )
 def test_a_mistake_in_a_study_file_is_one_line(write_study, text, message):
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_study(write_study(text))
+
+
+def test_one_reference_needs_no_tuple(write_study):
+    assert load_study(write_study("rows = dict(ab=dict())\nreferences = 'ab'")).references == ('ab',)
+
+
+def test_a_study_of_rare_classes_keeps_to_its_limits_and_each_run_counts_its_labelled_positives(
+    run_study, small_demo, tmp_path
+):
+    """Oracle: the split drawn by hand over the labels in the annotation file."""
+    content = json.loads((small_demo / 'annotations' / 'train.json').read_text())
+    # The data set counts images in the order of their ids as text.
+    rows = {image_id: row for row, image_id in enumerate(sorted((i['id'] for i in content['images']), key=str))}
+    labels = np.zeros((len(rows), 24), int)
+    for item in content['annotations']:
+        labels[rows[item['image_id']], item['category_id'] - 1] = 1
+    limits = {name: level for level in (0, 1, 2) for name in CLASS_NAMES[2 * level :: 6]}
+    assert [list(limits.values()).count(level) for level in (0, 1, 2)] == [4, 4, 4]
+    counts = np.zeros(24, int)
+    drawn = 0
+    for row in np.random.RandomState(2).permutation(120):
+        kept = all(
+            counts[CLASS_NAMES.index(name)] + labels[row, CLASS_NAMES.index(name)] <= limits[name] for name in limits
+        )
+        if kept and drawn < 12:
+            counts, drawn = counts + labels[row], drawn + 1
+    run_study(
+        'rare', tmp_path, '--seeds', 2, '--rows', 'zero_shot', **{'train_dataloader.dataset.split.proportion': 0.1}
+    )
+    result = read_results(tmp_path)['zero_shot-2']
+    assert result['labelled_positives'] == {name: int(counts[CLASS_NAMES.index(name)]) for name in result['AP']}
+    assert '| zero-shot CLIP, label-specific |' in (tmp_path / 'table.md').read_text().split('AP by the number of')[1]
+
+
+def test_a_class_is_made_rare_on_the_command_line_beside_those_of_the_study(small_demo):
+    words = ['rare', '--seeds', '1', '--data-root', str(small_demo), '--cfg-options']
+    args = parser('').parse_args([*words, 'train_dataloader.dataset.split.at_most.spade=2'])
+    found = load_study('rare')
+    (job,) = _jobs(found, found.rows[0], args, Path('unused'))
+    at_most = job.config['train_dataloader']['dataset']['split']['at_most']
+    assert (len(at_most), at_most['spade'], at_most['sun']) == (12, 2, 0)
+    args = parser('').parse_args(['baselines', *words[1:], 'train_dataloader.dataset.split.at_most.spade=0'])
+    found = load_study('baselines')
+    (job,) = _jobs(found, found.rows[0], args, Path('unused'))
+    assert job.config['train_dataloader']['dataset']['split']['at_most'] == dict(spade=0)
+    dataset = DATASETS.build(
+        job.config['train_dataloader']['dataset']
+        | dict(split=dict(job.config['train_dataloader']['dataset']['split'], proportion=0.5))
+    )
+    assert dataset.split.rule == 'limited'
+    assert dataset.split.class_counts['spade'] == 0
+    assert (dataset.labels[:, CLASS_NAMES.index('spade')] == 1).sum() == 0
+    assert (dataset.hidden_labels[dataset.is_labelled][:, CLASS_NAMES.index('club')] == 1).sum() > 0
+
+
+def test_each_place_of_error_is_compared_with_cat_of_the_same_place():
+    for row in load_study('noise').rows:
+        assert row.baseline == f'CAT, {row.line.split(", ")[1]}'

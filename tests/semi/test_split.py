@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cssa_mm.errors import SplitError
+from cssa_mm.semi.limited import limited_indices
 from cssa_mm.semi.split import Split, labelled_indices, load_split, make_split, save_split
 from cssa_mm.semi.split_checks import check_disjoint, verify_split
 from cssa_mm.semi.stratified import WINDOW, stratified_indices
@@ -266,6 +267,98 @@ def test_a_stratified_split_says_so_in_its_header_and_survives_a_corrected_label
         verify_split(dataclasses.replace(loaded, rule='cap'), ids)
     with pytest.raises(SplitError, match='found no labels'):
         make_split(ids, 0.05, 1, stratified=True)
+
+
+# -- the limited rule --------------------------------------------------------------------------------------------
+
+
+def test_an_image_that_would_bring_a_class_above_its_limit_is_passed_over():
+    """Worked out by hand from the pinned permutation."""
+    assert np.random.RandomState(3).permutation(6).tolist() == [3, 5, 4, 1, 0, 2]
+    labels = np.zeros((6, 3), np.int8)
+    labels[[3, 4, 2], 0] = 1
+    labels[[4, 0], 1] = 1
+    labels[:, 2] = 1
+    labels[5] = -1  # unknown cells are no positives
+    # 4 shows both classes and 2 the first, which 3 has used up.
+    assert limited_indices(labels, 4, 3, {0: 1, 1: 1}).tolist() == [3, 5, 1, 0]
+    assert limited_indices(labels, 4, 3, {0: 2, 1: 0}).tolist() == [3, 5, 1, 2]
+    assert limited_indices(labels, 5, 3, {1: 1}).tolist() == [3, 5, 4, 1, 2]
+    assert limited_indices(labels, 1, 3, {2: 0}).tolist() == [5]
+
+
+@pytest.mark.parametrize('seed', [1, 2])
+def test_limited_splits_keep_to_the_limits_follow_the_permutation_and_are_nested(many_labels, seed):
+    limits = {29: 0, 27: 1, 25: 2}
+    drawn = limited_indices(many_labels, 300, seed, limits)
+    assert len(set(drawn.tolist())) == 300
+    assert many_labels[drawn][:, [29, 27, 25]].sum(axis=0).tolist() == [0, 1, 2]
+    order = np.random.RandomState(seed).permutation(4000).tolist()
+    places = [order.index(index) for index in drawn]
+    assert places == sorted(places)
+    for place in set(range(places[-1])) - set(places):  # each image passed over would break a limit
+        before = many_labels[drawn[: np.searchsorted(places, place)]].sum(axis=0)
+        assert any(before[c] + many_labels[order[place], c] > limit for c, limit in limits.items())
+    np.testing.assert_array_equal(limited_indices(many_labels, 40, seed, limits), drawn[:40])
+    np.testing.assert_array_equal(limited_indices(many_labels, 40, seed, {}), labelled_indices(4000, 0.01, seed))
+
+
+def test_a_limited_split_says_so_and_its_limits_in_its_header(many_labels, tmp_path):
+    ids = [f'img{i}' for i in range(4000)]
+    names = [f'class {i}' for i in range(30)]
+    split = make_split(ids, 0.05, 1, many_labels, names, at_most={'class 29': 0, 'class 3': np.int64(1)})
+    assert (split.rule, split.class_counts['class 29'], len(split.image_ids)) == ('limited', 0, 200)
+    save_split(split, tmp_path / 'split.txt')
+    lines = (tmp_path / 'split.txt').read_text().splitlines()
+    assert '# rule: limited' in lines
+    assert '# at_most: {"class 29": 0, "class 3": 1}' in lines
+    loaded = load_split(tmp_path / 'split.txt')
+    assert loaded == split
+    verify_split(loaded, ids)
+    without = dataclasses.replace(loaded, at_most={})
+    verify_split(without, ids)
+    with pytest.raises(SplitError, match='does not draw'):
+        verify_split(dataclasses.replace(without, rule='cap'), ids)
+    with pytest.raises(SplitError, match='^f.txt: found 199 labelled images, expected 200'):
+        verify_split(dataclasses.replace(loaded, image_ids=loaded.image_ids[1:]), ids, 'f.txt')
+    more = {**loaded.class_counts, 'class 29': 4}
+    with pytest.raises(SplitError, match='^f.txt: found 4 labelled positives of class 29, expected at most 0'):
+        verify_split(dataclasses.replace(loaded, class_counts=more), ids, 'f.txt')
+    with pytest.raises(SplitError, match='^f.txt: found at_most 3, expected dict'):
+        verify_split(dataclasses.replace(loaded, at_most=3), ids, 'f.txt')
+
+
+def test_no_limits_are_the_rule_of_cap():
+    assert make_split(IDS, 0.1, 1, np.ones((40, 1), np.int8), ['a'], at_most={}) == make_split(
+        IDS, 0.1, 1, np.ones((40, 1), np.int8), ['a']
+    )
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(at_most={'spad': 0}), "'spad' in at_most, expected one of the 2 class names. Did you mean 'spade'?"),
+        (dict(at_most={'spade': -1}), 'found at_most -1 for spade, expected 0 or a positive integer'),
+        (dict(at_most={'spade': 1.0}), 'found at_most 1.0 for spade'),
+        (dict(at_most={'spade': True}), 'found at_most True for spade'),
+        (dict(at_most='spade'), "found at_most 'spade', expected dict(name=count)"),
+        (dict(at_most=0), 'found at_most 0, expected dict(name=count)'),
+        (dict(at_most={'spade': 1}, stratified=True), 'found both stratified and at_most, expected one rule'),
+        (dict(at_most={'spade': 0}), 'found 3 of 40 images within the limits of at_most, expected 4'),
+    ],
+)  # fmt: skip
+def test_limits_that_cannot_be_kept_are_refused_in_one_line(options, message):
+    labels = np.ones((40, 2), np.int8)
+    labels[:3] = 0
+    with pytest.raises(SplitError) as caught:
+        make_split(IDS, 0.1, 1, labels, ['spade', 'club'], **options)
+    assert message in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+def test_limits_need_labels():
+    with pytest.raises(SplitError, match='found no labels, expected those of all images to draw a limited split'):
+        make_split(IDS, 0.1, 1, None, ['a'], at_most={'a': 0})
 
 
 def test_a_missing_split_file_is_named(tmp_path):

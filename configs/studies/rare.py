@@ -1,0 +1,22 @@
+"""Classes made rare: at most 0, 1 or 2 labelled positives of every second class."""
+
+from cssa_mm.datasets.icon_scenes import CLASS_NAMES
+
+config = 'configs/cssa_demo.py'
+# Four classes each, of all contexts, frequent ones and seldom ones.
+at_most = {name: number // 2 % 3 for number, name in enumerate(CLASS_NAMES) if number % 2 == 0}
+split = {'train_dataloader.dataset.split.at_most': at_most}
+# As in baselines.py.
+labelled_only = {'train_cfg.warmup_epochs': 200, 'train_cfg.semi_epochs': 0, 'model.context_head': None}
+plus = {'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
+rows = dict(
+    zero_shot=dict(title='zero-shot CLIP, label-specific', kind='zero_shot', options=split),
+    labelled_only=dict(title='labelled-only prompts', options={**split, **labelled_only}),
+    cssa=dict(title='CSSA', options=split),
+    cssa_plus=dict(title='cssa_plus', options={**split, **plus}),
+    oracle=dict(
+        title='CSSA, oracle: true labels for all', options={**split, 'default_hooks.pseudo_labels.oracle': True}
+    ),
+)
+baseline = 'labelled_only'
+references = ('zero_shot', 'labelled_only')
