@@ -131,6 +131,7 @@ def pointing_parser(description: str) -> argparse.ArgumentParser:
         '--max-box-share', type=float, default=1.0, help='leave out boxes that cover more than this share of the grid'
     )
     parser.add_argument('--out', help='JSON file for the figures')
+    parser.add_argument('--work-dir', help='directory of the picture; work_dirs/NAME_OF_CONFIG by default')
     return _data_options(parser)
 
 

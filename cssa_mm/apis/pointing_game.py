@@ -10,20 +10,20 @@ from xml.etree import ElementTree
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_checkpoint, set_random_seed
 from mmpretrain.registry import DATASETS, MODELS
-from torch import Tensor
 
+from cssa_mm.apis.browse_data import choose
 from cssa_mm.apis.run import load_config
+from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
-from cssa_mm.engine.scoring import encode
+from cssa_mm.engine.class_maps import class_maps
 from cssa_mm.errors import CheckpointError, ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
+from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game
 
-TEMPLATE = 'a photo of a {}.'
 # What is compared, in the order of the table.
 METHODS = {
     'attention': "the model's label attention",
@@ -32,10 +32,15 @@ METHODS = {
     'random': 'a random cell',
     'centre': 'the centre of the image',
 }
+# Those with a map, as the picture calls them.
+MAPS = {'attention': 'label attention', 'cosine': 'cosine map of CLIP', 'dot': 'dot-product map of CLIP'}
+PHOTOS = 6
 
 
 def pointing_game(args: argparse.Namespace) -> dict[str, dict]:
     """Play it with the EMA model of a checkpoint, or with the untrained one; prints and returns the shares of hits.
+
+    A picture, `pointing_game.png` in the work directory, shows the maps of a few images.
 
     An image counts for a class of which it has boxes; every class of every image is one trial.
 
@@ -69,11 +74,19 @@ def pointing_game(args: argparse.Namespace) -> dict[str, dict]:
     found = play(model, dataset, chosen, boxes, sizes, args.tolerance)
     # Where a box fills nearly all of the image, everything hits.
     too_large = found['random'] > args.max_box_share
-    report = _summary({name: np.where(too_large, np.nan, value) for name, value in found.items()}, model.class_names)
+    found = {name: np.where(too_large, np.nan, value) for name, value in found.items()}
+    report = _summary(found, model.class_names)
     print(_format(report, model.class_names))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
+    if report:
+        picture = Path(args.work_dir or Path('work_dirs', Path(args.config).stem), 'pointing_game.png')
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        trials = example_trials(model, dataset, chosen, boxes, sizes, found, config.randomness.seed)
+        shares = {title: report['all'][name]['hit'] for name, title in MAPS.items()}
+        draw_pointing_game(trials, shares, report['all']['count'], picture)
+        print(f'picture: {picture}')
     return report
 
 
@@ -110,44 +123,58 @@ def play(
     Raises:
         ConfigError: the model aligns the global feature, or its positions are no square grid.
     """
-    model.eval()
-    with torch.no_grad():
-        text = F.normalize(model.text_encoder.encode([TEMPLATE.format(name) for name in model.class_names]), dim=-1)
     results: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     start = 0
-    for local, pooled in encode(model, dataset, indices, dataset.pipeline.transforms, 'Test images'):
-        attention = model.alignment_of(local, pooled).attention
-        if attention is None:
-            raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')
-        maps = {
-            'attention': attention,
-            'cosine': text @ F.normalize(local, dim=-1).transpose(1, 2),
-            'dot': text @ local.transpose(1, 2),
-        }
-        rows = slice(start, start + len(local))
-        start += len(local)
-        for name, values in maps.items():
-            grids = to_grid(values, model.backbone.global_token)
-            results[name].append(hits(grids.cpu().numpy(), boxes[rows], sizes[rows], tolerance))
-        for name, shape in (('random', tuple(grids.shape[2:])), ('centre', (1, 1))):
-            results[name].append(chance(boxes[rows], sizes[rows], len(model.class_names), shape, tolerance))
+    for maps in class_maps(model, dataset, indices, 'Test images'):
+        count, _, *shape = maps['dot'].shape
+        rows = slice(start, start + count)
+        start += count
+        for name, grids in maps.items():
+            results[name].append(hits(grids.numpy(), boxes[rows], sizes[rows], tolerance))
+        for name, grid in (('random', tuple(shape)), ('centre', (1, 1))):
+            results[name].append(chance(boxes[rows], sizes[rows], len(model.class_names), grid, tolerance))
     return {name: np.concatenate(parts) for name, parts in results.items()}
 
 
-def to_grid(values: Tensor, has_global_token: bool) -> Tensor:
-    """Values (B, C, N) of the positions as a square grid (B, C, h, h); a global token, the first, has no place in it.
+def example_trials(
+    model: torch.nn.Module,
+    dataset: VOCMultiLabelDataset,
+    indices: Sequence[int],
+    boxes: Sequence[Boxes],
+    sizes: Sequence[tuple[float, float]],
+    found: Mapping[str, np.ndarray],
+    seed: int,
+) -> list[PointingTrial]:
+    """Up to `PHOTOS` trials, drawn by the seed: half of them hits of the label attention where there are as many.
 
-    Raises:
-        ConfigError: the positions are no square grid.
+    Args:
+        model: whose maps are shown.
+        dataset: the test set.
+        indices: the n images in it.
+        boxes: of the n images.
+        sizes: width and height (n, 2), in the pixels of the boxes.
+        found: hits (n, C) of each of `METHODS`, nan where there is no trial.
+        seed: of the draw.
     """
-    cells = values[..., 1:] if has_global_token else values
-    side = round(cells.shape[-1] ** 0.5)
-    if side**2 != cells.shape[-1]:
-        raise ConfigError(
-            f'test_dataloader.dataset.pipeline: found {cells.shape[-1]} positions, which are no square grid, expected '
-            'images that are resized to a square, such as scale=(224, 224)'
+    hit = found['attention'].ravel()
+    flat = choose(np.flatnonzero(hit >= 0.5), np.flatnonzero(hit < 0.5), PHOTOS, np.random.default_rng(seed))
+    rows, classes = np.unravel_index(flat, found['attention'].shape)
+    batches = list(class_maps(model, dataset, [indices[row] for row in rows], 'Picture'))
+    maps = {name: torch.cat([batch[name] for batch in batches]) for name in MAPS}
+    trials = []
+    for number, (row, c) in enumerate(zip(rows, classes, strict=True)):
+        path = dataset.img_paths[indices[row]]
+        trials.append(
+            PointingTrial(
+                image_id=dataset.image_ids[indices[row]],
+                image=decode_file(dataset.read_bytes(path, 'an image'), path),
+                class_name=model.class_names[c],
+                boxes=boxes[row][c] / np.tile(sizes[row], 2),
+                maps={title: maps[name][number, c] for name, title in MAPS.items()},
+                is_hit={title: bool(found[name][row, c] >= 0.5) for name, title in MAPS.items()},
+            )
         )
-    return cells.unflatten(-1, (side, side))
+    return trials
 
 
 def _number(root: ElementTree.Element, key: str, path: str) -> float:

@@ -137,6 +137,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         self, alignment: Alignment, labels: Tensor, labelled: Tensor, unlabelled: Tensor
     ) -> dict[str, Tensor]:
         head, logits = self.context_head, alignment.contexts
+        # A class that nobody labels is masked in every unlabelled image: its context would have positives only there.
+        labels = torch.where(self.is_taught, labels, 0)
         targets = context_targets(labels, head.assignment, head.num_contexts, head.target)
         weights = torch.ones_like(logits)
         losses = {'loss_context_labelled': self._loss(logits, targets, weights, labelled)}

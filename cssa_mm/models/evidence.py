@@ -48,7 +48,7 @@ class DiscriminantEvidence(nn.Module):
         anchor: float = 0.5,
         discriminant: bool = True,
         prior_count: float = 2.0,
-        shrinkage: float = 0.002,
+        shrinkage: float = 0.05,
     ) -> None:
         super().__init__()
         for name, value, highest in (

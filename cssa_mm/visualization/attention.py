@@ -66,7 +66,12 @@ def _to_map(attention: torch.Tensor, size: Sequence[int], has_global_token: bool
     """Attention (N,) over a square grid -> (H, W), from 0 to 1; the global token has no place in it."""
     grid = attention[1:] if has_global_token else attention
     side = round(len(grid) ** 0.5)
-    image = F.interpolate(grid.reshape(1, 1, side, side), tuple(size), mode='bilinear')[0, 0]
+    return stretch(grid.reshape(side, side), size)
+
+
+def stretch(grid: torch.Tensor, size: Sequence[int]) -> np.ndarray:
+    """Values (h, w) of a grid over an image of the size (H, W), from 0 to 1."""
+    image = F.interpolate(grid[None, None], tuple(size), mode='bilinear')[0, 0]
     return ((image - image.min()) / (image.max() - image.min()).clamp(min=1e-9)).numpy()
 
 
@@ -76,6 +81,12 @@ def draw_attention(axes: Sequence[Axes], scene: LabelAttention) -> None:
     for axis, name, score, is_true, attention in zip(
         axes[1:], scene.names, scene.scores, scene.is_true, scene.maps, strict=False
     ):
-        axis.imshow(scene.image)
-        axis.imshow(attention, cmap='magma', alpha=0.62 * attention + 0.12, vmin=0, vmax=1)
+        draw_heat(axis, scene.image, attention)
         axis.set_title(f'{name} {score:.2f}', fontsize=9, color='#0b7a75' if is_true else '#d1495b')
+
+
+def draw_heat(axes: Axes, image: np.ndarray, heat: np.ndarray) -> None:
+    """Draw an image (H, W, 3) and over it a map (H, W) from 0 to 1; the corner of the image is (0, 0)."""
+    extent = (0, image.shape[1], image.shape[0], 0)
+    axes.imshow(image, extent=extent)
+    axes.imshow(heat, cmap='magma', alpha=0.62 * heat + 0.12, vmin=0, vmax=1, extent=extent)

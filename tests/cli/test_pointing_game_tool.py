@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import MODELS
 from PIL import Image
+
+from cssa_mm.apis.pointing_game import play, pointing_game
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared'
@@ -21,6 +24,7 @@ IMAGES = [
     (50, 50, [('dog', None), ('dog', (26, 1, 50, 50))]),
     (70, 64, [('tvmonitor', (30, 20, 60, 40))]),
 ]
+TITLES = {'label attention': 'attention', 'cosine map of CLIP': 'cosine', 'dot-product map of CLIP': 'dot'}
 CLASSES = {'dog': 'dog', 'cat': 'cat', 'tvmonitor': 'tv monitor'}
 
 pytestmark = pytest.mark.cli
@@ -58,11 +62,22 @@ def tower(clip_dir) -> list[str]:
 
 
 @pytest.fixture(scope='module')
-def game(quick_run, voc, tower):
+def game(quick_run, voc, tower, tmp_path_factory):
     """game(*arguments, options=()) -> the finished process of the command on the six images."""
 
+    work_dir = tmp_path_factory.mktemp('work')
+
     def play(*arguments, checkpoint='none', data=voc, config=CONFIG, options=()):
-        command = ['tools/pointing_game.py', config, checkpoint, '--data-root', data, *arguments]
+        command = [
+            'tools/pointing_game.py',
+            config,
+            checkpoint,
+            '--data-root',
+            data,
+            '--work-dir',
+            work_dir,
+            *arguments,
+        ]
         return quick_run(*command, '--cfg-options', *tower, *options)
 
     return play
@@ -154,6 +169,88 @@ def test_the_attention_is_that_of_the_checkpoint_s_teacher(game, voc, backbone_c
     report = json.loads(out.read_text())
     for method, all_points in points(voc, backbone_config, str(path)).items():
         assert report['all'][method]['hit'] == pytest.approx(np.mean([is_hit(*point) for point in all_points])), method
+
+
+@pytest.fixture
+def drawn(voc, tower, monkeypatch, tmp_path):
+    """drawn(photos=6, data=voc, **options) -> trials, shares, count, path of the picture, and the report of a game."""
+
+    def play(photos: int = 6, data: Path = voc, **options) -> tuple:
+        calls = []
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr('cssa_mm.apis.pointing_game.draw_pointing_game', lambda *call: calls.append(call))
+        monkeypatch.setattr('cssa_mm.apis.pointing_game.PHOTOS', photos)
+        overrides = dict(option.split('=', 1) for option in tower) | {'test_dataloader.num_workers': 0}
+        arguments = dict(checkpoint='none', tolerance=0.0, max_box_share=1.0, out=None, work_dir=None)
+        arguments |= dict(config=str(CONFIG), data_root=str(data), cfg_options=overrides)
+        report = pointing_game(SimpleNamespace(**arguments | options))
+        return (*calls[0], report) if calls else (None, None, None, None, report)
+
+    return play
+
+
+def test_a_picture_lies_in_the_work_directory(game, tmp_path):
+    done = game('--work-dir', tmp_path / 'new')
+    picture = tmp_path / 'new' / 'pointing_game.png'
+    assert done.stdout.endswith(f'picture: {picture}\n')
+    assert [path.name for path in picture.parent.iterdir()] == ['pointing_game.png']
+    with Image.open(picture) as image:
+        assert image.width > image.height > 500
+
+
+def test_the_picture_shows_the_trials_as_they_were_counted(drawn, voc, backbone_config, tmp_path):
+    trials, shares, count, path, report = drawn(work_dir=str(tmp_path))
+    assert path == tmp_path / 'pointing_game.png'
+    assert count == len(trials) == 6  # all that there are
+    expected = points(voc, backbone_config)
+    for title, method in TITLES.items():
+        assert shares[title] == report['all'][method]['hit']
+        for number, name, x, y in expected[method]:
+            (trial,) = [t for t in trials if (t.image_id, t.class_name) == (str(number), CLASSES[name])]
+            width, height, objects = IMAGES[number]
+            assert trial.is_hit[title] is is_hit(number, name, x, y)
+            row, column = divmod(int(trial.maps[title].argmax()), 7)
+            assert (x, y) == pytest.approx(((column + 0.5) * width / 7, (row + 0.5) * height / 7))
+            boxes = [np.subtract(box, (1, 1, 0, 0)) for other, box in objects if other == name and box is not None]
+            np.testing.assert_allclose(trial.boxes * (width, height, width, height), boxes)
+            np.testing.assert_array_equal(trial.image, np.asarray(Image.open(voc / 'JPEGImages' / f'{number}.jpg')))
+
+
+def test_half_of_the_photos_hit_and_the_seed_draws_them(drawn, tmp_path):
+    """Twenty dogs: the boxes of the first ten fill their images, the others are out of the reach of any cell."""
+    boxes = [(1, 1, 50, 50)] * 10 + [(1, 1, 2, 2)] * 10
+    data = write(tmp_path, [(50, 50, [('dog', box)]) for box in boxes])
+    trials = drawn(data=data)[0]
+    assert [trial.is_hit['label attention'] for trial in trials] == [True] * 3 + [False] * 3
+    shown = [trial.image_id for trial in trials]
+    assert len(set(shown)) == 6
+    assert [int(image_id) < 10 for image_id in shown] == [True] * 3 + [False] * 3
+    assert shown != ['0', '1', '2', '10', '11', '12']
+    assert shown == [trial.image_id for trial in drawn(data=data)[0]]
+    few, _, count, *_ = drawn(data=data, max_box_share=0.9)
+    assert count == 10
+    assert not any(trial.is_hit['label attention'] for trial in few)
+    assert all(int(trial.image_id) >= 10 for trial in few)
+    assert len(few) == 6
+
+
+def test_every_row_of_the_picture_has_the_hits_of_its_own_method(drawn, monkeypatch):
+    before = drawn()[0]
+    turned = lambda *args: (found := play(*args)) | dict(dot=1 - found['dot'])  # noqa: E731
+    monkeypatch.setattr('cssa_mm.apis.pointing_game.play', turned)
+    for one, other in zip(before, drawn()[0], strict=True):
+        changed = [title for title in TITLES if one.is_hit[title] is not other.is_hit[title]]
+        assert changed == ['dot-product map of CLIP']
+
+
+def test_the_picture_s_place_is_named_after_the_config(drawn):
+    assert drawn()[3] == Path('work_dirs', 'cssa_voc_p05', 'pointing_game.png')
+
+
+def test_where_no_trial_is_left_there_is_no_picture(drawn, capsys):
+    trials, *_, report = drawn(max_box_share=0.0)
+    assert (trials, report) == (None, {})
+    assert 'picture' not in capsys.readouterr().out
 
 
 def test_tolerance_and_large_boxes_are_options(game, tmp_path):

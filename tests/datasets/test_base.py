@@ -3,6 +3,7 @@ import logging
 import pickle
 import random
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from mmengine import fileio
 from mmengine.dataset import pseudo_collate
 from mmpretrain.registry import DATASETS
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from cssa_mm.datasets import (
     COCOMultiLabelDataset,
@@ -21,7 +22,8 @@ from cssa_mm.datasets import (
     checks,
 )
 from cssa_mm.errors import ConfigError, DataError, SplitError
-from cssa_mm.semi.sample_key import SampleKey, seeded
+from cssa_mm.semi import sample_key
+from cssa_mm.semi.sample_key import SampleKey
 from cssa_mm.semi.split import labelled_indices, make_split, save_split
 
 SPLIT = dict(proportion=0.5, seed=1)
@@ -316,37 +318,87 @@ def test_worker_processes_give_the_items_of_one_process(coco_options, strong_pip
 
 def test_reading_with_a_key_leaves_the_global_generators_alone(coco_options, strong_pipeline):
     data = COCOMultiLabelDataset(pipeline=strong_pipeline, **coco_options)
-
-    def draw():
-        return random.random(), np.random.rand(), torch.rand(1).item()
-
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)
-    expected = draw()
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    before = state_of_generators()
     data[SampleKey(0, 5)]
-    assert draw() == expected
+    data.__getitems__([SampleKey(0, 5), SampleKey(1, 6)])
+    np.testing.assert_equal(state_of_generators(), before)
 
 
-def test_a_seed_decides_what_all_three_generators_draw():
-    def draw(seed):
-        with seeded(seed):
-            return random.random(), np.random.rand(), torch.rand(1).item()
-
-    first = draw(4)
-    assert draw(4) == first
-    assert all(a != b for a, b in zip(draw(5), first, strict=True))
-
-
-def fail_after_drawing():
-    random.random(), np.random.rand(), torch.rand(1)
-    raise ZeroDivisionError
+def test_a_batch_has_the_items_of_its_keys_one_by_one(coco_options, strong_pipeline):
+    data = COCOMultiLabelDataset(split=SPLIT, pipeline=strong_pipeline, **coco_options)
+    keys = [SampleKey(index=i % 7, seed=2**33 * i) for i in (3, 1, 3, 8, 0, 10)]
+    batch = data.__getitems__(keys)
+    assert len(batch) == len(keys)
+    for key, item in zip(keys, batch, strict=True):
+        alone = data[key]
+        assert torch.equal(item['inputs'], alone['inputs'])
+        assert item['data_samples'].image_id == alone['data_samples'].image_id == data.image_ids[key.index]
+        assert item['data_samples'].gt_score.tolist() == data.labels[key.index].tolist()
+    assert data.__getitems__([]) == []
 
 
-def test_the_generators_are_restored_after_an_error_too():
-    state = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()
-    with pytest.raises(ZeroDivisionError), seeded(2**40 + 1):
-        fail_after_drawing()
-    assert (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()) == state
+def draw(item: dict | None = None) -> dict:
+    """A pipeline that shows what the three generators draw."""
+    return dict(item or {}, drawn=(random.random(), np.random.rand(), torch.rand(1).item()))
+
+
+def seed_all(seed: int) -> None:
+    random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
+
+
+def test_a_seed_decides_what_all_three_generators_draw(coco_options):
+    data = COCOMultiLabelDataset(pipeline=[draw], **coco_options)
+    for seed in (4, 5, 2**40 + 2**31 + 1):
+        torch_s = torch.rand(1, generator=torch.Generator().manual_seed(seed)).item()
+        expected = (random.Random(seed).random(), np.random.RandomState(seed % 2**32).rand(), torch_s)
+        assert data[SampleKey(0, seed)]['drawn'] == data[SampleKey(1, seed)]['drawn'] == expected
+
+
+def test_plain_indices_among_keys_draw_what_they_would_without_them(coco_options):
+    data = COCOMultiLabelDataset(pipeline=[draw], **coco_options)
+    seed_all(3)
+    expected = [draw()['drawn'] for _ in range(4)]
+    seed_all(3)
+    batch = data.__getitems__([5, SampleKey(0, 1), SampleKey(2, 7), 5, np.int64(6), SampleKey(0, 1)])
+    assert [batch[i]['drawn'] for i in (0, 3, 4)] == expected[:3]
+    assert draw()['drawn'] == expected[3]
+    assert [item['sample_idx'] for item in batch] == [5, 0, 2, 5, 6, 0]
+    assert batch[1]['drawn'] == batch[5]['drawn'] == data[SampleKey(0, 1)]['drawn']
+
+
+def fail_after_drawing(item):
+    draw()
+    if item['sample_idx'] == 2:
+        raise ZeroDivisionError
+    return item
+
+
+def state_of_generators() -> tuple:
+    return random.getstate(), np.random.get_state()[1:3], torch.get_rng_state().tolist()
+
+
+@pytest.mark.parametrize('read', [lambda data, keys: data[keys[2]], lambda data, keys: data.__getitems__(keys)])
+def test_the_generators_are_restored_after_an_error_too(coco_options, read):
+    data = COCOMultiLabelDataset(pipeline=[fail_after_drawing], **coco_options)
+    before = state_of_generators()
+    with pytest.raises(ZeroDivisionError):
+        read(data, [SampleKey(0, 1), SampleKey(1, 1), SampleKey(2, 2**40 + 1), SampleKey(3, 1)])
+    np.testing.assert_equal(state_of_generators(), before)
+
+
+def test_loaders_ask_for_a_batch_at_a_time_and_the_generators_are_kept_once(coco_options, monkeypatch):
+    """Through PyTorch's subset too, whose items are those of the data set."""
+    data = COCOMultiLabelDataset(pipeline=[draw], **coco_options)
+    kept = []
+    monkeypatch.setattr(sample_key, 'random', SimpleNamespace(**vars(random)), raising=True)
+    monkeypatch.setattr(sample_key.random, 'getstate', lambda: kept.append(1) or random.getstate())
+    keys = [SampleKey(i, 9 * i) for i in range(7)]
+    for dataset, sampler in ((data, keys), (Subset(data, keys), range(7))):
+        kept.clear()
+        loader = DataLoader(dataset, batch_size=3, sampler=sampler, collate_fn=pseudo_collate)
+        loaded = [values for batch in loader for values in zip(*batch['drawn'], strict=True)]
+        assert len(kept) == 3
+        assert loaded == [data[key]['drawn'] for key in keys]
 
 
 def test_an_unreadable_image_stops_the_run_and_is_never_replaced(coco_root, coco_options, strong_pipeline):
