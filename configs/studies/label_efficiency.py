@@ -18,15 +18,14 @@ for share, (labelled, warmup, alone) in shares.items():
         'train_dataloader.sampler.labelled_per_batch': labelled,
     }
     methods = {
-        'labelled-only': {'train_cfg.warmup_epochs': alone, 'train_cfg.semi_epochs': 0, 'model.context_head': None},
-        'CSSA': {'train_cfg.warmup_epochs': warmup},
-        'cssa_plus': {
-            'train_cfg.warmup_epochs': warmup,
-            'model.context_head': None,
-            'model.evidence': dict(type='DiscriminantEvidence'),
-        },
+        'labelled-only': (
+            config,
+            {'train_cfg.warmup_epochs': alone, 'train_cfg.semi_epochs': 0, 'model.context_head': None},
+        ),
+        'CSSA': (config, {'train_cfg.warmup_epochs': warmup}),
+        'cssa_plus': ('configs/cssa_plus_demo.py', {'train_cfg.warmup_epochs': warmup}),
     }
-    for method, options in methods.items():
-        rows[f'{method}@{share}'] = dict(line=method, x=share, options={**split, **options})
+    for method, (path, options) in methods.items():
+        rows[f'{method}@{share}'] = dict(line=method, x=share, config=path, options={**split, **options})
 baseline = 'labelled-only'
 references = ('zero_shot', 'labelled-only')

@@ -15,6 +15,7 @@ for more in (0, 76, 476, 976, 1976, 4976):
     if more > 500:
         options['model.head.prompts.chunk_size'] = 500
     rows[f'cssa@{24 + more}'] = dict(line='CSSA', x=24 + more, options=options)
-    plus = {'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
-    rows[f'cssa_plus@{24 + more}'] = dict(line='cssa_plus', x=24 + more, options={**options, **plus})
+    rows[f'cssa_plus@{24 + more}'] = dict(
+        line='cssa_plus', x=24 + more, config='configs/cssa_plus_demo.py', options=options
+    )
 baseline = 'CSSA'

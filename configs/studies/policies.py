@@ -18,7 +18,5 @@ rows = dict(
 for name, (title, options) in policies.items():
     policy = dict(name=name, _delete_=True, **options)
     rows[name] = dict(title=title, options={'default_hooks.pseudo_labels.policy': policy})
-rows['cssa_plus'] = dict(
-    title='cssa_plus', options={'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
-)
+rows['cssa_plus'] = dict(title='cssa_plus', config='configs/cssa_plus_demo.py')
 baseline = 'cat'

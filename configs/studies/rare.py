@@ -8,12 +8,11 @@ at_most = {name: number // 2 % 3 for number, name in enumerate(CLASS_NAMES) if n
 split = {'train_dataloader.dataset.split.at_most': at_most}
 # As in baselines.py.
 labelled_only = {'train_cfg.warmup_epochs': 200, 'train_cfg.semi_epochs': 0, 'model.context_head': None}
-plus = {'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
 rows = dict(
     zero_shot=dict(title='zero-shot CLIP, label-specific', kind='zero_shot', options=split),
     labelled_only=dict(title='labelled-only prompts', options={**split, **labelled_only}),
     cssa=dict(title='CSSA', options=split),
-    cssa_plus=dict(title='cssa_plus', options={**split, **plus}),
+    cssa_plus=dict(title='cssa_plus', config='configs/cssa_plus_demo.py', options=split),
     oracle=dict(
         title='CSSA, oracle: true labels for all', options={**split, 'default_hooks.pseudo_labels.oracle': True}
     ),

@@ -16,12 +16,17 @@ settings = {
     'model.loss.gamma_negative': 0.0,
     'model.loss.clip': 0.0,
     'model.head.prompts.num_context': 4,
+    'model.head.attention_temperature': 5.0,
     'model.context_weight': 0.1,
     'train_cfg.warmup_epochs': 12,
     'train_cfg.semi_epochs': 4,
     'optim_wrapper.optimizer.lr': 1e-3,
 }
-plus = {'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
+plus = {
+    'model.head.shared_prompts': True,
+    'model.context_head': None,
+    'model.evidence': dict(type='DiscriminantEvidence'),
+}
 methods = {
     'zero-shot': ('zero_shot', {}),
     'linear probe': ('linear_probe', {}),

@@ -7,11 +7,10 @@ scores = dict(
     negative_embedding='negative vector (PositiveCoOp)',
 )
 labelled_only = {'train_cfg.warmup_epochs': 200, 'train_cfg.semi_epochs': 0, 'model.context_head': None}
-plus = {'model.context_head': None, 'model.evidence': dict(type='DiscriminantEvidence')}
 rows = dict()
 for name, title in scores.items():
     score = {'model.head.score': name}
     rows[name] = dict(title=f'CSSA, {title}', options=score)
     rows[f'{name}_labelled_only'] = dict(title=f'labelled-only, {title}', options={**labelled_only, **score})
-    rows[f'{name}_plus'] = dict(title=f'cssa_plus, {title}', options={**plus, **score})
+    rows[f'{name}_plus'] = dict(title=f'cssa_plus, {title}', config='configs/cssa_plus_demo.py', options=score)
 baseline = 'sigmoid'
