@@ -118,7 +118,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         else:
             local, pooled = self.backbone(inputs)
         alignment = self.head(local, pooled, self.head.text_features(self.text_encoder))
-        return alignment if self.context_head is None else self.context_head.read(alignment)
+        return alignment if self.context_head is None else self.context_head.read(alignment, self.is_taught)
 
     def targets(self, data_samples: list[DataSample]) -> tuple[Tensor, Tensor, Tensor]:
         """Labels (B, C) in 1, 0, -1, weights (B, C) and which images are labelled (B,); the rest from the bank."""
@@ -207,7 +207,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if who not in self._folded:
             self._folded[who] = self.head.text_features(self.text_encoder)
         alignment = self.head(local, pooled, self._folded[who])
-        return self.context_head.read(alignment) if self._feeds_back() else alignment
+        return self.context_head.read(alignment, self.is_taught) if self._feeds_back() else alignment
 
     def scorer(self) -> nn.Module:
         """The learned parts that a score depends on, whose average is the teacher."""

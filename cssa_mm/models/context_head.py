@@ -69,17 +69,22 @@ class ContextHead(nn.Module):
         # The context of each class, -1 until the labelled set has been clustered.
         self.register_buffer('assignment', torch.full((num_classes,), -1, dtype=torch.int64))
 
-    def forward(self, alignment: Alignment) -> Tensor:
-        """Context logits (B, K)."""
+    def forward(self, alignment: Alignment, is_taught: Tensor | None = None) -> Tensor:
+        """Context logits (B, K), read from the classes that `is_taught` (C,) marks, by default from all.
+
+        No gradient reaches the other classes: an optimiser that scales gradients, as Adam does, would move prompts
+        that nothing else holds as far as those that labels teach.
+        """
+        taught = torch.ones_like(alignment.logits[0]) if is_taught is None else is_taught.to(alignment.logits)
         if self.input == 'logits':
-            return self.classifier(alignment.logits)
-        scores = torch.sigmoid(alignment.logits)
+            return self.classifier(alignment.logits * taught)
+        scores = torch.sigmoid(alignment.logits) * taught
         weights = scores / scores.sum(1, keepdim=True).clamp(min=1e-6)
         return self.classifier((weights.unsqueeze(-1) * alignment.features).sum(1))
 
-    def read(self, alignment: Alignment) -> Alignment:
+    def read(self, alignment: Alignment, is_taught: Tensor | None = None) -> Alignment:
         """The alignment with its context logits (B, K), and with what they say of the classes where they feed back."""
-        contexts = self(alignment)
+        contexts = self(alignment, is_taught)
         logits = alignment.logits
         if self.feedback is not None:
             logits = logits + torch.sigmoid(contexts) @ self.feedback

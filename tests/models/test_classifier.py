@@ -372,12 +372,33 @@ def test_the_classifier_is_registered():
     assert MODELS.get('CSSAClassifier') is classifier_module.CSSAClassifier
 
 
-def test_a_class_that_is_not_taught_gets_no_gradient_from_labels_or_pseudo_labels(make_model, images, samples):
+def test_a_class_that_is_not_taught_gets_no_gradient_from_labels_pseudo_labels_or_contexts(make_model, images, samples):
+    for context_head in (None, dict(num_contexts=2), dict(num_contexts=2, input='logits')):
+        check_the_gradient(make_model(context_head=context_head), images, samples)
+
+
+def check_the_gradient(model, images, samples):
     for is_taught in (True, False):
-        model = make_model(context_head=None)
         model.bank = make_bank()
         model.is_taught[2] = is_taught
+        model.zero_grad()
         sum(model.loss(images, samples).values()).backward()
-        assert bool((model.head.class_prompts.context.grad[2] != 0).any()) is is_taught
+        for prompts in (model.head.class_prompts, model.head.semantic_prompts):
+            assert bool((prompts.context.grad[2] != 0).any()) is is_taught
+            assert bool((prompts.context.grad[1] != 0).any())
         assert bool(model.head.bias.grad[2] != 0) is is_taught
-        assert bool((model.head.class_prompts.context.grad[1] != 0).any())
+
+
+def test_a_class_that_is_not_taught_does_not_mask_the_contexts_of_unlabelled_images(make_model, images, samples):
+    found = {}
+    for is_taught in (True, False):
+        for unknown in (-1, 0):
+            model = make_model()
+            model.bank = make_bank()
+            model.bank.pseudo_labels.labels[:] = 0
+            model.bank.pseudo_labels.labels[:, 2] = unknown
+            model.is_taught[2] = is_taught
+            losses = model.loss(images, samples)
+            found[is_taught, unknown] = float(losses['loss_context_unlabelled'].detach())
+    assert found[True, -1] < found[True, 0]  # its context is masked
+    assert found[False, -1] == found[False, 0]
