@@ -1,17 +1,7 @@
 """A named study: rows x seeds, each a run of our runner, on frozen features that are computed once.
 
-A study is a Python file in `configs/studies/` with these names and nothing else:
-
-    config          the config that all rows start from
-    rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
-                    options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
-                    'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
-    x_label         what x is
-    baseline        row, or line, that the others are compared with; the first trained one by default
-    references      rows, or lines, of which no other row should be below the better one, on the average and by class
-    min_positives   restricts the metrics to classes with so many positives in the test set and in the training set
-
-The work directory holds a folder for each run, with its `run.log` and `result.json`, and what study_report.py writes.
+What a study says stands in study_file.py. The work directory holds a folder for each run, with its `run.log` and
+`result.json`, and what study_report.py writes.
 """
 
 from __future__ import annotations
@@ -21,14 +11,11 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from copy import deepcopy
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 
 import torch
@@ -37,42 +24,13 @@ from tqdm import tqdm
 
 from cssa_mm.apis.command_line import Overrides
 from cssa_mm.apis.run import load_config
+from cssa_mm.apis.study_file import ROOT, Row, Study, known_studies, load_study
 from cssa_mm.apis.study_report import report
-from cssa_mm.apis.study_run import KINDS, LOG, Job, prepare, run, start_worker
+from cssa_mm.apis.study_run import LOG, Job, prepare, run, start_worker
 from cssa_mm.engine.feature_cache_hook import mirrored_view
-from cssa_mm.errors import ConfigError, CSSAError, nearest
+from cssa_mm.errors import ConfigError, CSSAError
 
-ROOT = Path(__file__).parents[2]
-STUDIES = ROOT / 'configs' / 'studies'
 FEATURES = 'work_dirs/features'
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the table, or one point of a line."""
-
-    name: str
-    title: str = ''
-    options: Mapping = field(default_factory=dict)
-    config: str | None = None
-    kind: str = 'train'
-    line: str | None = None
-    x: float | None = None
-    baseline: str | None = None
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a study file says."""
-
-    name: str
-    title: str
-    config: str
-    rows: tuple[Row, ...]
-    baseline: str | None = None
-    references: tuple[str, ...] = ()
-    x_label: str | None = None
-    min_positives: int = 1
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -108,7 +66,7 @@ def study(args: argparse.Namespace) -> dict:
         CSSAError: a process was killed.
     """
     found = load_study(args.study)
-    rows = _chosen(found.rows, args.rows)
+    rows = found.chosen(args.rows)
     work_dir = Path(args.work_dir or Path('work_dirs', 'studies', found.name))
     jobs = [job for row in rows for job in _jobs(found, row, args, work_dir)]
     failures = _work([job for job in jobs if job.result is None], args.jobs, work_dir)
@@ -119,64 +77,6 @@ def study(args: argparse.Namespace) -> dict:
     if failures:
         print(f'{len(failures)} of {len(jobs)} runs failed; the same command goes on from the others', file=sys.stderr)
     return summary | dict(failures=failures)
-
-
-def known_studies() -> list[str]:
-    """The names of the studies in configs/studies."""
-    return sorted(path.stem for path in STUDIES.glob('*.py'))
-
-
-def load_study(name: str) -> Study:
-    """Read a study by its name, or from a file.
-
-    Raises:
-        ConfigError: there is none, or it has no rows, or a row has an unknown key.
-    """
-    path = Path(name) if name.endswith('.py') else STUDIES / f'{name}.py'
-    if not path.is_file():
-        raise ConfigError(
-            f"study: found no '{name}', expected one of {', '.join(known_studies())}, or a Python file."
-            f'{nearest(name, known_studies())}'
-        )
-    content = runpy.run_path(str(path))
-    if not content.get('rows') or not content.get('config'):
-        raise ConfigError(f'{path}: found no rows or no config, expected both')
-    rows = tuple(_row(path, key, dict(value)) for key, value in content['rows'].items())
-    options = {key: content[key] for key in ('baseline', 'references', 'x_label', 'min_positives') if key in content}
-    title = (content.get('__doc__') or path.stem).strip().splitlines()[0].rstrip('.')
-    names = [row.name for row in rows] + [row.line for row in rows if row.line]
-    if isinstance(options.get('references'), str):
-        options['references'] = (options['references'],)
-    named = [('baseline', row.baseline) for row in rows if row.baseline is not None]
-    named += [('baseline', options['baseline'])] if 'baseline' in options else []
-    named += [('references', name) for name in options.get('references', ())]
-    for key, name in named:
-        if name not in names:
-            hint = nearest(name, names)
-            raise ConfigError(f"{path}: found {key} '{name}', expected the name of a row or line.{hint}")
-    return Study(path.stem, title, content['config'], rows, **options)
-
-
-def _row(path: Path, name: str, content: dict) -> Row:
-    known = set(Row.__dataclass_fields__) - {'name'}
-    for key in content:
-        if key not in known:
-            raise ConfigError(f"{path}: found '{key}' in row '{name}', expected one of {', '.join(sorted(known))}")
-    if content.get('kind', 'train') not in KINDS:
-        raise ConfigError(f"{path}: found kind '{content['kind']}' in row '{name}', expected one of {', '.join(KINDS)}")
-    line, x = content.get('line'), content.get('x')
-    title = content.pop('title', None) or (name if line is None else f'{line}, {x:g}')
-    return Row(name=name, title=title, **content)
-
-
-def _chosen(rows: Sequence[Row], patterns: Sequence[str] | None) -> list[Row]:
-    names = [row.name for row in rows]
-    for pattern in patterns or ():
-        if not any(fnmatch(name, pattern) for name in names):
-            raise ConfigError(
-                f"--rows: found '{pattern}', expected some of {', '.join(names)}.{nearest(pattern, names)}"
-            )
-    return [row for row in rows if patterns is None or any(fnmatch(row.name, pattern) for pattern in patterns)]
 
 
 def _jobs(study: Study, row: Row, args: argparse.Namespace, work_dir: Path) -> list[Job]:

@@ -12,11 +12,11 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cssa_mm.apis import study_tables
+from cssa_mm.apis.study_file import Row, Study
 from cssa_mm.apis.study_statistics import (
     Runs,
     baseline_of,
@@ -33,8 +33,8 @@ METRICS = (
 )  # fmt: skip
 
 
-def report(study: Any, rows: Sequence[Any], seeds: Sequence[int], results: Sequence[Mapping], work_dir: Path) -> dict:
-    """Write all files and print the tables of a study (`apis.study.Study`) with some of its rows; returns the summary.
+def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Sequence[Mapping], work_dir: Path) -> dict:
+    """Write all files and print the tables of a study with some of its rows; returns the summary.
 
     Args:
         study: the study.
@@ -66,7 +66,7 @@ def report(study: Any, rows: Sequence[Any], seeds: Sequence[int], results: Seque
     return summary
 
 
-def _entry(study: Any, row: Any, rows: Sequence[Any], by_row: Mapping[str, Runs]) -> dict:
+def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
     """What the summary says of a row."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     references = [by_row[other.name] for other in references_of(study, row, rows)]
@@ -82,7 +82,7 @@ def _entry(study: Any, row: Any, rows: Sequence[Any], by_row: Mapping[str, Runs]
     return entry
 
 
-def _run_lines(study: Any, rows: Sequence[Any], by_row: Mapping[str, Runs]) -> list[list]:
+def _run_lines(study: Study, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> list[list]:
     return [
         [study.name, row.name, row.line, row.x, seed, *(run[name] for name in METRICS)]
         for row in rows
@@ -90,7 +90,7 @@ def _run_lines(study: Any, rows: Sequence[Any], by_row: Mapping[str, Runs]) -> l
     ]
 
 
-def _class_lines(study: Any, rows: Sequence[Any], by_row: Mapping[str, Runs]) -> list[list]:
+def _class_lines(study: Study, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> list[list]:
     lines = []
     for row in rows:
         runs, baseline = by_row[row.name], baseline_of(study, row, rows)

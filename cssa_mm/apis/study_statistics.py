@@ -1,14 +1,15 @@
 """The figures of a study: means, standard errors, and what a row is compared with.
 
-`runs` is seed -> the content of a run's `result.json`; a row is an `apis.study.Row`.
+`runs` is seed -> the content of a run's `result.json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from cssa_mm.apis.study_file import Row, Study
 
 Runs = Mapping[int, Mapping]
 POSITIVES = ('0', '1', '2', '3 or more')
@@ -20,14 +21,14 @@ def statistics(values: Sequence[float]) -> dict:
     return dict(mean=float(np.mean(values)), standard_error=error, values=[float(value) for value in values])
 
 
-def baseline_of(study: Any, row: Any, rows: Sequence[Any]) -> Any | None:
+def baseline_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
     """The one of `rows` that a row is compared with; None where there is none, or the row itself is it."""
     trained = next((other for other in study.rows if other.kind == 'train'), study.rows[0])
     found = _called(row.baseline or study.baseline or trained.line or trained.name, row, rows)
     return None if found is row else found
 
 
-def references_of(study: Any, row: Any, rows: Sequence[Any]) -> list[Any]:
+def references_of(study: Study, row: Row, rows: Sequence[Row]) -> list[Row]:
     """Those of `rows` that a row should not be below; none if one of them has not been run, or is the row's own."""
     if row.name in study.references or row.line in study.references:
         return []
@@ -35,7 +36,7 @@ def references_of(study: Any, row: Any, rows: Sequence[Any]) -> list[Any]:
     return [] if None in found else found
 
 
-def _called(name: str, row: Any, rows: Sequence[Any]) -> Any | None:
+def _called(name: str, row: Row, rows: Sequence[Row]) -> Row | None:
     """The row of this name, or the point of this line at the x of another row."""
     return next((other for other in rows if other.name == name or (other.line == name and other.x == row.x)), None)
 
@@ -73,7 +74,7 @@ def _common_seeds(runs: Runs, references: Sequence[Runs]) -> list[int]:
     return sorted(set(runs).intersection(*references)) if references else []
 
 
-def by_labelled_positives(rows: Sequence[Any], by_row: Mapping[str, Runs]) -> list[dict]:
+def by_labelled_positives(rows: Sequence[Row], by_row: Mapping[str, Runs]) -> list[dict]:
     """Mean AP of each row, or of a line over all x, in the classes with 0, 1, 2 and more labelled positives.
 
     A cell is a class in a run. Zero-shot looks at no split: where it is no line, its cells are those of all the splits
@@ -114,5 +115,5 @@ def _counts(run: Mapping) -> list[Mapping[str, int]]:
     return [run['labelled_positives']] if 'labelled_positives' in run else []
 
 
-def _splitless(row: Any) -> bool:
+def _splitless(row: Row) -> bool:
     return row.kind == 'zero_shot' and row.x is None

@@ -55,9 +55,7 @@ def resolve_split(
     return split
 
 
-def validation_part(
-    option: Mapping | None, records: Sequence[ImageRecord], is_wanted: bool
-) -> Sequence[ImageRecord]:
+def validation_part(option: Mapping | None, records: Sequence[ImageRecord], is_wanted: bool) -> Sequence[ImageRecord]:
     """The images held out of a training set to choose settings on, or, unless those are wanted, all others.
 
     Args:

@@ -20,6 +20,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from cssa_mm.visualization.attention import draw_heat, stretch
+from cssa_mm.visualization.saving import save_figure
 
 INK, MUTED, HIT, MISS, BOX = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b', '#ffffff'
 SIGNS = {True: ('hit', HIT, '✓'), False: ('miss', MISS, '✗')}
@@ -46,10 +47,7 @@ class PointingTrial:
 def draw_pointing_game(trials: Sequence[PointingTrial], shares: Mapping[str, float], count: int, out: Path) -> None:
     """Write the picture that `pointing_figure` makes."""
     figure = pointing_figure(trials, shares, count)
-    temporary = out.with_name(f'{out.stem}.tmp{out.suffix}')
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(out)
-    plt.close(figure)
+    save_figure(figure, out)
 
 
 def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float], count: int) -> Figure:

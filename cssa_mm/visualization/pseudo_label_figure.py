@@ -14,6 +14,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from cssa_mm.visualization.saving import save_figure
+
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
 NAMED = 3
 
@@ -40,10 +42,7 @@ def draw_pseudo_labels(records: Sequence[dict], out: Path) -> None:
         panel.spines[['top', 'right']].set_visible(False)
         panel.tick_params(colors=INK)
         panel.title.set_color(INK)
-    temporary = out.with_name(f'{out.stem}.tmp{out.suffix}')
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(out)
-    plt.close(figure)
+    save_figure(figure, out)
 
 
 def _draw_epochs(axes: Axes, records: Sequence[dict]) -> None:

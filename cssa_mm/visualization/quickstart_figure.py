@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from cssa_mm.visualization.attention import LabelAttention, attend, draw_attention
 from cssa_mm.visualization.curves import validation_curve
+from cssa_mm.visualization.saving import save_figure
 
 SCENES = 4
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
@@ -30,11 +31,7 @@ def draw_quickstart(work_dir: Path, config: str, data_root: str, out: Path) -> P
     _draw_curves(curves, work_dir)
     _draw_quality(quality, work_dir / 'cssa' / 'pseudo_labels.jsonl')
     _draw_scenes(bottom, scenes)
-    temporary = out.with_suffix('.tmp.png')
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(out)
-    plt.close(figure)
-    return out
+    return save_figure(figure, out)
 
 
 def _draw_curves(axes: Axes, work_dir: Path) -> None:

@@ -13,6 +13,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
+from cssa_mm.visualization.saving import save_figure
+
 INK, MUTED = '#1f2430', '#8b93a5'
 COLOURS = ('#0b7a75', '#d1495b', '#30639b', '#c98a1b', '#7a4fa3', '#5c8a3a', '#1f2430')
 WIDE = 15  # from this ratio of the largest to the smallest x the axis is logarithmic
@@ -35,11 +37,7 @@ def draw_study(summary: Mapping, out: Path) -> Path:
     axes.set_title(f'{summary["title"]} ({count} seed{"s" if count > 1 else ""})', color=INK, loc='left', fontsize=11)
     axes.spines[['top', 'right']].set_visible(False)
     axes.tick_params(colors=INK)
-    temporary = out.with_suffix('.tmp.png')
-    figure.savefig(temporary, dpi=120)
-    temporary.replace(out)
-    plt.close(figure)
-    return out
+    return save_figure(figure, out, dpi=120)
 
 
 def _draw_points(axes: Axes, rows: Sequence[Mapping]) -> None:

@@ -14,6 +14,8 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
+from cssa_mm.visualization.saving import save_figure
+
 PAIRS_A_ROW = 3
 INK, MUTED, ACCENT = '#1f2430', '#8b93a5', '#0b7a75'
 
@@ -48,7 +50,4 @@ def draw_view_pairs(pairs: Sequence[ViewPair], out: Path) -> None:
             axes.set_xlabel(name, fontsize=8, color=INK)
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
-    temporary = out.with_name(f'{out.stem}.tmp{out.suffix}')
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(out)
-    plt.close(figure)
+    save_figure(figure, out)

@@ -8,7 +8,8 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.study import _jobs, known_studies, load_study, parser, study
+from cssa_mm.apis.study import _jobs, parser, study
+from cssa_mm.apis.study_file import known_studies, load_study
 from cssa_mm.datasets.icon_scenes import CLASS_NAMES
 from cssa_mm.errors import ConfigError
 
@@ -20,7 +21,7 @@ ROWS = dict(
     label_efficiency=('labelled-only@0.05', 'cssa_plus@0.5'),
     policies=('mat', 'calibrated', 'instance_adaptive'),
     scores=('dual_labelled_only', 'negative_embedding_plus'),
-    contexts=('none', 'kmeans@12'),
+    contexts=('none', 'kmeans@12', 'feedback@2'),
     noise=('CAT-labels@0.4', 'calibrated-pseudo-labels@0.2'),
     label_space=('cssa@24', 'cssa_plus@100'),
     prompts=('class-specific-words@4', 'shared-random@1'),

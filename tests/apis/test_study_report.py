@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cssa_mm.apis.study import Row, Study
+from cssa_mm.apis.study_file import Row, Study
 from cssa_mm.apis.study_report import METRICS, report
 
 

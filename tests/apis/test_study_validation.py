@@ -7,7 +7,8 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.study import _jobs, load_study, parser
+from cssa_mm.apis.study import _jobs, parser
+from cssa_mm.apis.study_file import load_study
 from cssa_mm.datasets.icon_scenes import generate_demo
 
 
