@@ -12,7 +12,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_doubled_ids
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.errors import ConfigError
 
 
 class Annotations(NamedTuple):
@@ -40,11 +40,8 @@ def read_annotations(options: ConfigDict, where: str) -> Annotations:
     if not dataset.class_names:
         raise ConfigError(f'{where}.class_names: found none, expected a list, or a file with one a line')
     dataset.class_index = ClassIndex(dataset.class_names)
-    records = dataset.load_images()
-    source = dataset.in_root(dataset.ann_file)
-    if not records:
-        raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
+    records = dataset.read_records()
     image_ids = [record.image_id for record in records]
-    refuse_doubled_ids(image_ids, source)
+    refuse_doubled_ids(image_ids, dataset.in_root(dataset.ann_file))
     labels = np.stack([record.labels for record in records]).astype(np.int8, copy=False)
     return Annotations(dataset, image_ids, [record.img_path for record in records], labels)

@@ -113,6 +113,14 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         """Read the annotations: every image of the set, in the order in which splits count them."""
         raise NotImplementedError(f'{type(self).__name__} must implement load_images()')
 
+    def read_records(self) -> Sequence[ImageRecord]:
+        """The images without what ``validation`` holds out, or that alone; DataError where there is none at all."""
+        records = self.load_images()
+        if not records:
+            source = self.in_root(self.ann_file)
+            raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
+        return validation_part(self._validation, records, self.part == 'validation')
+
     def full_init(self) -> None:
         """Read the annotations, apply the split and keep the images of ``part``."""
         if self._fully_initialized:
@@ -121,10 +129,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if not self.class_names:
             raise ConfigError(f'class_names: {source} comes without any, expected a list, or a file with one a line.')
         self.class_index = ClassIndex(self.class_names)
-        records = self.load_images()
-        if not records:
-            raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
-        records = validation_part(self._validation, records, self.part == 'validation')
+        records = self.read_records()
         self.image_ids = [record.image_id for record in records]
         self.img_paths = [record.img_path for record in records]
         self.hidden_labels = np.stack([record.labels for record in records]).astype(np.int8, copy=False)
