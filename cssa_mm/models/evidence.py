@@ -36,6 +36,8 @@ class DiscriminantEvidence(nn.Module):
         discriminant: False leaves the discriminant out.
         prior_count: the best-scored unlabelled images count as so many positives in each class mean, so that one
             labelled photo does not decide alone; 0 takes the labelled means as they are.
+        prior_floor: these images are at least as many as if the class had so many labelled positives: a rate that is
+            read off few images is a guess, and a handful of best-scored images are no mean.
         shrinkage: share in 0..1 of a multiple of the identity in the covariance.
 
     Raises:
@@ -48,6 +50,7 @@ class DiscriminantEvidence(nn.Module):
         anchor: float = 0.5,
         discriminant: bool = True,
         prior_count: float = 2.0,
+        prior_floor: float = 2.5,
         shrinkage: float = 0.05,
     ) -> None:
         super().__init__()
@@ -55,12 +58,14 @@ class DiscriminantEvidence(nn.Module):
             ('anchor', anchor, 1),
             ('shrinkage', shrinkage, 1),
             ('prior_count', prior_count, 1e6),
+            ('prior_floor', prior_floor, 1e6),
         ):
             if not 0 <= value <= highest:
                 raise ConfigError(f'model.evidence.{name}: found {value}, expected a number from 0 to {highest:g}')
         self.anchor = anchor
         self.discriminant = discriminant
         self.prior_count = prior_count
+        self.prior_floor = prior_floor
         self.shrinkage = shrinkage
         num_classes, embed_dim = anchor_text.positive.shape
         for name, text in anchor_text._asdict().items():
@@ -98,7 +103,9 @@ class DiscriminantEvidence(nn.Module):
             labels: (n, C) in 1, 0, -1 (unknown: every cell of an unlabelled image).
         """
         known, positive = labels >= 0, labels == 1
-        rates = (positive.sum(0) + 0.5) / (known.sum(0) + 1)
+        seen, known_of = positive.sum(0) + 0.5, known.sum(0) + 0.5
+        rates = seen / (known_of + 0.5)
+        shares = seen.clamp(min=self.prior_floor).minimum(known_of) / (known_of + 0.5)
         self._standardise(similarity, anchor_similarity)
         base = self._base(similarity, anchor_similarity)
         if self.discriminant:
@@ -108,7 +115,7 @@ class DiscriminantEvidence(nn.Module):
             logits = base
             # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
             for _ in range(2 if self.prior_count else 1):
-                mean, count = self._positive_mean(centred, labels, logits, rates)
+                mean, count = self._positive_mean(centred, labels, logits, shares)
                 evidence, held_out, scale = _discriminate(centred, mean, count, precision, positive)
                 self._fit_weights(base[known], held_out[known], positive[known])
                 logits = self.weights[0] * base + self.weights[1] * evidence
@@ -129,14 +136,17 @@ class DiscriminantEvidence(nn.Module):
         self.scale.fill_(1.0)
         self.scale.copy_(_deviation(self._base(similarity, anchor_similarity)))
 
-    def _positive_mean(self, centred: Tensor, labels: Tensor, logits: Tensor, rates: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (C, D) of each class's positives, and the number of images (C,) that stand behind it."""
+    def _positive_mean(self, centred: Tensor, labels: Tensor, logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
+
+        Shares (C,) of the unlabelled images, those with the highest logits, stand in for more positives.
+        """
         positive = (labels == 1).to(centred)
         total, count = torch.einsum('nc,ncd->cd', positive, centred), positive.sum(0)
         unlabelled = ~(labels >= 0).any(1)
         if self.prior_count and unlabelled.any():
             ranks = logits[unlabelled].argsort(dim=0, descending=True, stable=True).argsort(dim=0)
-            best = (ranks < (rates * unlabelled.sum()).round().clamp(min=1)).to(centred)
+            best = (ranks < (shares * unlabelled.sum()).round().clamp(min=1)).to(centred)
             prior = torch.einsum('nc,ncd->cd', best, centred[unlabelled]) / best.sum(0)[:, None]
             total, count = total + self.prior_count * prior, count + self.prior_count
         return total / count.clamp(min=1)[:, None], count

@@ -61,7 +61,7 @@ def changed(images: SimpleNamespace, **fields) -> SimpleNamespace:
     return SimpleNamespace(**(vars(images) | fields))
 
 
-def reference(images, anchor, prior_count, shrinkage, discriminant=True) -> SimpleNamespace:
+def reference(images, anchor, prior_count, shrinkage, prior_floor=2.5, discriminant=True) -> SimpleNamespace:
     """What `fit` should find, one class and one image after the other; `stages` holds a record for each round."""
     features, similarity, anchored = (
         np.asarray(values, np.float64) for values in (images.features, images.similarity, images.anchor)
@@ -70,6 +70,10 @@ def reference(images, anchor, prior_count, shrinkage, discriminant=True) -> Simp
     count = len(features)
     unlabelled = [i for i in range(count) if (labels[i] == -1).all()]
     rates = np.array([((labels[:, c] == 1).sum() + 0.5) / ((labels[:, c] != -1).sum() + 1) for c in range(C)])
+    shares = []
+    for c in range(C):
+        seen, judged = (labels[:, c] == 1).sum(), (labels[:, c] != -1).sum()
+        shares.append(min(max(seen + 0.5, prior_floor), judged + 0.5) / (judged + 1))
 
     def standardised(values):
         return (values - values.mean(0)) / values.std(0)
@@ -94,7 +98,7 @@ def reference(images, anchor, prior_count, shrinkage, discriminant=True) -> Simp
         for c in range(C):
             chosen = [(centred[i, c], 1.0) for i in range(count) if labels[i, c] == 1]
             if prior_count:
-                number = max(round(rates[c] * len(unlabelled)), 1)
+                number = max(round(shares[c] * len(unlabelled)), 1)
                 best = sorted(unlabelled, key=lambda i: -logits[i, c])[:number]
                 chosen += [(centred[i, c], prior_count / number) for i in best]
             means[c] = weighted_mean(chosen)
@@ -125,6 +129,9 @@ OPTIONS = [
     dict(anchor=0.0, prior_count=0.0, shrinkage=0.01),
     dict(anchor=1.0, prior_count=5.0, shrinkage=0.3),
     dict(anchor=0.25, prior_count=1.0, shrinkage=0.0),
+    dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=0.0),
+    dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=6.2),
+    dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=100.0),
     dict(discriminant=False, anchor=0.3, prior_count=2.0, shrinkage=0.0),
 ]
 
