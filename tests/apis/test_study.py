@@ -24,6 +24,7 @@ ROWS = dict(
     contexts=('none', 'kmeans@12', 'feedback@2'),
     noise=('CAT-labels@0.4', 'calibrated-pseudo-labels@0.2'),
     label_space=('cssa@24', 'cssa_plus@100'),
+    plus_settings=('cssa_plus', 'no_floor'),
     prompts=('class-specific-words@4', 'shared-random@1'),
     reconstruction=('no_ema', 'context_logits'),
     real_photos=('zero-shot@0.05', 'cssa_plus@0.2'),
@@ -57,7 +58,7 @@ def test_there_is_a_test_for_each_study():
 def test_each_study_runs_at_toy_size(name, run_study, tmp_path):
     options = {'train_dataloader.dataset.split.proportion': 0.1}
     arguments = ['--seeds', 1, '--rows', *ROWS[name]]
-    if name == 'real_photos':  # its photos are not there: the demo stands in for them
+    if name in ('real_photos', 'plus_settings'):  # their photos are not there: the demo stands in for them
         arguments += ['--config', 'configs/cssa_demo.py']
         loader = Config.fromfile(ROOT / 'configs' / 'cssa_demo.py').train_dataloader
         options['train_dataloader.dataset.pipeline'] = loader.dataset.pipeline
