@@ -26,6 +26,7 @@ changes = {
     'semi_10': ('10 semi-supervised epochs', {'train_cfg.semi_epochs': 10}),
     'lr_double': ('twice the learning rate', {'optim_wrapper.optimizer.lr': 2e-3}),
     'no_global_token': ('no global token', {'model.backbone.global_token': False}),
+    'feedback': ('contexts fed back', {'model.context_head': dict(type='ContextHead', feedback=True)}),
     'dual': ('negative prompt (DualCoOp)', {'model.head.score': 'dual'}),
     'negative_embedding': ('negative vector (PositiveCoOp)', {'model.head.score': 'negative_embedding'}),
 }

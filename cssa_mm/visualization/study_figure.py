@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ matplotlib.use('Agg')
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from cssa_mm.visualization.saving import save_figure
@@ -21,23 +23,30 @@ WIDE = 15  # from this ratio of the largest to the smallest x the axis is logari
 
 
 def draw_study(summary: Mapping, out: Path) -> Path:
-    """Draw `out` from the summary that `apis.study_report.report` returns; returns its path.
+    """Write the figure of the summary that `apis.study_report.report` returns; returns its path."""
+    return save_figure(study_figure(summary), out)
 
-    Error bars are standard errors; a pale dot is one seed.
+
+def study_figure(summary: Mapping) -> Figure:
+    """Points of rows, or lines over x.
+
+    Error bars are standard errors; a pale dot is one seed. Lines that are all compared with one and the same row are
+    drawn as their paired differences from it: what seeds have in common would hide what the lines differ in.
     """
     rows = [row for row in summary['rows'] if row['mAP'] is not None]
     swept = any(row['x'] is not None for row in rows)
-    size = (7.5, 4.8) if swept else (8.5, 1.3 + 0.42 * len(rows))
+    size = (9.5, 4.8) if swept else (8.5, 1.3 + 0.42 * len(rows))
     figure, axes = plt.subplots(figsize=size, layout='constrained')
     if swept:
         _draw_lines(axes, rows, summary['x_label'] or 'x')
     else:
         _draw_points(axes, rows)
     count = len(summary['seeds'])
-    axes.set_title(f'{summary["title"]} ({count} seed{"s" if count > 1 else ""})', color=INK, loc='left', fontsize=11)
+    title = textwrap.fill(f'{summary["title"]} ({count} seed{"s" if count > 1 else ""})', width=80)
+    axes.set_title(title, color=INK, loc='left', fontsize=11)
     axes.spines[['top', 'right']].set_visible(False)
     axes.tick_params(colors=INK)
-    return save_figure(figure, out, dpi=120)
+    return figure
 
 
 def _draw_points(axes: Axes, rows: Sequence[Mapping]) -> None:
@@ -71,12 +80,19 @@ def _draw_lines(axes: Axes, rows: Sequence[Mapping], x_label: str) -> None:
     for row in rows:
         if row['x'] is not None:
             lines.setdefault(row['line'] or '', []).append(row)
+    values = sorted({row['x'] for row in rows if row['x'] is not None})
+    if values[0] > 0 and values[-1] / values[0] >= WIDE:
+        axes.set_xscale('log')
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+    common = _common_baseline(rows)
     for number, (name, points) in enumerate(lines.items()):
         points = sorted(points, key=lambda row: row['x'])
+        found = [row['mAP' if common is None else 'difference'] for row in points]
         axes.errorbar(
-            [row['x'] for row in points],
-            [row['mAP']['mean'] for row in points],
-            [row['mAP']['standard_error'] or 0 for row in points],
+            _aside([row['x'] for row in points], values, (number - (len(lines) - 1) / 2) / 100, axes.get_xscale()),
+            [result['mean'] for result in found],
+            [result['standard_error'] or 0 for result in found],
             color=COLOURS[number % len(COLOURS)],
             linestyle='-' if number < len(COLOURS) else '--',
             marker='o',
@@ -84,15 +100,27 @@ def _draw_lines(axes: Axes, rows: Sequence[Mapping], x_label: str) -> None:
             capsize=3,
             label=name,
         )
-    for row, style in zip([row for row in rows if row['x'] is None], (':', '--', '-.', (0, (1, 3))), strict=False):
-        axes.axhline(row['mAP']['mean'], color=MUTED, linestyle=style, label=row['title'])
-    values = sorted({row['x'] for row in rows if row['x'] is not None})
-    if values[0] > 0 and values[-1] / values[0] >= WIDE:
-        axes.set_xscale('log')
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_locator(NullLocator())
+    if common is None:
+        for row, style in zip([row for row in rows if row['x'] is None], (':', '--', '-.', (0, (1, 3))), strict=False):
+            axes.axhline(row['mAP']['mean'], color=MUTED, linestyle=style, label=row['title'])
+    else:
+        axes.axhline(0, color=MUTED, linestyle=':', label=common)
     if len(values) <= 12:
         axes.set_xticks(values, [f'{value:g}' for value in values])
     axes.set_xlabel(x_label, color=INK)
-    axes.set_ylabel('mAP', color=INK)
-    axes.legend(frameon=False, fontsize=9)
+    axes.set_ylabel('mAP' if common is None else f'mAP minus that of: {common}', color=INK)
+    axes.legend(frameon=False, fontsize=9, loc='upper left', bbox_to_anchor=(1.01, 1))
+
+
+def _aside(x: Sequence[float], values: Sequence[float], share: float, scale: str) -> list[float]:
+    """Moved by a share of the axis, so that lines stand side by side where they meet."""
+    if scale == 'log':
+        return [value * (values[-1] / values[0]) ** share for value in x]
+    return [value + share * (values[-1] - values[0]) for value in x]
+
+
+def _common_baseline(rows: Sequence[Mapping]) -> str | None:
+    """The title of the one row, no point of a line, that every point is compared with; None if there is none."""
+    compared = {row['baseline'] for row in rows if row['x'] is not None}
+    found = [row['title'] for row in rows if row['x'] is None and {row['name']} == compared]
+    return found[0] if found else None
