@@ -35,6 +35,7 @@ model = dict(
         target='multi',  # (R) or 'single'
         affinity='conditional',  # (R) or 'jaccard', 'cosine', 'count'
         method='spectral',  # or 'kmeans', 'agglomerative'
+        feedback=False,  # True: the contexts speak for or against classes in the logits (ours)
     ),
     # (R) the sum over the cells of the global batch, as CAP has it; or 'mean', 'batch_mean'.
     loss=dict(type='MaskedAsymmetricLoss', gamma_negative=4.0, gamma_positive=0.0, clip=0.05, reduction='sum'),

@@ -10,8 +10,8 @@ model = dict(
         prior_floor=2.5,  # they are at least as many as if the class had so many labelled positives
         shrinkage=0.05,  # of the covariance towards a multiple of the identity
     ),
-    # One prompt a class finds and aligns: two drift apart on few labels. The flatter attention was chosen with a small CLIP
-    # (docs/reconstruction.md): another tower may like tau_s = 20, the paper's configs' value, better.
+    # One prompt a class finds and aligns: two drift apart on few labels. The flatter attention was chosen with a small
+    # CLIP (docs/reconstruction.md): another tower may like tau_s = 20, the value of the paper's configs, better.
     # The prompts learn by plain cross-entropy, a few words long; the context task brought nothing measurable.
     head=dict(shared_prompts=True, attention_temperature=5.0, prompts=dict(num_context=4)),
     context_head=None,
