@@ -38,6 +38,8 @@ class DiscriminantEvidence(nn.Module):
             labelled photo does not decide alone; 0 takes the labelled means as they are.
         prior_floor: these images are at least as many as if the class had so many labelled positives: a rate that is
             read off few images is a guess, and a handful of best-scored images are no mean.
+        unseen_weight: share in 0..1 of the discriminant's weight in a class without labelled positives, whose mean is
+            of stand-ins alone: a name that misleads CLIP would choose the wrong ones, and nothing would tell.
         shrinkage: share in 0..1 of a multiple of the identity in the covariance.
 
     Raises:
@@ -51,12 +53,14 @@ class DiscriminantEvidence(nn.Module):
         discriminant: bool = True,
         prior_count: float = 2.0,
         prior_floor: float = 2.5,
+        unseen_weight: float = 0.25,
         shrinkage: float = 0.05,
     ) -> None:
         super().__init__()
         for name, value, highest in (
             ('anchor', anchor, 1),
             ('shrinkage', shrinkage, 1),
+            ('unseen_weight', unseen_weight, 1),
             ('prior_count', prior_count, 1e6),
             ('prior_floor', prior_floor, 1e6),
         ):
@@ -66,6 +70,7 @@ class DiscriminantEvidence(nn.Module):
         self.discriminant = discriminant
         self.prior_count = prior_count
         self.prior_floor = prior_floor
+        self.unseen_weight = unseen_weight
         self.shrinkage = shrinkage
         num_classes, embed_dim = anchor_text.positive.shape
         for name, text in anchor_text._asdict().items():
@@ -112,14 +117,15 @@ class DiscriminantEvidence(nn.Module):
             centre = features.mean(0)
             centred = features - centre
             precision = _precision(centred, self.shrinkage)
+            trust = torch.where(positive.any(0), 1.0, self.unseen_weight).to(centred)
             logits = base
             # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
             for _ in range(2 if self.prior_count else 1):
                 mean, count = self._positive_mean(centred, labels, logits, shares)
                 evidence, held_out, scale = _discriminate(centred, mean, count, precision, positive)
                 self._fit_weights(base[known], held_out[known], positive[known])
-                logits = self.weights[0] * base + self.weights[1] * evidence
-            self.direction.copy_(mean @ precision / scale[:, None])
+                logits = self.weights[0] * base + self.weights[1] * trust * evidence
+            self.direction.copy_(mean @ precision * (trust / scale)[:, None])
             self.offset.copy_((centre * self.direction).sum(-1))
         else:
             self._fit_weights(base[known], torch.zeros_like(base[known]), positive[known])

@@ -61,7 +61,9 @@ def changed(images: SimpleNamespace, **fields) -> SimpleNamespace:
     return SimpleNamespace(**(vars(images) | fields))
 
 
-def reference(images, anchor, prior_count, shrinkage, prior_floor=2.5, discriminant=True) -> SimpleNamespace:
+def reference(
+    images, anchor, prior_count, shrinkage, prior_floor=2.5, unseen_weight=0.25, discriminant=True
+) -> SimpleNamespace:
     """What `fit` should find, one class and one image after the other; `stages` holds a record for each round."""
     features, similarity, anchored = (
         np.asarray(values, np.float64) for values in (images.features, images.similarity, images.anchor)
@@ -112,6 +114,8 @@ def reference(images, anchor, prior_count, shrinkage, prior_floor=2.5, discrimin
                     others = chosen[:position] + chosen[position + 1 :]
                     held_out[i, c] = centred[i, c] @ np.linalg.solve(covariance, weighted_mean(others)) / deviation
         weights = weights_of(held_out)
+        # A class that no labelled image shows is trusted less, once the weights are known.
+        directions[(labels != 1).all(0)] *= unseen_weight
         logits = weights[0] * base + weights[1] * np.einsum('ncd,cd->nc', centred, directions)
         stages.append(SimpleNamespace(means=means, directions=directions, held_out=held_out, weights=weights))
     return SimpleNamespace(
@@ -132,6 +136,8 @@ OPTIONS = [
     dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=0.0),
     dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=6.2),
     dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, prior_floor=100.0),
+    dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, unseen_weight=0.0),
+    dict(anchor=0.5, prior_count=2.0, shrinkage=0.05, unseen_weight=1.0),
     dict(discriminant=False, anchor=0.3, prior_count=2.0, shrinkage=0.0),
 ]
 

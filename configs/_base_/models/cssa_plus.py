@@ -8,6 +8,7 @@ model = dict(
         discriminant=True,  # whitened class means, the covariance from unlabelled images too
         prior_count=2.0,  # the best-scored unlabelled images weigh as much as so many labelled positives
         prior_floor=2.5,  # they are at least as many as if the class had so many labelled positives
+        unseen_weight=0.25,  # of the discriminant in a class without labelled positives
         shrinkage=0.05,  # of the covariance towards a multiple of the identity
     ),
     # One prompt a class finds and aligns: two drift apart on few labels. The flatter attention was chosen with a small
