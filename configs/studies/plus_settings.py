@@ -20,6 +20,7 @@ changes = {
     'prior_5': ('prior_count 5', {'model.evidence.prior_count': 5.0}),
     'no_floor': ('prior_floor 0', {'model.evidence.prior_floor': 0.0}),
     'floor_5': ('prior_floor 5', {'model.evidence.prior_floor': 5.0}),
+    'trust_unseen': ('unseen_weight 1', {'model.evidence.unseen_weight': 1.0}),
     'shrinkage_0.002': ('shrinkage .002', {'model.evidence.shrinkage': 0.002}),
     'shrinkage_0.2': ('shrinkage .2', {'model.evidence.shrinkage': 0.2}),
     'no_pseudo_labels': ('no semi-supervised epochs', {'train_cfg.semi_epochs': 0}),
