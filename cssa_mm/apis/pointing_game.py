@@ -82,7 +82,6 @@ def pointing_game(args: argparse.Namespace) -> dict[str, dict]:
         Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
     if report:
         picture = Path(args.work_dir or Path('work_dirs', Path(args.config).stem), 'pointing_game.png')
-        picture.parent.mkdir(parents=True, exist_ok=True)
         trials = example_trials(model, dataset, chosen, boxes, sizes, found, config.randomness.seed)
         shares = {title: report['all'][name]['hit'] for name, title in MAPS.items()}
         draw_pointing_game(trials, shares, report['all']['count'], picture)

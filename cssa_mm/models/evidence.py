@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
 
-# Of base and evidence. A class without labelled positives has nothing but the base.
+# Of base and evidence. The base always counts: without stand-ins, a class that no label shows has nothing else.
 LOWEST_WEIGHTS = torch.tensor([0.1, 0.0], dtype=torch.float64)
 
 
