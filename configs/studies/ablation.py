@@ -12,17 +12,25 @@ rows = dict(
     ),
     labelled_only=dict(title='labelled-only, label-specific', options={**labelled_only, **no_context}),
     pseudo_labels=dict(title='+ pseudo-labels', options=no_context),
-    cssa=dict(title='+ contexts = CSSA'),
-    labelled_context=dict(title='labelled-only with contexts', options=labelled_only),
-    feedback=dict(title='CSSA, contexts fed back', options={'model.context_head.feedback': True}),
-    one_prompt=dict(title='CSSA, one prompt finds and aligns', options={'model.head.shared_prompts': True}),
-    cssa_plus=dict(title='cssa_plus', config=plus),
-    two_prompts=dict(title='cssa_plus with two prompts', config=plus, options={'model.head.shared_prompts': False}),
-    no_anchor=dict(title='cssa_plus without anchor', config=plus, options={'model.evidence.anchor': 0.0}),
-    no_discriminant=dict(
-        title='cssa_plus without discriminant', config=plus, options={'model.evidence.discriminant': False}
+    cssa=dict(title='+ contexts = CSSA', baseline='pseudo_labels'),
+    labelled_one_prompt=dict(
+        title='labelled-only, one prompt finds and aligns',
+        options={**labelled_only, **no_context, 'model.head.shared_prompts': True},
     ),
-    no_prior=dict(title='cssa_plus without prior', config=plus, options={'model.evidence.prior_count': 0.0}),
-    no_pseudo_labels=dict(title='cssa_plus without pseudo-labels', config=plus, options=labelled_only),
+    labelled_context=dict(title='labelled-only with contexts', options=labelled_only),
+    feedback=dict(title='CSSA, contexts fed back', options={'model.context_head.feedback': True}, baseline='cssa'),
+    one_prompt=dict(
+        title='CSSA, one prompt finds and aligns', options={'model.head.shared_prompts': True}, baseline='cssa'
+    ),
+    cssa_plus=dict(title='cssa_plus', config=plus),
 )
+without = dict(
+    two_prompts=('cssa_plus with two prompts', {'model.head.shared_prompts': False}),
+    no_anchor=('cssa_plus without anchor', {'model.evidence.anchor': 0.0}),
+    no_discriminant=('cssa_plus without discriminant', {'model.evidence.discriminant': False}),
+    no_prior=('cssa_plus without prior', {'model.evidence.prior_count': 0.0}),
+    no_pseudo_labels=('cssa_plus without pseudo-labels', labelled_only),
+)
+for name, (title, options) in without.items():
+    rows[name] = dict(title=title, config=plus, options=options, baseline='cssa_plus')
 baseline = 'labelled_only'

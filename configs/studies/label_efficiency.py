@@ -29,4 +29,5 @@ for share, (labelled, warmup, alone) in shares.items():
     for method, (path, options) in methods.items():
         rows[f'{method}@{share}'] = dict(line=method, x=share, config=path, options={**split, **options})
 baseline = 'labelled-only'
+worth = 'labelled-only'
 references = ('zero_shot', 'labelled-only')

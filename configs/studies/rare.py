@@ -19,3 +19,4 @@ rows = dict(
 )
 baseline = 'labelled_only'
 references = ('zero_shot', 'labelled_only')
+ceiling = 'oracle'

@@ -56,3 +56,4 @@ for share, labelled in ((0.05, 2), (0.10, 4), (0.20, 8)):
         )
 baseline = 'labelled-only'
 references = ('zero-shot', 'labelled-only')
+ceiling = 'oracle'

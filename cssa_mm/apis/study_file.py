@@ -7,6 +7,9 @@ rows            name -> dict(title, options, config, kind, line, x, baseline), a
 x_label         what x is
 baseline        row, or line, that the others are compared with; the first trained one by default
 references      rows, or lines, of which no other row should be below the better one, on the average and by class
+ceiling         row, or line: how much of the way to it each row has gone from its baseline
+worth           line: at which x it has the mAP that others have
+changes         True: each point of a line is compared with the line's first one, too, and that with its baseline's
 min_positives   restricts the metrics to classes with so many positives in the test set and in the training set
 """
 
@@ -23,6 +26,7 @@ from cssa_mm.errors import ConfigError, nearest
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / 'configs' / 'studies'
+KEYS = ('baseline', 'references', 'ceiling', 'worth', 'changes', 'x_label', 'min_positives')
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class Study:
     rows: tuple[Row, ...]
     baseline: str | None = None
     references: tuple[str, ...] = ()
+    ceiling: str | None = None
+    worth: str | None = None
+    changes: bool = False
     x_label: str | None = None
     min_positives: int = 1
 
@@ -88,18 +95,19 @@ def load_study(name: str) -> Study:
     if not content.get('rows') or not content.get('config'):
         raise ConfigError(f'{path}: found no rows or no config, expected both')
     rows = tuple(_row(path, key, dict(value)) for key, value in content['rows'].items())
-    options = {key: content[key] for key in ('baseline', 'references', 'x_label', 'min_positives') if key in content}
+    options = {key: content[key] for key in KEYS if key in content}
     title = (content.get('__doc__') or path.stem).strip().splitlines()[0].rstrip('.')
-    names = [row.name for row in rows] + [row.line for row in rows if row.line]
+    lines = [row.line for row in rows if row.line]
+    names = [row.name for row in rows] + lines
     if isinstance(options.get('references'), str):
         options['references'] = (options['references'],)
     named = [('baseline', row.baseline) for row in rows if row.baseline is not None]
-    named += [('baseline', options['baseline'])] if 'baseline' in options else []
+    named += [(key, options[key]) for key in ('baseline', 'ceiling', 'worth') if key in options]
     named += [('references', name) for name in options.get('references', ())]
     for key, name in named:
-        if name not in names:
-            hint = nearest(name, names)
-            raise ConfigError(f"{path}: found {key} '{name}', expected the name of a row or line.{hint}")
+        known, expected = (lines, 'a line') if key == 'worth' else (names, 'a row or line')
+        if name not in known:
+            raise ConfigError(f"{path}: found {key} '{name}', expected the name of {expected}.{nearest(name, known)}")
     return Study(path.stem, title, content['config'], rows, **options)
 
 

@@ -21,11 +21,16 @@ from cssa_mm.apis.study_statistics import (
     Runs,
     baseline_of,
     by_labelled_positives,
+    ceiling_of,
+    change,
     difference,
+    first_of_line,
     over_references,
     references_of,
+    share_of_way,
     statistics,
     worst_class,
+    worth,
 )
 
 METRICS = (
@@ -46,7 +51,7 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
     by_row = {row.name: {r['seed']: r for r in results if r['row'] == row.name} for row in rows}
     done = [row for row in rows if by_row[row.name]]
     summary = dict(study=study.name, title=study.title, x_label=study.x_label, seeds=list(seeds))
-    summary['references'] = list(study.references)
+    summary |= dict(references=list(study.references), ceiling=study.ceiling, worth=study.worth)
     summary['rows'] = [_entry(study, row, done, by_row) for row in done]
     summary['by_labelled_positives'] = by_labelled_positives(done, by_row)
     _write_csv(work_dir / 'runs.csv', ['study', 'row', 'line', 'x', 'seed', *METRICS], _run_lines(study, done, by_row))
@@ -79,7 +84,31 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
     entry['difference'] = None if baseline is None else difference(runs, by_row[baseline.name])
     entry['over_references'] = over_references(runs, references)
     entry['worst_class'] = worst_class(runs, references)
-    return entry
+    return entry | _further(study, row, rows, by_row)
+
+
+def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
+    """What the summary says of a row where the study asks for it; None where it does not, or cannot be said."""
+    runs, baseline = by_row[row.name], baseline_of(study, row, rows)
+    found = dict.fromkeys(('share_of_way', 'worth', 'change', 'change_over_baseline'))
+    ceiling = ceiling_of(study, row, rows)
+    if None not in (baseline, ceiling) and ceiling is not row:
+        found['share_of_way'] = share_of_way(runs, by_row[baseline.name], by_row[ceiling.name])
+    line = [other for other in rows if other.line == study.worth] if study.worth else []
+    if line and row.line != study.worth:
+        means = [(other.x, _mean(by_row[other.name])) for other in line]
+        found['worth'] = worth(_mean(runs), means)
+    start = first_of_line(row, rows) if study.changes else None
+    if start is not None:
+        found['change'] = change(runs, by_row[start.name])
+        other = None if baseline is None else first_of_line(baseline, rows)
+        if other is not None:
+            found['change_over_baseline'] = change(runs, by_row[start.name], by_row[baseline.name], by_row[other.name])
+    return found
+
+
+def _mean(runs: Runs) -> float:
+    return float(np.mean([run['mAP'] for run in runs.values()]))
 
 
 def _run_lines(study: Study, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> list[list]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -45,6 +46,52 @@ def difference(runs: Runs, baseline: Runs) -> dict | None:
     """Statistics of the paired difference in mAP, over the seeds that both have."""
     common = sorted(runs.keys() & baseline.keys())
     return statistics([runs[seed]['mAP'] - baseline[seed]['mAP'] for seed in common]) if common else None
+
+
+def ceiling_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
+    """The one of `rows` that is the ceiling of a row; None where there is none."""
+    return None if study.ceiling is None else _called(study.ceiling, row, rows)
+
+
+def share_of_way(runs: Runs, baseline: Runs, ceiling: Runs) -> float | None:
+    """How much of the distance in mean mAP from the baseline to the ceiling a row has gone, over common seeds."""
+    seeds = _common_seeds(runs, [baseline, ceiling])
+    own, start, end = (np.mean([some[seed]['mAP'] for seed in seeds]) for some in (runs, baseline, ceiling))
+    return float((own - start) / (end - start)) if seeds and end != start else None
+
+
+def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:
+    """The first point of a row's line; None where it is that itself, or no point."""
+    if row.x is None:
+        return None
+    found = min((other for other in rows if other.line == row.line), key=lambda other: other.x)
+    return None if found is row else found
+
+
+def change(runs: Runs, start: Runs, baseline: Runs | None = None, baseline_start: Runs | None = None) -> dict | None:
+    """Statistics of the change in mAP since the start, minus the baseline's own change where one is given."""
+    others = [start] if baseline is None else [start, baseline, baseline_start]
+    values = []
+    for seed in _common_seeds(runs, others):
+        own, begun, *rest = (some[seed]['mAP'] for some in (runs, *others))
+        values.append(own - begun - (rest[0] - rest[1] if rest else 0.0))
+    return statistics(values) if values else None
+
+
+def worth(mean: float, line: Sequence[tuple[float, float]]) -> dict:
+    """Where a line of points (x, mAP) first reaches a mean, between two points on a logarithmic scale of x.
+
+    Returns:
+        x, and beyond: '<' of a mean below the first point, '>' of one that no point reaches, else ''.
+    """
+    line = sorted(line)
+    if mean < line[0][1]:
+        return dict(x=line[0][0], beyond='<')
+    for (x0, y0), (x1, y1) in pairwise(line):
+        if y0 <= mean <= y1:
+            share = (mean - y0) / (y1 - y0) if y1 > y0 else 0.0
+            return dict(x=float(x0 * (x1 / x0) ** share), beyond='')
+    return dict(x=line[-1][0], beyond='>')
 
 
 def over_references(runs: Runs, references: Sequence[Runs]) -> dict | None:

@@ -29,7 +29,7 @@ def markdown(summary: Mapping) -> str:
     seeds = ', '.join(map(str, summary['seeds']))
     note = f'mAP in per cent, mean and standard error over the seeds {seeds}; paired difference from '
     note += '; '.join(sorted(baselines)) or 'none'
-    if _is_compared(summary):
+    if any(row['over_references'] for row in summary['rows']):
         note += '. Worst class: the one whose mean AP is the furthest below the better of the references'
     parts = [summary['title'], f'{note}.', _marked(_rows(summary))]
     if rare := _by_positives(summary):
@@ -40,22 +40,46 @@ def markdown(summary: Mapping) -> str:
 def _rows(summary: Mapping) -> Table:
     """Header and rows of text; columns that are empty throughout are left out."""
     rows = summary['rows']
+    further = [column for column in _further(summary) if set(column[1]) != {'-'}]
     columns = {name: title for name, title in COLUMNS.items() if any(row[name] for row in rows)}
-    is_compared = _is_compared(summary)
-    compared = [f'minus the better of {" and ".join(summary["references"])}', 's.e.', 'worst class']
-    table = [['', 'mAP', 's.e.', 'difference', 's.e.', *(compared if is_compared else ()), *columns.values()]]
-    for row in rows:
+    table = [['', 'mAP', 's.e.', 'difference', 's.e.', *(title for title, _ in further), *columns.values()]]
+    for number, row in enumerate(rows):
         cells = [row['title'], *_cells(row['mAP'], '.2f'), *_cells(row['difference'], '+.2f')]
-        if is_compared:
-            worst = row['worst_class']
-            cells += _cells(row['over_references'], '+.2f')
-            cells += ['-' if worst is None else f'{worst["name"]} {worst["difference"]:+.1f}']
+        cells += [texts[number] for _, texts in further]
         table.append(cells + [_cells(row[name], f'.{DIGITS.get(name, 1)}f')[0] for name in columns])
     return table
 
 
-def _is_compared(summary: Mapping) -> bool:
-    return any(row['over_references'] for row in summary['rows'])
+def _further(summary: Mapping) -> list[tuple[str, list[str]]]:
+    """Titles and cells of the columns that only some studies have."""
+    rows = summary['rows']
+
+    def statistic(key: str, title: str) -> list[tuple[str, list[str]]]:
+        means, errors = zip(*(_cells(row[key], '+.2f') for row in rows), strict=True)
+        return [(title, list(means)), ('s.e.', list(errors))]
+
+    columns = []
+    if len({row['baseline'] for row in rows if row['x'] is None} - {None}) > 1:
+        columns.append(('from', [row['compared_with'] or '-' for row in rows]))
+    columns += statistic('over_references', f'minus the better of {" and ".join(summary["references"])}')
+    columns.append(('worst class', [_worst_class(row['worst_class']) for row in rows]))
+    columns.append((f'way to {summary["ceiling"]}', [_share(row['share_of_way']) for row in rows]))
+    columns.append((f'worth {summary["worth"]} at', [_place(row['worth']) for row in rows]))
+    return columns + statistic('change', 'since first x') + statistic('change_over_baseline', "minus the baseline's")
+
+
+def _worst_class(worst: Mapping | None) -> str:
+    return '-' if worst is None else f'{worst["name"]} {worst["difference"]:+.1f}'
+
+
+def _share(share: float | None) -> str:
+    if share is None:
+        return '-'
+    return '< 0' if share < 0 else f'{100 * share:.0f} %'
+
+
+def _place(found: Mapping | None) -> str:
+    return '-' if found is None else f'{found["beyond"]} {found["x"]:.2g}'.strip()
 
 
 def _by_positives(summary: Mapping) -> Table:

@@ -205,6 +205,11 @@ def test_a_mistake_in_the_command_is_found_before_the_first_run(arguments, messa
             "rows = dict(a=dict(line='one', x=1))\nreferences = ('a', 'on')",
             "found references 'on', expected the name of a row or line. Did you mean 'one'?",
         ),
+        ("rows = dict(ab=dict())\nceiling = 'abc'", "found ceiling 'abc', expected the name of a row or line. Did you"),
+        (
+            "rows = dict(a=dict(), b=dict(line='one', x=1))\nworth = 'a'",
+            "found worth 'a', expected the name of a line.",
+        ),
         ('', 'found no rows or no config'),
     ],
 )

@@ -125,6 +125,85 @@ def test_a_row_can_name_a_baseline_of_its_own(tmp_path):
     assert [line.split(',')[-1] for line in lines if 'ours-pseudo-labels@4' in line] == ['240.0']
 
 
+def test_rows_with_baselines_of_their_own_say_from_what_they_differ(tmp_path):
+    rows = (Row('alone', 'labelled-only'), Row('ours', 'our method'), Row('less', 'without it', baseline='ours'))
+    results = [result('alone', 1, 50), result('ours', 1, 60), result('less', 1, 57)]
+    entries(study_of(*rows), [r | dict(AP=dict(sun=1.0)) for r in results], tmp_path)
+    table = (tmp_path / 'table.md').read_text()
+    assert '| difference | s.e. | from |' in table
+    assert '| +10.00 | - | labelled-only |' in table
+    assert '| -3.00 | - | our method |' in table
+
+
+def test_the_share_of_the_way_is_that_of_the_mean_distance_to_the_ceiling(tmp_path):
+    rows = (*THREE, Row('truth', 'oracle'))
+    results = [*RESULTS, result('truth', 1, 60, sun=1, die=1, club=1), result('truth', 2, 61, sun=1, die=1, club=1)]
+    found = entries(study_of(*rows, baseline='alone', ceiling='truth'), results, tmp_path)
+    # Means: 50 zero-shot, 50.5 labelled-only, 54 ours, 60.5 the ceiling.
+    assert found['ours']['share_of_way'] == pytest.approx(3.5 / 10)
+    assert found['shot']['share_of_way'] == pytest.approx(-0.5 / 10)
+    assert found['alone']['share_of_way'] is None
+    assert found['truth']['share_of_way'] is None
+    table = (tmp_path / 'table.md').read_text()
+    assert '| way to truth |' in table
+    assert '| our method | 54.00 | 1.00 | +3.50 | 2.50 | 35 % |' in table
+    assert '| zero-shot | 50.00 | 0.00 | -0.50 | 3.50 | < 0 |' in table
+
+
+def lines_of(values: dict[str, dict[float, tuple[float, float]]]) -> tuple[list[Row], list[dict]]:
+    """Rows and results of lines of points, each with the mAP of seeds 1 and 2."""
+    rows = [Row(f'{line}@{x}', f'{line}, {x}', line=line, x=x) for line, points in values.items() for x in points]
+    results = [
+        result(row.name, seed, m_ap, sun=1) for row in rows for seed, m_ap in enumerate(values[row.line][row.x], 1)
+    ]
+    return rows, results
+
+
+def test_a_point_is_worth_the_x_at_which_the_line_first_reaches_its_mean(tmp_path):
+    rows, results = lines_of(
+        {
+            'alone': {0.01: (30, 30), 0.1: (50, 50), 0.4: (60, 60)},
+            'ours': {0.01: (20, 20), 0.1: (55, 55), 0.4: (60, 62)},
+        }
+    )
+    shot = Row('shot', 'zero-shot', kind='zero_shot')
+    results += [result('shot', seed, m_ap, sun=1) for seed, m_ap in ((1, 39), (2, 41))]
+    found = entries(study_of(shot, *rows, baseline='alone', worth='alone'), results, tmp_path)
+    assert {name: row['worth'] for name, row in found.items()} == {
+        # 40 and 55 are half-way from 30 to 50 and from 50 to 60: the geometric means of the shares.
+        'shot': dict(x=pytest.approx(0.001**0.5), beyond=''),
+        'alone@0.01': None,
+        'alone@0.1': None,
+        'alone@0.4': None,
+        'ours@0.01': dict(x=0.01, beyond='<'),
+        'ours@0.1': dict(x=pytest.approx(0.2), beyond=''),
+        'ours@0.4': dict(x=0.4, beyond='>'),
+    }
+    table = (tmp_path / 'table.md').read_text()
+    assert '| worth alone at |' in table
+    assert '| ours, 0.01 | 20.00 | 0.00 | -10.00 | 0.00 | < 0.01 |' in table
+    assert '| ours, 0.1 | 55.00 | 0.00 | +5.00 | 0.00 | 0.2 |' in table
+
+
+def test_a_line_that_falls_again_is_met_where_it_rises(tmp_path):
+    rows, results = lines_of({'alone': {1.0: (10, 10), 4.0: (20, 20), 9.0: (15, 15)}, 'ours': {1.0: (15, 15)}})
+    found = entries(study_of(*rows, baseline='alone', worth='alone'), results, tmp_path)
+    assert found['ours@1.0']['worth'] == dict(x=pytest.approx(2.0), beyond='')
+
+
+def test_changes_are_paired_with_the_first_point_of_the_line_and_with_the_change_of_the_baseline(tmp_path):
+    rows, results = lines_of({'CAT': {0.0: (70, 80), 0.4: (60, 64)}, 'ours': {0.4: (69, 75), 0.0: (71, 80)}})
+    found = entries(study_of(*rows, baseline='CAT', changes=True), results, tmp_path)
+    assert found['ours@0.0']['change'] is None
+    assert found['CAT@0.4']['change']['values'] == [-10, -16]
+    assert found['CAT@0.4']['change_over_baseline'] is None
+    assert found['ours@0.4']['change']['values'] == [-2, -5]
+    assert found['ours@0.4']['change_over_baseline']['values'] == [8, 11]
+    assert "| since first x | s.e. | minus the baseline's | s.e. |" in (tmp_path / 'table.md').read_text()
+    without = entries(study_of(*rows, baseline='CAT'), results, tmp_path)
+    assert without['ours@0.4']['change'] is None
+
+
 # -- by the number of labelled positives ---------------------------------------------------------------------------
 
 
