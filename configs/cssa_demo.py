@@ -5,7 +5,7 @@ model = dict(
     class_names='IconsDataset',
     backbone=dict(model_name='cssa-demo-rn', pretrained='demo'),
     # This CLIP knows captions of a few words only.
-    head=dict(prompts=dict(num_context=4), temperature=15.0),
+    head=dict(prompts=dict(num_context=4), attention_temperature=40.0, temperature=30.0, learn_temperature=False),
     context_head=dict(num_contexts=5),
     # Binary cross-entropy: the asymmetric loss lost 6 mAP here.
     loss=dict(gamma_negative=0.0, clip=0.0),
@@ -18,7 +18,6 @@ optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys={
             'head.bias': dict(lr_mult=10.0),
-            'head.log_temperature': dict(lr_mult=10.0),
             'context_head': dict(lr_mult=5.0),
         }
     ),

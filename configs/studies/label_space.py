@@ -19,4 +19,4 @@ for more in (0, 76, 476, 976, 1976, 4976):
         line='cssa_plus', x=24 + more, config='configs/cssa_plus_demo.py', options=options
     )
 baseline = 'CSSA'
-changes = True
+since_first = True

@@ -25,4 +25,4 @@ for place, key in places.items():
                 options={**options, key: share},
                 baseline=f'CAT, wrong {place}',
             )
-changes = True
+since_first = True

@@ -1,6 +1,7 @@
 """The choices that the paper leaves open, one changed at a time."""
 
 config = 'configs/cssa_demo.py'
+finder = 'optim_wrapper.paramwise_cfg.custom_keys.semantic_prompts.lr_mult'
 changes = {
     'cssa': ('as configured', {}),
     'no_bias': ('no bias', {'model.head.bias': False}),
@@ -13,11 +14,14 @@ changes = {
     'shared_prompts': ('one prompt finds and aligns', {'model.head.shared_prompts': True}),
     'no_global_token': ('no global token', {'model.backbone.global_token': False}),
     'dense_attention': ('each position attends', {'model.backbone.dense': 'attention'}),
-    'attention_10': ('tau_s 10', {'model.head.attention_temperature': 10.0}),
-    'attention_40': ('tau_s 40', {'model.head.attention_temperature': 40.0}),
-    'temperature_10': ('tau_c 10', {'model.head.temperature': 10.0}),
-    'temperature_30': ('tau_c 30', {'model.head.temperature': 30.0}),
-    'fixed_temperature': ('tau_c fixed', {'model.head.learn_temperature': False}),
+    'still_finder': ('the finding prompt stays as it is', {finder: 0.0}),
+    'slower_finder': ('the finding prompt learns at a tenth', {finder: 0.1}),
+    'equal_finder': ('the finding prompt learns as fast', {finder: 1.0}),
+    'attention_20': ('tau_s 20', {'model.head.attention_temperature': 20.0}),
+    'attention_80': ('tau_s 80', {'model.head.attention_temperature': 80.0}),
+    'temperature_15': ('tau_c 15', {'model.head.temperature': 15.0}),
+    'temperature_60': ('tau_c 60', {'model.head.temperature': 60.0}),
+    'learned_temperature': ('tau_c learned', {'model.head.learn_temperature': True}),
     'no_ema': ('no averaging', {'model.ema.decay': 0.0}),
     'ema_no_warm_up': ('averaging without warm-up', {'model.ema.warm_up': False}),
     'context_logits': ('context head reads logits', {'model.context_head.input': 'logits'}),

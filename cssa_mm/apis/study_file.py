@@ -9,7 +9,7 @@ baseline        row, or line, that the others are compared with; the first train
 references      rows, or lines, of which no other row should be below the better one, on the average and by class
 ceiling         row, or line: how much of the way to it each row has gone from its baseline
 worth           line: at which x it has the mAP that others have
-changes         True: each point of a line is compared with the line's first one, too, and that with its baseline's
+since_first     True: each point of a line is compared with the line's first one, too, and that with its baseline's
 min_positives   restricts the metrics to classes with so many positives in the test set and in the training set
 """
 
@@ -26,7 +26,7 @@ from cssa_mm.errors import ConfigError, nearest
 
 ROOT = Path(__file__).parents[2]
 STUDIES = ROOT / 'configs' / 'studies'
-KEYS = ('baseline', 'references', 'ceiling', 'worth', 'changes', 'x_label', 'min_positives')
+KEYS = ('baseline', 'references', 'ceiling', 'worth', 'since_first', 'x_label', 'min_positives')
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Study:
     references: tuple[str, ...] = ()
     ceiling: str | None = None
     worth: str | None = None
-    changes: bool = False
+    since_first: bool = False
     x_label: str | None = None
     min_positives: int = 1
 

@@ -98,7 +98,7 @@ def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, R
     if line and row.line != study.worth:
         means = [(other.x, _mean(by_row[other.name])) for other in line]
         found['worth'] = worth(_mean(runs), means)
-    start = first_of_line(row, rows) if study.changes else None
+    start = first_of_line(row, rows) if study.since_first else None
     if start is not None:
         found['change'] = change(runs, by_row[start.name])
         other = None if baseline is None else first_of_line(baseline, rows)

@@ -8,7 +8,8 @@ Three readings of an image are added up per class c, each standardised over the 
 
 The last is a linear discriminant on the label-specific features. The *unlabelled* images give its precision matrix,
 one D x D inverse covariance that all classes share: far too many numbers for a few labelled images, easy for
-thousands of unlabelled ones, and no pseudo-label is involved. How much the discriminant counts beside the anchor is
+thousands of unlabelled ones, and no pseudo-label is involved. Classes that no label shows have no part in it: a
+thousand names that no image shows would outweigh the others. How much the discriminant counts beside the anchor is
 fitted on the labelled images, with each left out of its own class mean.
 """
 
@@ -114,10 +115,11 @@ class DiscriminantEvidence(nn.Module):
         self._standardise(similarity, anchor_similarity)
         base = self._base(similarity, anchor_similarity)
         if self.discriminant:
+            taught = positive.any(0)
             centre = features.mean(0)
             centred = features - centre
-            precision = _precision(centred, self.shrinkage)
-            trust = torch.where(positive.any(0), 1.0, self.unseen_weight).to(centred)
+            precision = _precision(centred[:, taught] if taught.any() else centred, self.shrinkage)
+            trust = torch.where(taught, 1.0, self.unseen_weight).to(centred)
             logits = base
             # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
             for _ in range(2 if self.prior_count else 1):

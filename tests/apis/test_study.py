@@ -29,6 +29,7 @@ ROWS = dict(
     reconstruction=('no_ema', 'context_logits'),
     real_photos=('zero-shot@0.05', 'cssa_plus@0.2'),
     rare=('zero_shot', 'labelled_only', 'cssa_plus'),
+    recipe=('warm_up', 'oracle'),
 )
 TIMES = ('seconds', 'train_seconds', 'step_seconds', 'memory_mib')
 
@@ -58,7 +59,7 @@ def test_there_is_a_test_for_each_study():
 def test_each_study_runs_at_toy_size(name, run_study, tmp_path):
     options = {'train_dataloader.dataset.split.proportion': 0.1}
     arguments = ['--seeds', 1, '--rows', *ROWS[name]]
-    if name in ('real_photos', 'plus_settings'):  # their photos are not there: the demo stands in for them
+    if name in ('real_photos', 'plus_settings', 'recipe'):  # their photos are not there: the demo stands in for them
         arguments += ['--config', 'configs/cssa_demo.py']
         loader = Config.fromfile(ROOT / 'configs' / 'cssa_demo.py').train_dataloader
         options['train_dataloader.dataset.pipeline'] = loader.dataset.pipeline

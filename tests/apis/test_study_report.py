@@ -193,7 +193,7 @@ def test_a_line_that_falls_again_is_met_where_it_rises(tmp_path):
 
 def test_changes_are_paired_with_the_first_point_of_the_line_and_with_the_change_of_the_baseline(tmp_path):
     rows, results = lines_of({'CAT': {0.0: (70, 80), 0.4: (60, 64)}, 'ours': {0.4: (69, 75), 0.0: (71, 80)}})
-    found = entries(study_of(*rows, baseline='CAT', changes=True), results, tmp_path)
+    found = entries(study_of(*rows, baseline='CAT', since_first=True), results, tmp_path)
     assert found['ours@0.0']['change'] is None
     assert found['CAT@0.4']['change']['values'] == [-10, -16]
     assert found['CAT@0.4']['change_over_baseline'] is None

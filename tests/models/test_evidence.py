@@ -84,7 +84,10 @@ def reference(
     known = [(i, c) for i in range(count) for c in range(C) if labels[i, c] != -1]
     truth = np.array([labels[cell] == 1 for cell in known])
     centred = features - features.mean(0)
-    covariance = shrunk_covariance(empirical_covariance(centred.reshape(-1, D), assume_centered=True), shrinkage)
+    taught = (labels == 1).any(0)
+    covariance = shrunk_covariance(
+        empirical_covariance(centred[:, taught].reshape(-1, D), assume_centered=True), shrinkage
+    )
 
     def weights_of(held_out):
         readings = np.array([[base[cell], held_out[cell]] for cell in known])
@@ -164,7 +167,8 @@ def test_the_discriminant_is_the_shrunk_covariance_s_answer_to_the_labelled_mean
     evidence = fit(make_evidence(anchor=0.0, prior_count=0.0, shrinkage=0.1), images)
     features = images.features.double().numpy()
     centred = features - features.mean(0)
-    covariance = shrunk_covariance(np.cov(centred.reshape(-1, D).T, bias=True), 0.1)
+    # Of the classes that a label shows: all but the last.
+    covariance = shrunk_covariance(empirical_covariance(centred[:, :-1].reshape(-1, D), assume_centered=True), 0.1)
     for c in range(C - 1):
         mean = centred[images.labels.numpy()[:, c] == 1, c].mean(0)
         expected = np.linalg.solve(covariance, mean)
@@ -173,6 +177,15 @@ def test_the_discriminant_is_the_shrunk_covariance_s_answer_to_the_labelled_mean
         reading = features[:, c] @ found - float(evidence.offset[c])
         assert reading.mean() == pytest.approx(0, abs=1e-5)
         assert reading.std() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_class_that_no_label_shows_has_no_part_in_the_covariance(images):
+    wild = images.features.clone()
+    wild[:, C - 1] = 50 * torch.randn(len(wild), D, generator=torch.Generator().manual_seed(1))
+    options = dict(anchor=0.0, prior_count=0.0)
+    tame = fit(make_evidence(**options), images)
+    found = fit(make_evidence(**options), changed(images, features=wild))
+    torch.testing.assert_close(found.direction[:-1], tame.direction[:-1])
 
 
 def test_a_positive_is_left_out_of_its_own_mean(images):
