@@ -2,13 +2,13 @@
 
 config = 'configs/cssa_demo.py'
 x_label = 'share of the 2,000 training images that is labelled'
-# share: (labelled images in a batch of 64, warm-up epochs of about 300 steps, labelled-only epochs of the best of 200,
-# 400, 800, 1,600 and 3,200 steps, found with --validation 0.3).
+# share: (labelled images in a batch of 64, warm-up epochs of about 300 steps, labelled-only epochs of the best of 100,
+# 200, 400, 800, 1,600 and 3,200 steps, found with --validation 0.3).
 shares = {
-    0.01: (4, 300, 200),
+    0.01: (4, 300, 100),
     0.02: (4, 300, 200),
     0.05: (4, 150, 200),
-    0.10: (8, 75, 200),
+    0.10: (8, 75, 100),
     0.20: (16, 43, 229),
     0.50: (32, 19, 200),
 }

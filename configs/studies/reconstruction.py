@@ -32,6 +32,7 @@ changes = {
     'unlabelled_double': ('lambda_u 2', {'model.unlabelled_weight': 2.0}),
     'lr_half': ('half the learning rate', {'optim_wrapper.optimizer.lr': 1e-3}),
     'lr_double': ('twice the learning rate', {'optim_wrapper.optimizer.lr': 4e-3}),
+    'more_epochs': ('24 semi-supervised epochs', {'train_cfg.semi_epochs': 24}),
     'gamma_2': ('asymmetric loss, gamma- 2', {'model.loss.gamma_negative': 2.0, 'model.loss.clip': 0.05}),
     'gamma_4': ('asymmetric loss, gamma- 4', {'model.loss.gamma_negative': 4.0, 'model.loss.clip': 0.05}),
 }
