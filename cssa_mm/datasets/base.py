@@ -25,11 +25,7 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from cssa_mm.datasets.bad_images import BadImages
-from cssa_mm.datasets.checks import (
-    refuse_doubled_ids,
-    refuse_missing_images,
-    warn_about_classes_without_positives,
-)
+from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord, ImageTable
@@ -225,10 +221,15 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
 
     def __getitem__(self, key: int | SampleKey) -> dict:
         """Item of an index or a :class:`SampleKey`; with a key, its seed alone decides the augmentation."""
-        return self.__getitems__([key])[0]
+        return self._items([key])[0]
 
     def __getitems__(self, keys: Sequence[int | SampleKey]) -> list[dict]:
         """The items of several indices or keys; PyTorch's loaders ask for a batch at a time."""
+        if type(self).__getitem__ is not SemiMultiLabelDataset.__getitem__:  # a subclass has an item of its own
+            return [self[key] for key in keys]
+        return self._items(keys)
+
+    def _items(self, keys: Sequence[int | SampleKey]) -> list[dict]:
         self.full_init()
         return read_keys(self._run_pipeline, keys)
 

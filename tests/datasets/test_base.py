@@ -337,6 +337,15 @@ def test_a_batch_has_the_items_of_its_keys_one_by_one(coco_options, strong_pipel
     assert data.__getitems__([]) == []
 
 
+def test_a_batch_has_the_items_of_a_subclass(coco_options):
+    class Numbered(COCOMultiLabelDataset):
+        def __getitem__(self, key):
+            return super().__getitem__(key) | dict(number=int(key))
+
+    data = Numbered(pipeline=[dict(type='LoadRGBImage')], **coco_options)
+    assert [item['number'] for item in data.__getitems__([2, 0])] == [2, 0]
+
+
 def draw(item: dict | None = None) -> dict:
     """A pipeline that shows what the three generators draw."""
     return dict(item or {}, drawn=(random.random(), np.random.rand(), torch.rand(1).item()))
