@@ -186,7 +186,7 @@ def test_a_point_is_worth_the_x_at_which_the_line_first_reaches_its_mean(tmp_pat
 
 
 def test_a_line_that_falls_again_is_met_where_it_rises(tmp_path):
-    rows, results = lines_of({'alone': {1.0: (10, 10), 4.0: (20, 20), 9.0: (15, 15)}, 'ours': {1.0: (15, 15)}})
+    rows, results = lines_of({'alone': {9.0: (15, 15), 1.0: (10, 10), 4.0: (20, 20)}, 'ours': {1.0: (15, 15)}})
     found = entries(study_of(*rows, baseline='alone', worth='alone'), results, tmp_path)
     assert found['ours@1.0']['worth'] == dict(x=pytest.approx(2.0), beyond='')
 
