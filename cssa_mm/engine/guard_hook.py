@@ -44,7 +44,7 @@ def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}:
-        if not any(pattern in name for name in names) and not _has_attribute(model, pattern):
+        if not any(pattern in name for name in names) and not _is_part(model, pattern):
             parts = {'.'.join(name.split('.')[:end]) for name in names for end in range(1, name.count('.') + 2)}
             raise ConfigError(
                 f"optim_wrapper.paramwise_cfg.custom_keys: found '{pattern}', which matches no parameter, expected a "
@@ -52,11 +52,14 @@ def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
             )
 
 
-def _has_attribute(model: nn.Module, path: str) -> bool:
-    """Whether the model knows the part, which may be None: `context_head` where there is no context task."""
-    part: object = model
+def _is_part(model: nn.Module, path: str) -> bool:
+    """Whether a module of the model has the part, which may be None: `context_head` without a context task."""
+    return any(_has_part(module, path) for module in model.modules())
+
+
+def _has_part(module: object, path: str) -> bool:
     for name in path.split('.'):
-        if not hasattr(part, name):
+        if not hasattr(module, name):
             return False
-        part = getattr(part, name)
-    return True
+        module = getattr(module, name)
+    return module is None or isinstance(module, nn.Module | nn.Parameter)

@@ -179,6 +179,26 @@ def test_a_learning_rate_that_no_parameter_gets_is_refused(run):
     )
 
 
+@pytest.mark.parametrize('name', ['forward', 'training'])
+def test_a_learning_rate_of_what_is_no_part_of_the_model_is_refused(run, name):
+    with pytest.raises(ConfigError, match=f"found '{name}', which matches no parameter"):
+        run(**{'optim_wrapper.paramwise_cfg.custom_keys': {name: dict(lr_mult=2.0)}})
+
+
+def test_a_learning_rate_of_a_part_of_a_part_that_is_switched_off_is_no_mistake(run):
+    runner, _ = run(**{'model.head.shared_prompts': True})
+    assert 'semantic_prompts' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert not any('semantic_prompts' in name for name, _ in runner.model.named_parameters())
+
+
+def test_the_finding_prompts_learn_at_their_share_of_the_rate(run):
+    runner, _ = run()
+    names = {id(parameter): name for name, parameter in runner.model.named_parameters()}
+    groups = runner.optim_wrapper.param_groups
+    rates = {names.get(id(parameter)): group['initial_lr'] for group in groups for parameter in group['params']}
+    assert rates['head.semantic_prompts.context'] == pytest.approx(0.3 * rates['head.class_prompts.context'])
+
+
 def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(run):
     runner, _ = run(**{'model.context_head': None})
     assert 'context_head' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys
