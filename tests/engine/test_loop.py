@@ -191,14 +191,6 @@ def test_a_learning_rate_of_a_part_of_a_part_that_is_switched_off_is_no_mistake(
     assert not any('semantic_prompts' in name for name, _ in runner.model.named_parameters())
 
 
-def test_the_finding_prompts_learn_at_their_share_of_the_rate(run):
-    runner, _ = run()
-    names = {id(parameter): name for name, parameter in runner.model.named_parameters()}
-    groups = runner.optim_wrapper.param_groups
-    rates = {names.get(id(parameter)): group['initial_lr'] for group in groups for parameter in group['params']}
-    assert rates['head.semantic_prompts.context'] == pytest.approx(0.3 * rates['head.class_prompts.context'])
-
-
 def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(run):
     runner, _ = run(**{'model.context_head': None})
     assert 'context_head' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys

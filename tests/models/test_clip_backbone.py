@@ -245,7 +245,7 @@ def test_the_optimiser_holds_the_trainable_parameters_alone_at_the_rates_of_the_
         'context_head.classifier.weight': 0.01,
         'context_head.classifier.bias': 0.01,
         'head.class_prompts.context': 0.001,
-        'head.semantic_prompts.context': 0.001,
+        'head.semantic_prompts.context': 0.0003,
     }
     found = {name: rates.pop(id(parameter)) for name, parameter in model.named_parameters()}
     assert found == pytest.approx(expected)
