@@ -56,8 +56,10 @@ def ceiling_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
 def share_of_way(runs: Runs, baseline: Runs, ceiling: Runs) -> float | None:
     """How much of the distance in mean mAP from the baseline to the ceiling a row has gone, over common seeds."""
     seeds = _common_seeds(runs, [baseline, ceiling])
+    if not seeds:
+        return None
     own, start, end = (np.mean([some[seed]['mAP'] for seed in seeds]) for some in (runs, baseline, ceiling))
-    return float((own - start) / (end - start)) if seeds and end != start else None
+    return float((own - start) / (end - start)) if end != start else None
 
 
 def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -148,6 +148,9 @@ def test_the_share_of_the_way_is_that_of_the_mean_distance_to_the_ceiling(tmp_pa
     assert '| way to truth |' in table
     assert '| our method | 54.00 | 1.00 | +3.50 | 2.50 | 35 % |' in table
     assert '| zero-shot | 50.00 | 0.00 | -0.50 | 3.50 | < 0 |' in table
+    apart = [r for r in results if r['row'] != 'truth'] + [result('truth', 3, 60, sun=1, die=1, club=1)]
+    found = entries(study_of(*rows, baseline='alone', ceiling='truth'), apart, tmp_path)
+    assert found['ours']['share_of_way'] is None  # no seed that all three have
 
 
 def lines_of(values: dict[str, dict[float, tuple[float, float]]]) -> tuple[list[Row], list[dict]]:
