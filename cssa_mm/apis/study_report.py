@@ -22,7 +22,7 @@ from cssa_mm.apis.study_statistics import (
     baseline_of,
     by_labelled_positives,
     ceiling_of,
-    change,
+    change_over_baseline,
     difference,
     first_of_line,
     over_references,
@@ -100,10 +100,11 @@ def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, R
         found['worth'] = worth(_mean(runs), means)
     start = first_of_line(row, rows) if study.since_first else None
     if start is not None:
-        found['change'] = change(runs, by_row[start.name])
+        found['change'] = difference(runs, by_row[start.name])
         other = None if baseline is None else first_of_line(baseline, rows)
         if other is not None:
-            found['change_over_baseline'] = change(runs, by_row[start.name], by_row[baseline.name], by_row[other.name])
+            four = (by_row[some.name] for some in (row, start, baseline, other))
+            found['change_over_baseline'] = change_over_baseline(*four)
     return found
 
 

@@ -70,13 +70,12 @@ def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:
     return None if found is row else found
 
 
-def change(runs: Runs, start: Runs, baseline: Runs | None = None, baseline_start: Runs | None = None) -> dict | None:
-    """Statistics of the change in mAP since the start, minus the baseline's own change where one is given."""
-    others = [start] if baseline is None else [start, baseline, baseline_start]
-    values = []
-    for seed in _common_seeds(runs, others):
-        own, begun, *rest = (some[seed]['mAP'] for some in (runs, *others))
-        values.append(own - begun - (rest[0] - rest[1] if rest else 0.0))
+def change_over_baseline(runs: Runs, start: Runs, baseline: Runs, baseline_start: Runs) -> dict | None:
+    """Statistics of the change in mAP since the start minus the baseline's own, over the seeds that all four have."""
+    values = [
+        (runs[seed]['mAP'] - start[seed]['mAP']) - (baseline[seed]['mAP'] - baseline_start[seed]['mAP'])
+        for seed in _common_seeds(runs, (start, baseline, baseline_start))
+    ]
     return statistics(values) if values else None
 
 
