@@ -13,7 +13,7 @@ README = HERE / 'README.md'
 
 
 class BuildWithConfigs(build_py):
-    """Puts the configs into the package that is built; cssa_mm/model_index.py finds them there."""
+    """Puts the configs into the package that is built; cssa_mm/apis/model_index.py finds them there."""
 
     def run(self) -> None:
         super().run()
@@ -32,7 +32,7 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['cssa_mm', 'cssa_mm.*']),
-    package_data={'cssa_mm.demo_clip': ['*.json', '*.safetensors', '*.gz', '*.md']},
+    package_data={'cssa_mm.demo.clip': ['*.json', '*.safetensors', '*.gz', '*.md']},
     install_requires=[
         'torch>=2.4',
         'torchvision',

@@ -4,10 +4,15 @@ from cssa_mm import compat
 
 compat.require_toolbox()
 
-from cssa_mm import datasets, engine, evaluation, models  # noqa: E402
-from cssa_mm.model_index import register_models  # noqa: E402
+from cssa_mm import datasets, engine, evaluation, models, semi  # noqa: E402, F401 - registers components
+from cssa_mm.apis.config import load_config  # noqa: E402
+from cssa_mm.apis.model_index import register_models  # noqa: E402
+from cssa_mm.apis.testing import test  # noqa: E402
+from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
+from cssa_mm.demo.dataset import IconsDataset  # noqa: E402, F401
+from cssa_mm.features.training import FeatureCacheHook  # noqa: E402, F401
 
 register_models()
 
 __version__ = '0.1.0'
-__all__ = ['__version__', 'compat', 'datasets', 'engine', 'evaluation', 'models']
+__all__ = ['TrainingResult', 'load_config', 'test', 'train']

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import cssa_mm  # noqa: F401 - registers the components
-from cssa_mm.demo_clip import VOCABULARY
+from cssa_mm.demo.clip import VOCABULARY
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of, probe_parser
-from cssa_mm.apis.linear_probe import linear_probe
+from cssa_mm.apis.probing import linear_probe
+from cssa_mm.cli.arguments import main_of, probe_parser
 
 if __name__ == '__main__':
     main_of(lambda: linear_probe(probe_parser(__doc__).parse_args()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cssa_mm.datasets.icon_scenes import generate_demo
+from cssa_mm.demo.scenes import generate_demo
 from cssa_mm.errors import CSSAError
 
 

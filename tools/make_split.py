@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of, split_parser
-from cssa_mm.apis.make_split import write_split
+from cssa_mm.apis.splitting import write_split
+from cssa_mm.cli.arguments import main_of, split_parser
 
 if __name__ == '__main__':
     main_of(lambda: write_split(split_parser(__doc__).parse_args()))

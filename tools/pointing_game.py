@@ -5,8 +5,8 @@ CHECKPOINT `none` takes the untrained model.
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of, pointing_parser
-from cssa_mm.apis.pointing_game import pointing_game
+from cssa_mm.apis.pointing import pointing_game
+from cssa_mm.cli.arguments import main_of, pointing_parser
 
 if __name__ == '__main__':
     main_of(lambda: pointing_game(pointing_parser(__doc__).parse_args()))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cssa_mm.demo_clip.pretraining import Recipe, pretrain
+from cssa_mm.demo.clip.pretraining import Recipe, pretrain
 from cssa_mm.errors import CSSAError
 
 

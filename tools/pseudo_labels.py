@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of
-from cssa_mm.apis.pseudo_labels import parser, show_pseudo_labels
+from cssa_mm.cli.arguments import main_of
+from cssa_mm.evaluation.pseudo_label_report import parser, show_pseudo_labels
 
 if __name__ == '__main__':
     main_of(lambda: show_pseudo_labels(parser(__doc__).parse_args()))

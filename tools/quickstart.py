@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of
-from cssa_mm.apis.quickstart import parser, quickstart
+from cssa_mm.cli.arguments import main_of
+from cssa_mm.demo.quickstart import parser, quickstart
 
 if __name__ == '__main__':
     main_of(lambda: quickstart(parser(__doc__).parse_args()))

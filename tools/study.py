@@ -7,8 +7,8 @@ import sys
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')  # read once, by the imports: a worker is one process of several
 
-from cssa_mm.apis.command_line import main_of
-from cssa_mm.apis.study import parser, study
+from cssa_mm.cli.arguments import main_of
+from cssa_mm.studies.jobs import parser, study
 
 if __name__ == '__main__':
     # 1: some runs failed, but the others were done.

@@ -5,8 +5,8 @@ CHECKPOINT `none` tests the model as it starts: zero-shot CLIP where the prompts
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of, test_parser
-from cssa_mm.apis.run import test
+from cssa_mm.apis.testing import test
+from cssa_mm.cli.arguments import main_of, test_parser
 
 if __name__ == '__main__':
     main_of(lambda: test(test_parser(__doc__).parse_args()))

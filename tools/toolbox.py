@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from cssa_mm.apis.command_line import main_of
-from cssa_mm.apis.toolbox import run_tool
+from cssa_mm.cli.arguments import main_of
+from cssa_mm.cli.toolbox import run_tool
 
 if __name__ == '__main__':
     main_of(lambda: run_tool(sys.argv[1] if len(sys.argv) > 1 else '', sys.argv[2:]))

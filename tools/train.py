@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.apis.command_line import main_of, train_parser
-from cssa_mm.apis.run import train
+from cssa_mm.apis.training import train
+from cssa_mm.cli.arguments import main_of, train_parser
 
 if __name__ == '__main__':
     main_of(lambda: train(train_parser(__doc__).parse_args()))

@@ -1,6 +1,6 @@
 """Classes made rare: at most 0, 1 or 2 labelled positives of every second class."""
 
-from cssa_mm.datasets.icon_scenes import CLASS_NAMES
+from cssa_mm.demo.scenes import CLASS_NAMES
 
 config = 'configs/cssa_demo.py'
 # Four classes each, of all contexts, frequent ones and seldom ones.

@@ -2,7 +2,6 @@
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.coco import COCOMultiLabelDataset
-from cssa_mm.datasets.icons import IconsDataset
 from cssa_mm.datasets.nuswide import NUSWIDEMultiLabelDataset
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.datasets.transforms import LoadRGBImage
@@ -10,7 +9,6 @@ from cssa_mm.datasets.voc import VOCMultiLabelDataset
 
 __all__ = [
     'COCOMultiLabelDataset',
-    'IconsDataset',
     'ImageRecord',
     'LoadRGBImage',
     'NUSWIDEMultiLabelDataset',

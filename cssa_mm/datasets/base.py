@@ -30,11 +30,11 @@ from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
-from cssa_mm.datasets.split_option import SplitOption, resolve_split, validation_part
+from cssa_mm.datasets.sample_key import SampleKey, read_keys
+from cssa_mm.datasets.splits.option import SplitOption, resolve_split, validation_part
+from cssa_mm.datasets.splits.split import Split
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
 from cssa_mm.errors import ConfigError, DataError, SplitError, nearest
-from cssa_mm.semi.sample_key import SampleKey, read_keys
-from cssa_mm.semi.split import Split
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 

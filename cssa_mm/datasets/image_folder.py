@@ -9,7 +9,7 @@ from typing import NamedTuple
 from mmengine.fileio import BaseStorageBackend
 
 from cssa_mm.datasets.checks import refuse_doubled_ids
-from cssa_mm.datasets.table_files import LabelTable, TableRow
+from cssa_mm.datasets.readers.tables import LabelTable, TableRow
 from cssa_mm.errors import DataError, nearest
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')

@@ -14,8 +14,8 @@ from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.image_folder import ImageFolder, list_images, rows_by_image
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
-from cssa_mm.datasets.label_studio import read_label_studio
-from cssa_mm.datasets.table_files import (
+from cssa_mm.datasets.readers.label_studio import read_label_studio
+from cssa_mm.datasets.readers.tables import (
     Columns,
     LabelTable,
     TableRow,

@@ -17,12 +17,12 @@ from mmpretrain import registry
 from mmpretrain.datasets import PackInputs
 from mmpretrain.models import ClsDataPreprocessor
 
-from cssa_mm.datasets.split_option import KEYS as SPLIT_KEYS
-from cssa_mm.datasets.split_option import VALIDATION_KEYS
+from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
+from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import ContextHead, DiscriminantEvidence, LabelAlignmentHead, MaskedAsymmetricLoss
 from cssa_mm.models.prompts import ClassPrompts
-from cssa_mm.semi.ema import ParameterEMA
+from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
 
 REGISTRIES: tuple[Registry, ...] = tuple(

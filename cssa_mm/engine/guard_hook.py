@@ -9,10 +9,10 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
+from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.config_guard import check_config
-from cssa_mm.engine.scoring import bare_model
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.semi.split_checks import check_disjoint
+from cssa_mm.features.encode import bare_model
 
 
 @HOOKS.register_module()

@@ -13,14 +13,14 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
+from cssa_mm.features.cache import FeatureCache
 from cssa_mm.models.alignment_head import Alignment
-from cssa_mm.models.checkpoint_identity import CheckpointIdentity
 from cssa_mm.models.class_names import resolve_class_names
-from cssa_mm.models.feature_cache import FeatureCache
+from cssa_mm.models.context_head import context_targets
+from cssa_mm.models.identity import CheckpointIdentity
+from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.semi.bank import PseudoLabelBank
-from cssa_mm.semi.contexts import context_targets
-from cssa_mm.semi.ema import ParameterEMA
 
 
 @MODELS.register_module()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.models.alignment_head import Alignment
 
 INPUTS = ('features', 'logits')
+TARGETS = ('multi', 'single')
 
 
 @MODELS.register_module()
@@ -46,7 +48,7 @@ class ContextHead(nn.Module):
         super().__init__()
         if input not in INPUTS:
             raise ConfigError(f"context_head.input: found '{input}', expected one of {', '.join(INPUTS)}")
-        if target not in ('multi', 'single'):
+        if target not in TARGETS:
             raise ConfigError(f"context_head.target: found '{target}', expected 'multi' or 'single'")
         if num_classes < 2:
             raise ConfigError(
@@ -89,3 +91,59 @@ class ContextHead(nn.Module):
         if self.feedback is not None:
             logits = logits + torch.sigmoid(contexts) @ self.feedback
         return alignment._replace(logits=logits, contexts=contexts)
+
+
+def context_targets(labels: Tensor, assignment: Tensor | np.ndarray, num_contexts: int, kind: str = 'multi') -> Tensor:
+    """What the context head should say about each image.
+
+    ``multi``: a context is 1 if any of its labels is positive, 0 if all of its labels are negative, -1
+    (masked) otherwise; a context without labels is masked. ``single``: the context with most positives is 1,
+    the others 0; ties go to the lowest id, unknown cells count for nothing, and an image without positives is
+    masked.
+
+    Args:
+        labels: (B, C) in {1, 0, -1}.
+        assignment: (C,), the context of each label, from 0 to K - 1.
+        num_contexts: K.
+        kind: ``'multi'`` or ``'single'``.
+
+    Returns:
+        int8 (B, K) in {1, 0, -1}, on the device of the labels.
+
+    Raises:
+        ConfigError: kind is unknown.
+        DataError: labels and assignment do not fit, or a context id is out of range.
+    """
+    if kind not in TARGETS:
+        raise ConfigError(
+            f'Contexts: unknown kind {kind!r}; expected one of {", ".join(TARGETS)}.{nearest(kind, TARGETS)}'
+        )
+    assignment = torch.as_tensor(assignment, dtype=torch.int64, device=labels.device)
+    if labels.ndim != 2 or labels.shape[1:] != assignment.shape:
+        raise DataError(
+            f'Contexts: labels of shape {tuple(labels.shape)} and an assignment of shape '
+            f'{tuple(assignment.shape)}; expected (images, classes) and (classes,).'
+        )
+    if len(assignment) and not 0 <= int(assignment.min()) <= int(assignment.max()) < num_contexts:
+        raise DataError(
+            f'Contexts: ids from {int(assignment.min())} to {int(assignment.max())}; expected 0 to {num_contexts - 1}.'
+        )
+    positives = _count_per_context(labels == 1, assignment, num_contexts)
+    if kind == 'multi':
+        negatives = _count_per_context(labels == 0, assignment, num_contexts)
+        size = torch.bincount(assignment, minlength=num_contexts)
+        targets = torch.full_like(positives, -1, dtype=torch.int8)
+        targets[(negatives == size) & (size > 0)] = 0
+        targets[positives > 0] = 1
+        return targets
+    # A stable sort, not argmax: which of several maxima argmax returns is undefined.
+    best = positives.sort(dim=1, descending=True, stable=True).indices[:, 0]
+    targets = torch.nn.functional.one_hot(best, num_contexts).to(torch.int8)
+    targets[positives.sum(1) == 0] = -1
+    return targets
+
+
+def _count_per_context(cells: Tensor, assignment: Tensor, num_contexts: int) -> Tensor:
+    """Of cells (B, C), how many are set in each context: int64 (B, K)."""
+    counts = torch.zeros((len(cells), num_contexts), dtype=torch.int64, device=cells.device)
+    return counts.index_add_(1, assignment, cells.long())

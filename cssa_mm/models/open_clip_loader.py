@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.files import DEMO_CLIP
 
 UNLOADABLE = (RuntimeError, KeyError, ValueError, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
-DEMO_CLIP = Path(__file__).parents[1] / 'demo_clip'
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
-"""Contexts: groups of labels that occur together, and what they ask of an image.
+"""Contexts: groups of labels that occur together.
 
-That contexts are spectral clusters of the label co-occurrence is the paper's; the affinity, the other
-clusterings and the targets are reconstructions.
+That contexts are spectral clusters of the label co-occurrence is the paper's; the affinity and the other
+clusterings are reconstructions. What they ask of an image: `models.context_head.context_targets`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
 from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from torch import Tensor
 
@@ -15,7 +14,6 @@ from cssa_mm.errors import ConfigError, DataError, nearest
 
 AFFINITIES = ('conditional', 'jaccard', 'cosine', 'count')
 METHODS = ('spectral', 'agglomerative', 'kmeans')
-TARGET_KINDS = ('multi', 'single')
 
 
 def affinity(labels: np.ndarray | Tensor, kind: str = 'conditional', epsilon: float = 1e-3) -> np.ndarray:
@@ -102,64 +100,11 @@ def cluster_labels(affinity: np.ndarray, num_contexts: int, method: str = 'spect
     return _numbered_by_first_label(found)
 
 
-def context_targets(labels: Tensor, assignment: Tensor | np.ndarray, num_contexts: int, kind: str = 'multi') -> Tensor:
-    """What the context head should say about each image.
-
-    ``multi``: a context is 1 if any of its labels is positive, 0 if all of its labels are negative, -1
-    (masked) otherwise; a context without labels is masked. ``single``: the context with most positives is 1,
-    the others 0; ties go to the lowest id, unknown cells count for nothing, and an image without positives is
-    masked.
-
-    Args:
-        labels: (B, C) in {1, 0, -1}.
-        assignment: (C,), the context of each label, from 0 to K - 1.
-        num_contexts: K.
-        kind: ``'multi'`` or ``'single'``.
-
-    Returns:
-        int8 (B, K) in {1, 0, -1}, on the device of the labels.
-
-    Raises:
-        ConfigError: kind is unknown.
-        DataError: labels and assignment do not fit, or a context id is out of range.
-    """
-    _check_choice('kind', kind, TARGET_KINDS)
-    assignment = torch.as_tensor(assignment, dtype=torch.int64, device=labels.device)
-    if labels.ndim != 2 or labels.shape[1:] != assignment.shape:
-        raise DataError(
-            f'Contexts: labels of shape {tuple(labels.shape)} and an assignment of shape '
-            f'{tuple(assignment.shape)}; expected (images, classes) and (classes,).'
-        )
-    if len(assignment) and not 0 <= int(assignment.min()) <= int(assignment.max()) < num_contexts:
-        raise DataError(
-            f'Contexts: ids from {int(assignment.min())} to {int(assignment.max())}; expected 0 to {num_contexts - 1}.'
-        )
-    positives = _count_per_context(labels == 1, assignment, num_contexts)
-    if kind == 'multi':
-        negatives = _count_per_context(labels == 0, assignment, num_contexts)
-        size = torch.bincount(assignment, minlength=num_contexts)
-        targets = torch.full_like(positives, -1, dtype=torch.int8)
-        targets[(negatives == size) & (size > 0)] = 0
-        targets[positives > 0] = 1
-        return targets
-    # A stable sort, not argmax: which of several maxima argmax returns is undefined.
-    best = positives.sort(dim=1, descending=True, stable=True).indices[:, 0]
-    targets = torch.nn.functional.one_hot(best, num_contexts).to(torch.int8)
-    targets[positives.sum(1) == 0] = -1
-    return targets
-
-
 def _check_choice(what: str, found: str, known: tuple[str, ...]) -> None:
     if found not in known:
         raise ConfigError(
             f'Contexts: unknown {what} {found!r}; expected one of {", ".join(known)}.' + nearest(found, known)
         )
-
-
-def _count_per_context(cells: Tensor, assignment: Tensor, num_contexts: int) -> Tensor:
-    """Of cells (B, C), how many are set in each context: int64 (B, K)."""
-    counts = torch.zeros((len(cells), num_contexts), dtype=torch.int64, device=cells.device)
-    return counts.index_add_(1, assignment, cells.long())
 
 
 def _numbered_by_first_label(found: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from mmengine.dist import get_dist_info
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.errors import ConfigError
-from cssa_mm.semi.sample_key import SampleKey
 
 
 class SemiSupervisedData(Protocol):

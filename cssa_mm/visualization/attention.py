@@ -14,8 +14,8 @@ from mmengine.runner import load_checkpoint
 from mmpretrain.registry import DATASETS, MODELS
 from PIL import Image
 
-from cssa_mm.apis.run import load_config
-from cssa_mm.engine.scoring import encode
+from cssa_mm.apis.config import load_config
+from cssa_mm.features.encode import encode
 
 
 @dataclass(frozen=True)

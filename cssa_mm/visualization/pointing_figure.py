@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from cssa_mm.visualization.attention import draw_heat, stretch
-from cssa_mm.visualization.saving import save_figure
+from cssa_mm.visualization.style import save_figure
 
 INK, MUTED, HIT, MISS, BOX = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b', '#ffffff'
 SIGNS = {True: ('hit', HIT, '✓'), False: ('miss', MISS, '✗')}

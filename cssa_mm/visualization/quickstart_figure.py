@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 
 from cssa_mm.visualization.attention import LabelAttention, attend, draw_attention
 from cssa_mm.visualization.curves import validation_curve
-from cssa_mm.visualization.saving import save_figure
+from cssa_mm.visualization.style import save_figure
 
 SCENES = 4
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from cssa_mm.visualization.saving import save_figure
+from cssa_mm.visualization.style import save_figure
 
 INK, MUTED = '#1f2430', '#8b93a5'
 COLOURS = ('#0b7a75', '#d1495b', '#30639b', '#c98a1b', '#7a4fa3', '#5c8a3a', '#1f2430')

@@ -14,7 +14,7 @@ matplotlib.use('Agg')
 import matplotlib.pyplot as plt
 import numpy as np
 
-from cssa_mm.visualization.saving import save_figure
+from cssa_mm.visualization.style import save_figure
 
 PAIRS_A_ROW = 3
 INK, MUTED, ACCENT = '#1f2430', '#8b93a5', '#0b7a75'

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from cssa_mm.semi.split import Split, hash_ids, labelled_indices, save_split
+from cssa_mm.datasets.splits.split import Split, hash_ids, labelled_indices, save_split
 
 pytestmark = pytest.mark.cli
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cssa_mm.apis.browse_data import browse_data, choose, describe_labels
+from cssa_mm.apis.browsing import browse_data, choose, describe_labels
 from cssa_mm.errors import ConfigError
 
 pytestmark = pytest.mark.cli
@@ -33,7 +33,7 @@ def drawn(config, tmp_path, monkeypatch):
 
     def call(num: int = 6, cfg_options: dict | None = None, **options) -> list:
         pairs = []
-        monkeypatch.setattr('cssa_mm.apis.browse_data.draw_view_pairs', lambda found, out: pairs.extend(found))
+        monkeypatch.setattr('cssa_mm.apis.browsing.draw_view_pairs', lambda found, out: pairs.extend(found))
         arguments = dict(config=str(config), out=str(tmp_path / 'a.png'), data_root=None)
         browse_data(SimpleNamespace(**arguments | options, num=num, cfg_options=cfg_options))
         return pairs

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cssa_mm.apis.check_data import check_data
-from cssa_mm.apis.command_line import check_parser
+from cssa_mm.apis.checking import check_data
+from cssa_mm.cli.arguments import check_parser
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
 
 pytestmark = pytest.mark.cli

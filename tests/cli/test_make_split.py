@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.make_split import default_path
-from cssa_mm.semi.split import Split, load_split, make_split
-from cssa_mm.semi.split_checks import verify_split
+from cssa_mm.apis.splitting import default_path
+from cssa_mm.datasets.splits.checks import verify_split
+from cssa_mm.datasets.splits.split import Split, load_split, make_split
 
 pytestmark = pytest.mark.cli
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import torch
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from cssa_mm.apis.pointing_game import play, pointing_game
+from cssa_mm.apis.pointing import play, pointing_game
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / 'shared'
@@ -92,7 +92,7 @@ def error_of(done) -> str:
 @torch.no_grad()
 def points(voc: Path, backbone_config, checkpoint: str | None = None) -> dict[str, list[tuple]]:
     """For each method and image with boxes: the class, and where its map points, in pixels."""
-    from cssa_mm.apis.run import load_config
+    from cssa_mm.apis.config import load_config
 
     config = load_config(str(CONFIG))
     config.model.backbone = backbone_config()
@@ -153,7 +153,7 @@ def test_the_shares_of_hits_are_those_of_maps_made_by_hand(game, voc, backbone_c
 
 
 def test_the_attention_is_that_of_the_checkpoint_s_teacher(game, voc, backbone_config, tmp_path):
-    from cssa_mm.apis.run import load_config
+    from cssa_mm.apis.config import load_config
 
     config = load_config(str(CONFIG))
     config.model.backbone = backbone_config()
@@ -178,8 +178,8 @@ def drawn(voc, tower, monkeypatch, tmp_path):
     def play(photos: int = 6, data: Path = voc, **options) -> tuple:
         calls = []
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr('cssa_mm.apis.pointing_game.draw_pointing_game', lambda *call: calls.append(call))
-        monkeypatch.setattr('cssa_mm.apis.pointing_game.PHOTOS', photos)
+        monkeypatch.setattr('cssa_mm.apis.pointing.draw_pointing_game', lambda *call: calls.append(call))
+        monkeypatch.setattr('cssa_mm.apis.pointing.PHOTOS', photos)
         overrides = dict(option.split('=', 1) for option in tower) | {'test_dataloader.num_workers': 0}
         arguments = dict(checkpoint='none', tolerance=0.0, max_box_share=1.0, out=None, work_dir=None)
         arguments |= dict(config=str(CONFIG), data_root=str(data), cfg_options=overrides)
@@ -237,7 +237,7 @@ def test_half_of_the_photos_hit_and_the_seed_draws_them(drawn, tmp_path):
 def test_every_row_of_the_picture_has_the_hits_of_its_own_method(drawn, monkeypatch):
     before = drawn()[0]
     turned = lambda *args: (found := play(*args)) | dict(dot=1 - found['dot'])  # noqa: E731
-    monkeypatch.setattr('cssa_mm.apis.pointing_game.play', turned)
+    monkeypatch.setattr('cssa_mm.apis.pointing.play', turned)
     for one, other in zip(before, drawn()[0], strict=True):
         changed = [title for title in TITLES if one.is_hit[title] is not other.is_hit[title]]
         assert changed == ['dot-product map of CLIP']

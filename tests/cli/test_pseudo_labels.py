@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cssa_mm.apis.pseudo_labels import describe, read_records, show_pseudo_labels
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.evaluation.pseudo_label_report import describe, read_records, show_pseudo_labels
 
 pytestmark = pytest.mark.cli
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from cssa_mm.datasets.icon_scenes import generate_demo
+from cssa_mm.demo.scenes import generate_demo
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow]
 # Options hold for every row: the number of semi-supervised epochs, which the rows differ in, is left alone.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cssa_mm.datasets.icon_scenes import generate_demo
+from cssa_mm.demo.scenes import generate_demo
 
 ROOT = Path(__file__).parents[2]
 SMALL_TOWER = (

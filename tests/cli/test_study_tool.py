@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cssa_mm.datasets.icon_scenes import generate_demo
+from cssa_mm.demo.scenes import generate_demo
 
 ROOT = Path(__file__).parents[2]
 ROWS = ('zero_shot', 'labelled_only', 'cssa')

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.datasets.icon_scenes import generate_demo
 from cssa_mm.datasets.nuswide import NUSWIDE_CLASSES
 from cssa_mm.datasets.voc import VOC_CLASSES
+from cssa_mm.demo.scenes import generate_demo
 
 NUM_TRAIN, NUM_TEST = 12, 4
 TABLE_CLASSES = ('dog', 'cat', 'table', 'sun', 'hat', 'cup', 'tree', 'boat')

@@ -11,7 +11,8 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from cssa_mm.apis.run import build_runner, load_config
+from cssa_mm.apis.config import load_config
+from cssa_mm.apis.training import build_runner
 
 FOLDER = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -171,7 +172,7 @@ def tiny_run(tiny_data, backbone_config, tmp_path, monkeypatch):
         options |= {f'default_hooks.{hook}.num_workers': 0 for hook in ('feature_cache', 'pseudo_labels', 'bad_images')}
         if kind != 'TableDataset':
             options['train_dataloader.dataset.split.proportion'] = 0.5
-        config = load_config(str(path), options, str(tiny_data(kind)))
+        config = load_config(path, overrides=options, data_root=tiny_data(kind))
         return build_runner(config, str(tmp_path))
 
     return build

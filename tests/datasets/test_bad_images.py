@@ -14,13 +14,13 @@ from PIL import Image
 
 from cssa_mm.datasets import bad_images as module
 from cssa_mm.datasets.bad_images import BadImages
+from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.engine import bad_image_hook
 from cssa_mm.engine.bad_image_hook import BadImageHook, tolerated_bad_images
 from cssa_mm.engine.config_guard import check_config
-from cssa_mm.engine.labelled_statistics_hook import labels_used
 from cssa_mm.errors import ConfigError, DataError, ImageError
+from cssa_mm.semi.labelled_statistics import labels_used
 from cssa_mm.semi.policies import build_policy, label_rows
-from cssa_mm.semi.sample_key import SampleKey
 
 STRONG_VIEW = [
     dict(type='LoadRGBImage'),
@@ -263,7 +263,7 @@ def test_too_many_bad_unlabelled_images_stop_training_when_they_are_first_read(t
 
 def test_an_image_that_goes_bad_during_training_is_met_by_the_loader(train, data, ids, tmp_path, monkeypatch):
     """The worker's flag is all that tells of it: the image was whole when it was scored."""
-    from cssa_mm.engine.pseudo_label_hook import PseudoLabelHook
+    from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 
     report = PseudoLabelHook._report
 

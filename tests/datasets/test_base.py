@@ -21,10 +21,10 @@ from cssa_mm.datasets import (
     VOCMultiLabelDataset,
     checks,
 )
+from cssa_mm.datasets.sample_key import SampleKey
+from cssa_mm.datasets.splits.split import labelled_indices, make_split, save_split
 from cssa_mm.errors import ConfigError, DataError, SplitError
 from cssa_mm.semi import sample_key
-from cssa_mm.semi.sample_key import SampleKey
-from cssa_mm.semi.split import labelled_indices, make_split, save_split
 
 SPLIT = dict(proportion=0.5, seed=1)
 LABELLED = sorted(labelled_indices(7, 0.5, 1).tolist())

@@ -9,9 +9,9 @@ import pytest
 
 from cssa_mm.datasets import COCOMultiLabelDataset, LoadRGBImage, TableDataset, VOCMultiLabelDataset
 from cssa_mm.datasets.nuswide import NUSWIDE_CLASSES
+from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.datasets.voc import VOC_CLASSES
 from cssa_mm.errors import DataError
-from cssa_mm.semi.split_checks import check_disjoint
 
 PHOTOS = Path(__file__).resolve().parents[3] / 'shared' / 'data'
 VOC = PHOTOS / 'VOC2012'

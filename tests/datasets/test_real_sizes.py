@@ -9,8 +9,8 @@ import pytest
 
 from cssa_mm.datasets import NUSWIDEMultiLabelDataset, VOCMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
+from cssa_mm.datasets.splits.split import make_split
 from cssa_mm.datasets.voc import VOC_CLASSES
-from cssa_mm.semi.split import make_split
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,8 @@ from mmpretrain.datasets import RandAugment
 from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets import COCOMultiLabelDataset, LoadRGBImage
+from cssa_mm.datasets.sample_key import SampleKey, seed_generators
 from cssa_mm.datasets.views import paired_views
-from cssa_mm.semi.sample_key import SampleKey, seed_generators
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RAMP = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(64, axis=0)

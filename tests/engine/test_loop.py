@@ -6,8 +6,8 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from cssa_mm.engine.feature_cache_hook import mirrored_view
 from cssa_mm.errors import ConfigError, SplitError
+from cssa_mm.features.training import mirrored_view
 
 
 class Recorder(Hook):

@@ -4,7 +4,7 @@ import open_clip
 import pytest
 import torch
 
-from cssa_mm.demo_clip import MODEL_NAME
+from cssa_mm.demo.clip import MODEL_NAME
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.models.open_clip_loader import load_open_clip
 

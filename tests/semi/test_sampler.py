@@ -6,8 +6,8 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATA_SAMPLERS, DATASETS
 
+from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.errors import ConfigError
-from cssa_mm.semi.sample_key import SampleKey
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler
 
 

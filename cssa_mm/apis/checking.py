@@ -1,0 +1,143 @@
+"""Check the data of a config before training on it: `tools/check_data.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+from tqdm import tqdm
+
+from cssa_mm.apis.config import load_config
+from cssa_mm.apis.findings import MEND, NOTE, WARN, Finding, Part, of_images, of_labels, overlap, verdict
+from cssa_mm.datasets import LoadRGBImage
+from cssa_mm.datasets.annotations import Annotations, read_annotations
+from cssa_mm.datasets.image_facts import ImageFacts, image_facts
+from cssa_mm.datasets.splits.option import resolve_split
+from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.errors import ConfigError, CSSAError, DataError
+
+
+def check_data(args: argparse.Namespace) -> int:
+    """Open every image of a config, compare its parts, print a line for each kind of problem and a verdict.
+
+    Returns:
+        0 where training would run well, 1 where something must be mended first.
+    """
+    if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
+        raise ConfigError(f"--out: found no directory for '{args.out}', expected an existing one; make it first")
+    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
+    findings: list[Finding] = []
+    parts = []
+    for name, options in sections(config).items():
+        try:
+            data = read_annotations(options, f'{name}_dataloader.dataset')
+            is_labelled = _labelled(data, options.get('split'))
+        except CSSAError as error:
+            findings.append(Finding(MEND, name, 'error that stops the reading', [str(error)], ''))
+            continue
+        parts.append(Part(name, data, is_labelled, open_all(data, args.num_workers, f'Images of {name}')))
+    hook = config.get('default_hooks', {}).get('bad_images')
+    share = 0.0 if hook is None else hook.get('max_share', BadImageHook().max_share)
+    for part in parts:
+        print(summary(part))
+        findings += of_images(part, share)
+        if part.name == 'train':
+            findings += of_labels(part, config)
+            findings += [finding for other in parts if other is not part for finding in overlap(part, other)]
+    findings.sort(key=lambda finding: (MEND, WARN, NOTE).index(finding.severity))
+    for finding in findings:
+        print(finding.line())
+    to_mend = [finding for finding in findings if finding.severity == MEND]
+    print(verdict(findings))
+    if args.out:
+        report = dict(
+            trains=not to_mend,
+            parts={part.name: counts(part) for part in parts},
+            findings=[asdict(finding) | dict(count=len(finding.names)) for finding in findings],
+        )
+        Path(args.out).write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding='utf-8')
+    return 1 if to_mend else 0
+
+
+def sections(config: Config) -> dict[str, dict]:
+    """The data sets of a config by the name of their part; validation and test only once where they are the same."""
+    found = {}
+    for name in ('train', 'val', 'test'):
+        options = (config.get(f'{name}_dataloader') or {}).get('dataset')
+        if options is not None and not any(_same_images(options, other) for other in found.values()):
+            found[name] = options
+    return found
+
+
+def open_all(data: Annotations, num_workers: int | None, description: str) -> list[ImageFacts]:
+    """The facts of all images of a data set, read by several processes."""
+    loaders = [step for step in data.dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
+    look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(data.dataset.backend_args))
+    num_workers = num_workers or _num_cores()
+    bar = partial(tqdm, desc=description, total=len(data.img_paths), unit='image', mininterval=0.5)
+    if num_workers < 2:
+        return list(bar(map(look, data.img_paths)))
+    try:
+        with ProcessPoolExecutor(
+            num_workers, get_context('fork' if 'fork' in get_all_start_methods() else None)
+        ) as pool:
+            return list(bar(pool.map(look, data.img_paths, chunksize=16)))
+    except BrokenProcessPool as error:
+        raise DataError(
+            f'{description}: found one of {num_workers} processes killed, probably for want of memory; use fewer of '
+            'them: --num-workers 1'
+        ) from error
+
+
+def counts(part: Part) -> dict:
+    """Images, labelled images, known cells and positives, the latter per class, too."""
+    labels = part.data.labels[part.is_labelled]
+    positives = (labels == 1).sum(axis=0).tolist()
+    return dict(
+        images=len(part.is_labelled),
+        labelled=len(labels),
+        known_cells=int((labels >= 0).sum()),
+        positives=sum(positives),
+        labelled_positives=dict(zip(part.data.dataset.class_names, positives, strict=True)),
+    )
+
+
+def summary(part: Part) -> str:
+    """The counts in one line, with the rarest and the most frequent class."""
+    found = counts(part)
+    per_class = found['labelled_positives']
+    rarest, most = min(per_class, key=per_class.get), max(per_class, key=per_class.get)
+    return (
+        f'{part.name}: {found["images"]:,} images of {len(per_class)} classes, {found["labelled"]:,} of them labelled '
+        f'with {found["known_cells"]:,} known cells, {found["positives"]:,} positive: from {per_class[rarest]:,} '
+        f"('{rarest}') to {per_class[most]:,} ('{most}') a class"
+    )
+
+
+def _labelled(data: Annotations, option: object) -> np.ndarray:
+    dataset = data.dataset
+    split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset._locate)
+    if split is None:
+        return (data.labels >= 0).any(axis=1)
+    return np.isin(data.image_ids, split.image_ids)
+
+
+def _num_cores() -> int:
+    # A container may own fewer cores than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _same_images(options: dict, other: dict) -> bool:
+    ignored = ('pipeline', 'test_mode')
+    return {k: v for k, v in options.items() if k not in ignored} == {
+        k: v for k, v in other.items() if k not in ignored
+    }

@@ -1,0 +1,79 @@
+"""Configs: read a file or a shipped config by name, apply overrides, check every key."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+
+from cssa_mm.engine.runner import LOADERS, prepare_config
+from cssa_mm.errors import ConfigError
+from cssa_mm.files import shipped_config
+
+
+def load_config(
+    config: str | os.PathLike | Config,
+    *,
+    overrides: Mapping[str, object] | None = None,
+    data_root: str | os.PathLike | None = None,
+) -> Config:
+    """Read a config with overrides and check all of its keys.
+
+    Args:
+        config: a config file; a shipped config by its name, such as 'cssa_demo'; or a config that is already read,
+            which is left as it is.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        data_root: directory of the data; replaces `data_root` of every data set.
+
+    Raises:
+        ConfigError: the file is missing or broken, or a key or component is unknown.
+
+    Example:
+        >>> import cssa_mm
+        >>> config = cssa_mm.load_config('cssa_demo', overrides={'train_cfg.semi_epochs': 3})
+        >>> config.train_cfg.semi_epochs
+        3
+    """
+    name = config.filename if isinstance(config, Config) else str(config)
+    result = config.copy() if isinstance(config, Config) else _read(name)
+    if data_root is not None:
+        _set_data_root(result, os.fspath(data_root))
+    if overrides:
+        try:
+            result.merge_from_dict(dict(overrides))
+        except (KeyError, TypeError, IndexError) as error:
+            raise ConfigError(
+                f'--cfg-options: found an override that does not fit {name} ({_reason(error)}), expected '
+                'key.of.the.config=value; correct the key'
+            ) from error
+    return prepare_config(result)
+
+
+def _read(name: str) -> Config:
+    path = Path(name) if Path(name).is_file() else shipped_config(name)
+    if path is None:
+        raise ConfigError(
+            f"config: found no file '{name}', expected one such as configs/cssa_demo.py, or the name of a shipped "
+            'config such as cssa_demo'
+        )
+    try:
+        return Config.fromfile(path)
+    # A config file is a program: it can fail in any way.
+    except Exception as error:
+        raise ConfigError(
+            f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
+        ) from error
+
+
+def _set_data_root(config: Config, data_root: str) -> None:
+    for name in LOADERS:
+        if config.get(name):
+            config[name].dataset.data_root = data_root
+    if isinstance(config.get('model', {}).get('class_names'), dict):  # the data set that knows them
+        config.model.class_names.data_root = data_root
+
+
+def _reason(error: Exception) -> str:
+    return f'{type(error).__name__}: {" ".join(str(error).split())}'[:300]

@@ -1,0 +1,120 @@
+"""Test a model of a config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import mmengine
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.apis.config import load_config
+from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
+from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.errors import ConfigError
+from cssa_mm.semi.labelled_statistics import LabelledStatisticsHook
+
+# What `out` can hold, by its file name.
+SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
+
+
+def test(
+    *,
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+    work_dir: str | os.PathLike | None = None,
+    out: str | os.PathLike | None = None,
+    out_item: str | None = None,
+    show: bool = False,
+    show_dir: str | os.PathLike | None = None,
+    interval: int = 1,
+    wait_time: float = 2.0,
+    device: str | None = None,
+    amp: bool = False,
+    pin_memory: bool = True,
+    launcher: str = 'none',
+) -> dict[str, float]:
+    """Test a model on the test data of a config.
+
+    Args:
+        config: a config file, or a shipped config by its name.
+        checkpoint: a checkpoint of a training; None tests the model as it starts, which is zero-shot CLIP where the
+            prompts start from words.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        work_dir: directory of the log; `work_dirs/NAME_OF_CONFIG` by default.
+        out: file for the predictions (.pkl) or metrics (.json, .pkl).
+        out_item: 'pred' (default) or 'metrics': what `out` holds.
+        show: show the predictions in a window.
+        show_dir: directory for pictures of the predictions.
+        interval: show every n-th image.
+        wait_time: seconds that a window stays.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+        amp: automatic mixed precision (CUDA).
+        pin_memory: False switches pinned memory off.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi', as in mmpretrain.
+
+    Returns:
+        Name of the metric -> value in per cent, e.g. `ema/mAP`.
+
+    Raises:
+        ConfigError: a key or component of the config is unknown, or `out` cannot hold what is asked for.
+        DataError: images, annotations or class names are missing or don't fit.
+        CheckpointError: the checkpoint is missing or was made for another model.
+
+    Example:
+        >>> import cssa_mm
+        >>> cssa_mm.test(config='cssa_demo')['ema/mAP']  # doctest: +SKIP
+        47.9
+    """
+    _check_out(out, out_item)
+    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings.load_from = None if checkpoint is None else os.fspath(checkpoint)
+    settings.resume = False
+    if device is not None:
+        settings.device = device
+    if amp:
+        settings.test_cfg.fp16 = True
+    if show or show_dir:
+        settings.default_hooks.visualization.update(
+            enable=True, show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval
+        )
+    set_loaders(settings, pin_memory, persistent_workers=True)
+    runner = build_runner(settings, work_dir_of(settings, work_dir), launcher)
+    if out and out_item != 'metrics':
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=os.fspath(out)))
+    if checkpoint is None:
+        _start(runner)
+    metrics = runner.test()
+    if out and out_item == 'metrics' and is_main_process():
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        mmengine.dump(metrics, os.fspath(out))
+    return metrics
+
+
+def _start(runner: Runner) -> None:
+    """Bring a model to where training would begin: contexts and bias from the labelled images, nothing learned."""
+    hook = next((hook for hook in runner.hooks if isinstance(hook, LabelledStatisticsHook)), None)
+    if hook is not None:
+        train = DATASETS.build(runner.cfg.train_dataloader.dataset)
+        for guard in runner.hooks:
+            if isinstance(guard, BadImageHook):
+                guard.inspect(train)
+        hook.prepare(runner.model, train, runner.test_loop.dataloader.dataset.pipeline.transforms)
+
+
+def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:
+    """Refuse, before the test, an `out` that could not be written after it."""
+    if out_item and not out:
+        raise ConfigError('--out-item: found no --out, expected the file to write to; add it')
+    item = out_item or 'pred'
+    if out and not os.fspath(out).endswith(SUFFIXES[item]):
+        other = '; metrics go into .json with --out-item metrics' if item == 'pred' else ''
+        raise ConfigError(f"--out: found '{out}', expected a name that ends with {' or '.join(SUFFIXES[item])}{other}")

@@ -1,0 +1,146 @@
+"""Train a model from a config."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from cssa_mm.apis.config import load_config
+from cssa_mm.engine.checkpoints import check_checkpoint
+from cssa_mm.engine.runner import LOADERS, CSSARunner
+from cssa_mm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training reached, and where it lies.
+
+    Attributes:
+        work_dir: directory of logs, checkpoints and `pseudo_labels.jsonl`.
+        checkpoint: the last checkpoint; None where the config writes none.
+        metrics: those of the last validation, in per cent, e.g. `ema/mAP`; empty without validation data.
+        runner: MMEngine's runner, with the trained model.
+    """
+
+    work_dir: Path
+    checkpoint: Path | None
+    metrics: dict[str, float]
+    runner: Runner = field(repr=False)
+
+
+def train(
+    *,
+    config: str | os.PathLike | Config,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+    work_dir: str | os.PathLike | None = None,
+    resume: bool | str | os.PathLike = False,
+    validate: bool = True,
+    device: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    pin_memory: bool = True,
+    persistent_workers: bool = True,
+    launcher: str = 'none',
+) -> TrainingResult:
+    """Train a model.
+
+    Args:
+        config: a config file, or a shipped config by its name.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        work_dir: directory of all results; `work_dirs/NAME_OF_CONFIG` by default.
+        resume: True goes on from the latest checkpoint of `work_dir`, a path from that checkpoint.
+        validate: False trains without validation data.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+        amp: automatic mixed precision (CUDA).
+        auto_scale_lr: scale the learning rate by the batch size, as mmpretrain does.
+        pin_memory: False switches pinned memory off in all loaders.
+        persistent_workers: False restarts the loaders' workers every epoch.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi', as in mmpretrain.
+
+    Raises:
+        ConfigError: a key or component of the config is unknown, or an argument contradicts it.
+        DataError: images, annotations or class names are missing or don't fit.
+        CheckpointError: the checkpoint to go on from is missing or was made for another model.
+
+    Example:
+        >>> import cssa_mm
+        >>> short = {'train_cfg.warmup_epochs': 1, 'train_cfg.semi_epochs': 1}  # doctest: +SKIP
+        >>> result = cssa_mm.train(config='cssa_demo', overrides=short, work_dir='work_dirs/short')  # doctest: +SKIP
+        >>> result.metrics['ema/mAP']  # doctest: +SKIP
+        51.3
+    """
+    settings = load_config(config, overrides=overrides, data_root=data_root)
+    if not validate:
+        settings.val_cfg = settings.val_dataloader = settings.val_evaluator = None
+    if device is not None:
+        settings.device = device
+    if amp:
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                '--amp: found no CUDA device, expected one; leave it out, or set model.backbone.precision'
+            )
+        settings.optim_wrapper.type = 'AmpOptimWrapper'
+        settings.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        if 'auto_scale_lr' not in settings:
+            raise ConfigError(
+                '--auto-scale-lr: found no auto_scale_lr in the config, expected dict(base_batch_size=64); the '
+                'global batch does not grow with the number of GPUs here, so the rate need not either'
+            )
+        settings.auto_scale_lr.enable = True
+    if resume:
+        settings.resume = True
+        settings.load_from = None if resume is True else os.fspath(resume)
+    set_loaders(settings, pin_memory, persistent_workers)
+    folder = work_dir_of(settings, work_dir)
+    runner = build_runner(settings, folder, launcher)
+    runner.train()
+    latest = Path(folder, 'last_checkpoint')
+    return TrainingResult(
+        work_dir=Path(folder),
+        checkpoint=Path(latest.read_text().strip()) if latest.is_file() else None,
+        metrics=_last_validation(runner),
+        runner=runner,
+    )
+
+
+def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'none') -> CSSARunner:
+    """The runner of a config on any machine.
+
+    Raises:
+        CheckpointError: the checkpoint to start from is missing or unreadable.
+    """
+    config.launcher = launcher
+    config.work_dir = os.fspath(work_dir)
+    check_checkpoint(config)
+    return CSSARunner.from_cfg(config)
+
+
+def work_dir_of(config: Config, work_dir: str | os.PathLike | None) -> str:
+    """The directory of results: the one that is asked for, the config's, or `work_dirs/NAME_OF_CONFIG`."""
+    name = Path(config.filename or 'config').stem
+    return os.fspath(work_dir or config.get('work_dir') or Path('work_dirs', name))
+
+
+def set_loaders(config: Config, pin_memory: bool, persistent_workers: bool) -> None:
+    """Switch pinned memory or persistent workers off in all loaders of a config."""
+    for name in LOADERS:
+        if config.get(name):
+            if not pin_memory:
+                config[name].pin_memory = False
+            if not persistent_workers:
+                config[name].persistent_workers = False
+
+
+def _last_validation(runner: Runner) -> dict[str, float]:
+    scalars = runner.message_hub.log_scalars
+    values = {key.removeprefix('val/'): buffer.current() for key, buffer in scalars.items() if key.startswith('val/')}
+    return {key: float(value) for key, value in values.items() if key not in ('time', 'data_time')}

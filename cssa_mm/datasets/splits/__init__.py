@@ -1,0 +1,1 @@
+"""Labelled/unlabelled splits: rules, files, and the option of a data set."""

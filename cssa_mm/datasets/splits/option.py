@@ -1,0 +1,94 @@
+"""The ``split`` and ``validation`` keys of a data set: from what a config says to a verified split."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+
+import numpy as np
+
+from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
+from cssa_mm.datasets.splits.checks import verify_split
+from cssa_mm.datasets.splits.split import Split, load_split, make_split
+from cssa_mm.errors import ConfigError, nearest
+
+SplitOption = str | os.PathLike | Mapping | None
+KEYS = ('proportion', 'seed', 'stratified', 'at_most')
+VALIDATION_KEYS = ('proportion', 'seed')
+
+
+def resolve_split(
+    option: SplitOption,
+    image_ids: Sequence[str],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    locate: Callable[[str], str],
+) -> Split | None:
+    """The split that a config asks for, checked against the n images that it splits.
+
+    Args:
+        option: None, the path of a split file, or ``dict(proportion=.05, seed=1)``, which ``stratified=True``
+            balances over the classes and ``at_most=dict(spade=0)`` makes classes rare.
+        image_ids: Ids of the n images in order.
+        labels: Their labels, int8 (n, C).
+        class_names: The C class names.
+        locate: Turns a path as written in a config into one that can be opened.
+
+    Raises:
+        ConfigError: The option has another form.
+        SplitError: The split does not fit the images.
+    """
+    if option is None:
+        return None
+    if isinstance(option, Mapping):
+        _check_keys('split', option, KEYS)
+        rule = dict(stratified=option.get('stratified', False), at_most=option.get('at_most'))
+        return make_split(image_ids, option['proportion'], option.get('seed', 1), labels, class_names, **rule)
+    if not isinstance(option, (str, os.PathLike)):
+        raise ConfigError(
+            f'split: found {option!r}, expected the path of a split file, dict(proportion=.05, seed=1) or None.'
+        )
+    path = locate(os.fspath(option))
+    split = load_split(path)
+    verify_split(split, image_ids, path)
+    return split
+
+
+def validation_part(option: Mapping | None, records: Sequence[ImageRecord], is_wanted: bool) -> Sequence[ImageRecord]:
+    """The images held out of a training set to choose settings on, or, unless those are wanted, all others.
+
+    Args:
+        option: None, which holds out none, or ``dict(proportion=.3, seed=0)``: a share of the images of which a
+            label is known, drawn by the seed.
+        records: The images in order.
+        is_wanted: Whether the images held out are wanted.
+
+    Raises:
+        ConfigError: The option has another form, holds out none or all of them, or is missing where they are wanted.
+    """
+    if option is None:
+        if is_wanted:
+            raise ConfigError("part: found 'validation' without validation=dict(proportion=.3, seed=0); give both.")
+        return records
+    if not isinstance(option, Mapping):
+        raise ConfigError(f'validation: found {option!r}, expected dict(proportion=.3, seed=0) or None.')
+    _check_keys('validation', option, VALIDATION_KEYS)
+    known = [i for i, record in enumerate(records) if (record.labels != UNKNOWN).any()]
+    share, seed = option['proportion'], option.get('seed', 0)
+    count = int(share * len(known)) if isinstance(share, Real) else 0
+    if not 1 <= count < len(known) or not isinstance(seed, Integral) or seed < 0:
+        raise ConfigError(
+            f'validation: found {dict(option)}, which holds out {count} of {len(known)} labelled images, expected a '
+            'proportion that leaves at least one on either side, and a seed from 0.'
+        )
+    drawn = {known[i] for i in np.random.RandomState(seed).permutation(len(known))[:count]}
+    return [record for i, record in enumerate(records) if (i in drawn) == is_wanted]
+
+
+def _check_keys(name: str, option: Mapping, known: Sequence[str]) -> None:
+    for key in option:
+        if key not in known:
+            raise ConfigError(f"{name}: found the key '{key}', expected {', '.join(known)}.{nearest(key, known)}")
+    if 'proportion' not in option:
+        raise ConfigError(f'{name}: found {dict(option)}, expected dict(proportion=.05, seed=1).')

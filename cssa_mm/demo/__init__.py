@@ -1,0 +1,1 @@
+"""The embedded default: scenes, their data set, a CLIP made for them, and the quickstart."""

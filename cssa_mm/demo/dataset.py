@@ -1,0 +1,60 @@
+"""The embedded demo as a data set: it makes its own images where there are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mmengine import dist
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.datasets.base import ImageRecord
+from cssa_mm.datasets.coco import COCOMultiLabelDataset
+from cssa_mm.demo.scenes import CLASS_NAMES, GENERATOR_VERSION, generate_demo
+from cssa_mm.errors import ConfigError, DataError, nearest
+
+SUBSETS = ('train', 'test')
+
+
+@DATASETS.register_module()
+class IconsDataset(COCOMultiLabelDataset):
+    """Scenes of pictographs (:mod:`cssa_mm.demo.scenes`), generated at the first use.
+
+    Args:
+        subset: 'train' or 'test'.
+        data_root: Directory of the demo data; it is created where it is missing.
+        distractors: So many made-up class names that no scene shows follow the real ones, for a large label space.
+        **base_options: The keys of :class:`COCOMultiLabelDataset` except ``ann_file`` and ``img_dir``.
+
+    Raises:
+        DataError: The directory holds something else, or scenes of another version of the generator.
+    """
+
+    METAINFO = dict(classes=CLASS_NAMES)
+
+    def __init__(self, subset: str = 'train', data_root: str = 'data/icons', distractors: int = 0, **base_options):
+        if subset not in SUBSETS:
+            raise ConfigError(
+                f"subset: found '{subset}', expected one of {', '.join(SUBSETS)}.{nearest(subset, SUBSETS)}"
+            )
+        if distractors:
+            base_options['class_names'] = [*CLASS_NAMES, *(f'thing {number}' for number in range(distractors))]
+        super().__init__(data_root=data_root, ann_file=f'annotations/{subset}.json', img_dir=subset, **base_options)
+
+    def load_images(self) -> list[ImageRecord]:
+        """One record for each scene; rank 0 draws the scenes first where they are missing."""
+        meta = Path(self.in_root('meta.json'))
+        if dist.is_main_process() and not meta.is_file():
+            generate_demo(self.data_root)
+        dist.barrier()
+        version = json.loads(meta.read_text())['generator_version']
+        if version != GENERATOR_VERSION:
+            raise DataError(
+                f'{meta}: found scenes of generator version {version}, expected {GENERATOR_VERSION}; remove '
+                f"'{self.data_root}' and they are drawn anew."
+            )
+        return super().load_images()
+
+    def _columns(self, categories: list[dict], path: str) -> dict[int, int]:
+        known = categories + [dict(id=-1, name=name) for name in self.class_names[len(CLASS_NAMES) :]]
+        return super()._columns(known, path)

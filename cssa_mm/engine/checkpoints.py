@@ -1,0 +1,81 @@
+"""Checkpoints of plain data only, so that `torch.load(weights_only=True)` reads them with nothing allow-listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from cssa_mm.errors import CheckpointError
+
+RESUMABLE = ('state_dict', 'meta', 'message_hub', 'optimizer')
+PLAIN = (str, int, float, bool, type(None))
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(Hook):
+    """Leaves mmengine's log buffers out of the checkpoint: classes that torch >= 2.6 refuses to load.
+
+    Training does not depend on them; only the moving averages of the log start anew after a resume.
+    """
+
+    priority = 'VERY_LOW'
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the plain runtime information, such as the best score so far."""
+        hub = checkpoint['message_hub']
+        information = {key: _plain(value) for key, value in hub['runtime_info'].items()}
+        information = {key: value for key, value in information.items() if isinstance(value, PLAIN)}
+        resumed = {key: flag for key, flag in hub['resumed_keys'].items() if key in information}
+        checkpoint['message_hub'] = dict(log_scalars={}, runtime_info=information, resumed_keys=resumed)
+
+
+def _plain(value: object) -> object:
+    """NumPy's scalars, float64 among them, look like Python's and are refused like any other class."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The content of a checkpoint file, on the CPU.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds something else than plain data.
+    """
+    if not Path(path).is_file():
+        raise CheckpointError(
+            f"checkpoint: found no file '{path}', expected one that tools/train.py wrote; correct the path"
+        )
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    # Unpickling broken bytes raises nearly anything.
+    except Exception as error:
+        raise CheckpointError(
+            f"checkpoint: found '{path}' that cannot be loaded as plain data ({type(error).__name__}), expected a file "
+            'that tools/train.py wrote; copy it again or take another'
+        ) from error
+
+
+def check_checkpoint(config: Config) -> None:
+    """Check that the checkpoint a config starts from, if any, is there and holds what is wanted.
+
+    Raises:
+        CheckpointError: it is missing, unreadable or lacks what a resume needs.
+    """
+    path, resume = config.get('load_from'), config.get('resume', False)
+    if resume and path is None:
+        latest = Path(config.work_dir, 'last_checkpoint')
+        path = latest.read_text().strip() if latest.is_file() else None
+    if path is None or '://' in str(path):
+        return
+    content = read_checkpoint(path)
+    missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise CheckpointError(
+            f"checkpoint: found '{path}' without '{missing[0]}', expected all that training goes on from; to start "
+            'from its weights only, drop --resume and add --cfg-options load_from=...'
+        )

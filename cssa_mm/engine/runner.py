@@ -1,0 +1,72 @@
+"""MMEngine's runner with what every run of ours needs first: a checked config, and a start on any machine."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+from torch import nn
+
+from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.engine.config_guard import check_config
+from cssa_mm.errors import ConfigError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+DEVICES = ('cpu', 'cuda', 'mps')
+
+
+def prepare_config(config: Config) -> Config:
+    """Check every key of a config, and make its parts agree, in place; returns the config.
+
+    Raises:
+        ConfigError: a key or component is unknown, or parts contradict each other.
+    """
+    check_config(config)
+    for name in LOADERS:
+        if config.get(name) and not config[name].get('num_workers'):
+            config[name].persistent_workers = False  # torch refuses to keep workers that are not there
+    return config
+
+
+@RUNNERS.register_module()
+class CSSARunner(Runner):
+    """The runner of our configs (`runner_type='CSSARunner'`): mmpretrain's own tools come by here, too."""
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> CSSARunner:
+        """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
+        config = prepare_config(cfg)
+        if init_cpu_process_group(config.get('launcher', 'none')):
+            config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
+        return super().from_cfg(config)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""
+        device = self.cfg.get('device')
+        if device is None:
+            return super().wrap_model(model_wrapper_cfg, model)
+        if self.distributed:
+            raise ConfigError(
+                f"device: found '{device}' in a distributed run, expected none, where each process has its own GPU, or "
+                'the CPU where there is no CUDA; leave it out'
+            )
+        return model.to(checked_device(device))
+
+
+def checked_device(device: str | torch.device | None) -> torch.device:
+    """The device of this name; by default CUDA where it is there, else Apple's MPS, else the CPU.
+
+    Raises:
+        ConfigError: the name is unknown, or this machine has no such device.
+    """
+    available = dict(cpu=True, cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available())
+    if device is None:
+        return torch.device(next(name for name in ('cuda', 'mps', 'cpu') if available[name]))
+    kind = str(device).split(':')[0]
+    if kind not in available:
+        raise ConfigError(f"device: found '{device}', expected one of {', '.join(DEVICES)}")
+    if not available[kind]:
+        found = ', '.join(name for name, is_there in available.items() if is_there)
+        raise ConfigError(f"device: found '{device}', which this machine lacks, expected one of {found}")
+    return torch.device(device)

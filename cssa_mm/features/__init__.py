@@ -1,0 +1,1 @@
+"""Frozen features: the plain view, encoding, and what was encoded once."""

@@ -1,0 +1,57 @@
+"""Maps of the classes over an image: where the model looks for each, and where CLIP finds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cssa_mm.errors import ConfigError
+from cssa_mm.features.encode import encode
+
+TEMPLATE = 'a photo of a {}.'
+
+
+def class_maps(
+    model: torch.nn.Module, dataset: object, indices: Sequence[int], description: str
+) -> Iterator[dict[str, Tensor]]:
+    """Maps of the images at `indices`, batch by batch: the label attention, and how similar each position is to a text.
+
+    Returns:
+        Batches of maps (b, C, h, w) on the CPU: `attention`; `cosine` of each position with the zero-shot text of the
+        class; `dot`, the same, the positions not normalised.
+
+    Raises:
+        ConfigError: the model aligns the global feature, or its positions are no square grid.
+    """
+    model.eval()
+    with torch.no_grad():
+        text = F.normalize(model.text_encoder.encode([TEMPLATE.format(name) for name in model.class_names]), dim=-1)
+    for local, pooled in encode(model, dataset, indices, dataset.pipeline.transforms, description):
+        attention = model.alignment_of(local, pooled).attention
+        if attention is None:
+            raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')
+        maps = {
+            'attention': attention,
+            'cosine': text @ F.normalize(local, dim=-1).transpose(1, 2),
+            'dot': text @ local.transpose(1, 2),
+        }
+        yield {name: to_grid(values, model.backbone.global_token).cpu() for name, values in maps.items()}
+
+
+def to_grid(values: Tensor, has_global_token: bool) -> Tensor:
+    """Values (B, C, N) of the positions as a square grid (B, C, h, h); a global token, the first, has no place in it.
+
+    Raises:
+        ConfigError: the positions are no square grid.
+    """
+    cells = values[..., 1:] if has_global_token else values
+    side = round(cells.shape[-1] ** 0.5)
+    if side**2 != cells.shape[-1]:
+        raise ConfigError(
+            f'test_dataloader.dataset.pipeline: found {cells.shape[-1]} positions, which are no square grid, expected '
+            'images that are resized to a square, such as scale=(224, 224)'
+        )
+    return cells.unflatten(-1, (side, side))

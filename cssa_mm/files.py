@@ -1,0 +1,61 @@
+"""Files: written whole or not at all, and where the files that come with the package lie."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+DEMO_CLIP = PACKAGE / 'demo' / 'clip'
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path beside `path` to write to; it takes the place of `path` when the block ends without an error.
+
+    Readers see the old file or the whole new one. Processes that write the same file don't disturb each other, and the
+    file is on the disk when it gets its name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+    try:
+        yield partial
+        with partial.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding='utf-8')
+
+
+def write_json(path: str | os.PathLike, content: object, indent: int | None = 1) -> None:
+    """Write a JSON file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + '\n')
+
+
+def configs_root() -> Path | None:
+    """The folder that holds `configs/`: beside the package in a checkout, in it after an installation.
+
+    None where the package was copied without its configs.
+    """
+    places = (PACKAGE.parent, PACKAGE)
+    return next((place for place in places if (place / 'configs' / 'metafile.yml').is_file()), None)
+
+
+def shipped_config(path: str | os.PathLike) -> Path | None:
+    """The shipped config of this name or relative path (`cssa_demo`, `configs/cssa_demo.py`); None if there is none."""
+    root = configs_root()
+    if root is None:
+        return None
+    name = Path(path)
+    choices = [root / name, root / 'configs' / name, root / 'configs' / f'{name}.py']
+    return next((choice for choice in choices if choice.is_file() and choice.suffix == '.py'), None)

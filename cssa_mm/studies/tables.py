@@ -1,0 +1,107 @@
+"""The tables of a study as text, from its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cssa_mm.evaluation.text_table import aligned
+from cssa_mm.studies.statistics import POSITIVES
+
+COLUMNS = {
+    'CF1': 'CF1', 'OF1': 'OF1', 'pseudo_precision': 'pseudo P', 'pseudo_recall': 'pseudo R', 'seconds': 'seconds',
+    'step_seconds': 's/step', 'memory_mib': 'MiB',
+}  # fmt: skip
+DIGITS = {'step_seconds': 3, 'memory_mib': 0}
+BY_POSITIVES = 'AP by the number of labelled positives'
+
+Table = list[list[str]]
+
+
+def plain(summary: Mapping) -> str:
+    """The tables for a terminal."""
+    rare = _by_positives(summary)
+    return aligned(_rows(summary)) + (f'\n\n{BY_POSITIVES}\n{aligned(rare)}' if rare else '')
+
+
+def markdown(summary: Mapping) -> str:
+    """The title, a note on what the figures are, and the tables in Markdown."""
+    baselines = {row['compared_with'] for row in summary['rows']} - {None}
+    seeds = ', '.join(map(str, summary['seeds']))
+    note = f'mAP in per cent, mean and standard error over the seeds {seeds}; paired difference from '
+    note += '; '.join(sorted(baselines)) or 'none'
+    if any(row['over_references'] for row in summary['rows']):
+        note += '. Worst class: the one whose mean AP is the furthest below the better of the references'
+    parts = [summary['title'], f'{note}.', _marked(_rows(summary))]
+    if rare := _by_positives(summary):
+        parts += [f'{BY_POSITIVES}: mean over the cells, which are classes x runs.', _marked(rare)]
+    return '\n\n'.join(parts) + '\n'
+
+
+def _rows(summary: Mapping) -> Table:
+    """Header and rows of text; columns that are empty throughout are left out."""
+    rows = summary['rows']
+    further = [column for column in _further(summary) if set(column[1]) != {'-'}]
+    columns = {name: title for name, title in COLUMNS.items() if any(row[name] for row in rows)}
+    table = [['', 'mAP', 's.e.', 'difference', 's.e.', *(title for title, _ in further), *columns.values()]]
+    for number, row in enumerate(rows):
+        cells = [row['title'], *_cells(row['mAP'], '.2f'), *_cells(row['difference'], '+.2f')]
+        cells += [texts[number] for _, texts in further]
+        table.append(cells + [_cells(row[name], f'.{DIGITS.get(name, 1)}f')[0] for name in columns])
+    return table
+
+
+def _further(summary: Mapping) -> list[tuple[str, list[str]]]:
+    """Titles and cells of the columns that only some studies have."""
+    rows = summary['rows']
+
+    def statistic(key: str, title: str) -> list[tuple[str, list[str]]]:
+        means, errors = zip(*(_cells(row[key], '+.2f') for row in rows), strict=True)
+        return [(title, list(means)), ('s.e.', list(errors))]
+
+    columns = []
+    if len({row['baseline'] for row in rows if row['x'] is None} - {None}) > 1:
+        columns.append(('from', [row['compared_with'] or '-' for row in rows]))
+    columns += statistic('over_references', f'minus the better of {" and ".join(summary["references"])}')
+    columns.append(('worst class', [_worst_class(row['worst_class']) for row in rows]))
+    columns.append((f'way to {summary["ceiling"]}', [_share(row['share_of_way']) for row in rows]))
+    columns.append((f'worth {summary["worth"]} at', [_place(row['worth']) for row in rows]))
+    return columns + statistic('change', 'since first x') + statistic('change_over_baseline', "minus the baseline's")
+
+
+def _worst_class(worst: Mapping | None) -> str:
+    return '-' if worst is None else f'{worst["name"]} {worst["difference"]:+.1f}'
+
+
+def _share(share: float | None) -> str:
+    if share is None:
+        return '-'
+    return '< 0' if share < 0 else f'{100 * share:.0f} %'
+
+
+def _place(found: Mapping | None) -> str:
+    return '-' if found is None else f'{found["beyond"]} {found["x"]:.2g}'.strip()
+
+
+def _by_positives(summary: Mapping) -> Table:
+    """Header and rows of the table by the number of labelled positives; empty where there is none."""
+    groups = summary['by_labelled_positives']
+    table = [['', *(title for key in POSITIVES for title in (key, 'cells'))]] if groups else []
+    for group in groups:
+        pairs = [(group['AP'][key], group['cells'][key]) for key in POSITIVES]
+        table.append(
+            [group['title'], *(t for value, n in pairs for t in ('-' if value is None else f'{value:.1f}', f'{n}'))]
+        )
+    return table
+
+
+def _cells(statistics: Mapping | None, form: str) -> tuple[str, str]:
+    if statistics is None:
+        return '-', '-'
+    error = statistics['standard_error']
+    return f'{statistics["mean"]:{form}}', '-' if error is None else f'{error:.2f}'
+
+
+def _marked(table: Sequence[Sequence[str]]) -> str:
+    lines = ['| ' + ' | '.join(row) + ' |' for row in table]
+    lines.insert(1, '|---' * len(table[0]) + '|')
+    return '\n'.join(lines)

@@ -1,0 +1,219 @@
+"""What a worker process of a study does: compute the shared features, or one run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import threading
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS, HOOKS, MODELS
+
+from cssa_mm.apis.probing import probe_scores
+from cssa_mm.apis.training import build_runner
+from cssa_mm.datasets.splits.checks import check_disjoint
+from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.evaluation import average_precision_per_class, cf1_of1
+from cssa_mm.features.encode import plain_features
+from cssa_mm.features.training import FeatureCacheHook, Part, plain_pipeline
+from cssa_mm.semi.pseudo_label_hook import FILE as PSEUDO_LABELS
+
+KINDS = ('train', 'zero_shot', 'linear_probe')
+PENALTY = 0.1  # of the linear probe, as in tools/linear_probe.py
+LOG, RESULT = 'run.log', 'result.json'
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of a study with one seed: its config, ready to run, and the hash of all that decides its result."""
+
+    row: str
+    seed: int
+    kind: str
+    config: dict
+    folder: Path
+    digest: str
+    min_positives: int
+    code: str  # hash of the package; another version of it runs nothing anew, but the report tells
+
+    @property
+    def result(self) -> dict | None:
+        """What an earlier run of the same settings wrote."""
+        path = self.folder / RESULT
+        found = json.loads(path.read_text()) if path.is_file() else {}
+        return found if found.get('digest') == self.digest else None
+
+
+def start_worker() -> None:
+    """One thread to compute with, and no life without the study."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def prepare(job: Job) -> None:
+    """Compute the features that the runs share, unless they are there; what goes wrong here will in the run, too."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with _logged(job.folder / 'features.log'):
+        config = Config(job.config)
+        init_default_scope(config.default_scope)
+        model = MODELS.build(config.model)
+        if torch.cuda.is_available():
+            model.cuda()
+        dataset = DATASETS.build(config.train_dataloader.dataset)
+        BadImageHook().inspect(dataset)
+        cache: FeatureCacheHook = HOOKS.build(config.default_hooks.feature_cache)
+        cache.training_features(model, dataset, config)
+        _test_features(cache, model, config)
+
+
+def run(job: Job) -> str | None:
+    """Train and test one row with one seed and write its result; returns what went wrong."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    (job.folder / RESULT).unlink(missing_ok=True)
+    with _logged(job.folder / LOG) as failure:
+        _write(job.folder / RESULT, _measure(job))
+    return failure[0] if failure else None
+
+
+@contextlib.contextmanager
+def _logged(path: Path):
+    """Everything printed goes into a file; an error, too, and it is collected in the list that is yielded."""
+    failure: list[str] = []
+    with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        try:
+            yield failure
+        # One run that fails is no reason for the others not to go on.
+        except Exception as error:
+            traceback.print_exc()
+            failure.append(f'{type(error).__name__}: {" ".join(str(error).split())}'[:300])
+
+
+def _measure(job: Job) -> dict:
+    started = time.perf_counter()
+    _forget_peak_memory()
+    config = Config(job.config)
+    config.experiment_name = f'{job.row}-{job.seed}-{job.digest}'
+    runner = build_runner(config, str(job.folder))
+    runner.train()
+    trained = time.perf_counter()
+    model, train = runner.model, runner.train_dataloader.dataset
+    test, features = _test_features(HOOKS.build(config.default_hooks.feature_cache), model, config)
+    if test.data_root == train.data_root:
+        check_disjoint(train.image_ids, test.image_ids, 'test_dataloader.dataset')
+    model.eval()
+    if job.kind == 'linear_probe':
+        scores = _probe(model, train, features, plain_pipeline(config))
+    else:
+        scores = torch.cat([model.score(*batch, 'ema').cpu() for batch in features]).numpy()
+    metrics = _metrics(scores, test, train.hidden_labels, job.min_positives)
+    return dict(
+        row=job.row,
+        seed=job.seed,
+        digest=job.digest,
+        code=job.code,
+        **metrics,
+        labelled_positives=_labelled_positives(train, metrics['AP']),
+        **_pseudo_label_quality(job.folder / PSEUDO_LABELS),
+        seconds=round(time.perf_counter() - started, 2),
+        train_seconds=round(trained - started, 2),
+        step_seconds=_step_seconds(runner),
+        memory_mib=round(_peak_memory() / 2**20, 1),
+    )
+
+
+def _test_features(cache: FeatureCacheHook, model: torch.nn.Module, config: Config) -> tuple[object, list]:
+    """The test set, and its features in batches."""
+    test = DATASETS.build(config.test_dataloader.dataset)
+    pipeline = [dict(step) for step in config.test_dataloader.dataset.pipeline]
+    features = cache.features(model, test, [Part(np.arange(len(test)), pipeline, False)])
+    views = [(image_id, False) for image_id in test.image_ids]
+    return test, list(features.batches(views, model.head.bias.device))
+
+
+def _probe(model: torch.nn.Module, train: object, test_features: list, pipeline: list) -> np.ndarray:
+    labelled = train.labelled_indices
+    batches = plain_features(model, train, labelled, pipeline, 'Linear probe')
+    ours, theirs = (
+        torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in part]).numpy()
+        for part in (batches, test_features)
+    )
+    return probe_scores(ours, train.labels[labelled], theirs, PENALTY)
+
+
+def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_positives: int) -> dict:
+    """mAP over the classes that occur, CF1 and OF1, in per cent, of the classes with enough positives in both sets."""
+    counts = np.minimum((test.labels == 1).sum(0), (train_labels == 1).sum(0))
+    kept = np.flatnonzero(counts >= min_positives)
+    scores, labels = scores[:, kept], test.labels[:, kept]
+    per_class = 100 * average_precision_per_class(scores, labels)
+    cf1, of1 = cf1_of1(scores, labels)
+    average = {
+        test.class_names[c]: round(float(value), 4)
+        for c, value in zip(kept, per_class, strict=True)
+        if np.isfinite(value)
+    }
+    return dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
+
+
+def _labelled_positives(train: object, names: Iterable[str]) -> dict[str, int]:
+    """How many labelled images show each of these classes, as training sees them."""
+    counts = (train.labels == 1).sum(0)
+    return {name: int(counts[train.class_names.index(name)]) for name in names}
+
+
+def _pseudo_label_quality(path: Path) -> dict[str, float | None]:
+    """Of the last epoch, in per cent; None without pseudo-labels."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    last = json.loads(lines[-1]) if lines else {}
+    names = dict(pseudo_precision='micro_precision', pseudo_recall='micro_recall', pseudo_masked='masked_share')
+    return {name: None if last.get(key) is None else 100 * last[key] for name, key in names.items()}
+
+
+def _step_seconds(runner: Runner) -> float | None:
+    times = runner.message_hub.log_scalars.get('train/time')
+    return None if times is None else float(np.median(times.data[0]))
+
+
+def _forget_peak_memory() -> None:
+    """Start to measure afresh, where the system can: a worker has done other runs before."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path('/proc/self/clear_refs').write_text('5')
+
+
+def _peak_memory() -> int:
+    """The most bytes that this run has held: on the GPU where there is one, else of the process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    status = Path('/proc/self/status')
+    if status.is_file():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def _write(path: Path, content: dict) -> None:
+    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
+    partial.write_text(json.dumps(content, indent=1) + '\n')
+    os.replace(partial, path)

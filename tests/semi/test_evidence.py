@@ -1,0 +1,287 @@
+"""The evidence in a run. Oracle of most tests: features, labels and scores put together here, image by image."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.runner import Runner
+from mmpretrain.registry import DATASETS
+from PIL import Image
+
+from cssa_mm.models.evidence import DiscriminantEvidence
+
+CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
+ROOT = Path(__file__).parents[2]
+EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence'), 'default_hooks.evidence.num_workers': 0}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory) -> Path:
+    """40 training and 12 test images on which each class puts a mark of its own: noise would earn no weight."""
+    root = tmp_path_factory.mktemp('marks')
+    rng = np.random.default_rng(2)
+    marks = rng.integers(0, 256, (len(CLASS_NAMES), 2, 4, 3))
+    categories = [dict(id=index + 1, name=name) for index, name in enumerate(CLASS_NAMES)]
+    for part, count, first in (('train', 40, 100), ('test', 12, 500)):
+        (root / part).mkdir()
+        content = dict(images=[], annotations=[], categories=categories)
+        for image_id in range(first, first + count):
+            pixels = rng.integers(100, 156, (8, 8, 3))
+            for shown in rng.choice(len(CLASS_NAMES), size=rng.integers(1, 4), replace=False).tolist():
+                row, column = divmod(shown, 2)
+                pixels[2 * row : 2 * row + 2, 4 * column : 4 * column + 4] = marks[shown]
+                content['annotations'].append(dict(image_id=image_id, category_id=shown + 1, iscrowd=0))
+            picture = Image.fromarray(pixels.astype(np.uint8)).resize((64, 64), Image.Resampling.NEAREST)
+            picture.save(root / part / f'{image_id}.png')
+            content['images'].append(dict(id=image_id, file_name=f'{image_id}.png'))
+        (root / f'{part}.json').write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture
+def make_config(tiny_config, data):
+    """make_config(**overrides) -> the tiny config on the marked images."""
+    roots = {f'{part}_dataloader.dataset.data_root': str(data) for part in ('train', 'val', 'test')}
+    return lambda **overrides: tiny_config(**roots | overrides)
+
+
+@pytest.fixture
+def train(make_config):
+    """train(**overrides) -> the runner of a finished run with the evidence."""
+
+    def run(**overrides) -> Runner:
+        runner = Runner.from_cfg(make_config(**EVIDENCE | overrides))
+        runner.train()
+        return runner
+
+    return run
+
+
+@pytest.fixture
+def fits(monkeypatch) -> list[dict]:
+    """What every later fit was given."""
+    seen = []
+    original = DiscriminantEvidence.fit
+
+    def fit(self, features, similarity, anchor_similarity, labels):
+        original(self, features, similarity, anchor_similarity, labels)
+        seen.append(dict(features=features, similarity=similarity, anchor=anchor_similarity, labels=labels))
+
+    monkeypatch.setattr(DiscriminantEvidence, 'fit', fit)
+    return seen
+
+
+def state(path, without: str = 'nothing') -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, but those whose name starts with `without`."""
+    weights = torch.load(path, weights_only=True)['state_dict']
+    return {name: value for name, value in weights.items() if not name.startswith(without)}
+
+
+def assert_same(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name in found if not torch.equal(found[name], expected[name])] == []
+
+
+def predictions(model, dataset, key: str) -> torch.Tensor:
+    data = [dataset[index] for index in range(len(dataset))]
+    inputs = model.data_preprocessor(dict(inputs=torch.stack([item['inputs'] for item in data])))['inputs']
+    model.eval()
+    return torch.stack([sample.get(key) for sample in model.predict(inputs)])
+
+
+@pytest.mark.smoke
+def test_a_checkpoint_tested_again_gives_the_figures_of_the_last_validation(train, make_config, tmp_path):
+    runner = train()
+    validated = [
+        json.loads(line) for line in next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
+    ]
+    expected = {key: value for key, value in validated[-1].items() if key.startswith(('ema/', 'student/'))}
+    path = tmp_path / 'run' / 'epoch_3.pth'
+    tested = Runner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
+    found = tested.test()
+    assert {key: found[key] for key in expected} == expected
+    assert tested.model.evidence.is_fitted
+    without = make_config(load_from=str(path), work_dir=str(tmp_path / 'without'))
+    assert Runner.from_cfg(without).test()['ema/mAP'] != expected['ema/mAP']
+    assert (runner.model.evidence.weights > 0).all()
+
+
+@pytest.mark.parametrize('epoch', [1, 2])
+def test_a_resumed_run_ends_in_bitwise_the_same_model(train, tmp_path, epoch):
+    """The first boundary lies between warm-up and semi-supervision, the second inside of the latter."""
+    train(**{'default_hooks.checkpoint.max_keep_ckpts': -1})
+    (tmp_path / 'again').mkdir()
+    path = shutil.copy(tmp_path / 'run' / f'epoch_{epoch}.pth', tmp_path / 'again')
+    train(load_from=path, resume=True, work_dir=str(tmp_path / 'again'))
+    assert_same(state(tmp_path / 'again' / 'epoch_3.pth'), state(tmp_path / 'run' / 'epoch_3.pth'))
+
+
+def test_the_same_seed_gives_bitwise_the_same_model(train, tmp_path):
+    train()
+    train(work_dir=str(tmp_path / 'again'))
+    assert_same(state(tmp_path / 'again' / 'epoch_3.pth'), state(tmp_path / 'run' / 'epoch_3.pth'))
+
+
+def test_warm_up_learns_what_it_learns_without_evidence(train, make_config, tmp_path):
+    """The evidence reads prompts and changes none, before pseudo-labels come from it; nor does it draw."""
+    train(**{'train_cfg.warmup_epochs': 2, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1})
+    plain = {'train_cfg.warmup_epochs': 2, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}
+    Runner.from_cfg(make_config(**plain, work_dir=str(tmp_path / 'plain'))).train()
+    found = state(tmp_path / 'run' / 'epoch_2.pth', without='evidence.')
+    assert_same(found, state(tmp_path / 'plain' / 'epoch_2.pth'))
+
+
+def test_without_evidence_the_hook_leaves_a_run_alone(make_config, tmp_path):
+    config = make_config(work_dir=str(tmp_path / 'with_hook'))
+    assert config.model.get('evidence') is None
+    Runner.from_cfg(config).train()
+    config = make_config(work_dir=str(tmp_path / 'without_hook'))
+    del config.default_hooks['evidence']
+    Runner.from_cfg(config).train()
+    expected = state(tmp_path / 'without_hook' / 'epoch_3.pth')
+    assert_same(state(tmp_path / 'with_hook' / 'epoch_3.pth'), expected)
+    assert not any(name.startswith('evidence') for name in expected)
+
+
+def test_the_teacher_scores_by_the_evidence_and_the_student_as_ever(train):
+    runner = train()
+    model, dataset = runner.model, runner.val_dataloader.dataset
+    found = {key: predictions(model, dataset, key) for key in ('pred_score', 'student_score')}
+    evidence = model.evidence
+    model.evidence = None
+    expected = {key: predictions(model, dataset, key) for key in found}
+    model.evidence = evidence
+    assert torch.equal(found['student_score'], expected['student_score'])
+    assert (found['pred_score'] - expected['pred_score']).abs().max() > 1e-2
+
+
+def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
+    """Oracle: the sigmoid of the logits of the last fit, put together from its buffers in float64."""
+    from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+
+    scores, buffers, readings = [], [], []
+    original = PseudoLabelHook.score
+
+    def score(self, model, dataset, pipeline):
+        result = original(self, model, dataset, pipeline)
+        scores.append(result)
+        buffers.append({name: value.double().clone() for name, value in model.evidence.named_buffers()})
+        with torch.no_grad():
+            data = dataset.with_pipeline(pipeline, dataset.unlabelled_indices)
+            images = torch.stack([data[i]['inputs'] for i in range(len(data))])
+            features = model.backbone(model.data_preprocessor(dict(inputs=images))['inputs'])
+            readings.append([value.double() for value in model.readings(*features)])
+        return result
+
+    monkeypatch.setattr(PseudoLabelHook, 'score', score)
+    train()
+    assert len(scores) == 2
+    for found, b, (features, similarity, anchor) in zip(scores, buffers, readings, strict=True):
+        tuned = (similarity - b['similarity_mean']) / b['similarity_scale']
+        anchored = (anchor - b['anchor_mean']) / b['anchor_scale']
+        base = (0.5 * tuned + 0.5 * anchored) / b['scale']
+        reading = (features * b['direction']).sum(-1) - b['offset']
+        expected = torch.sigmoid(b['weights'][0] * base + b['weights'][1] * reading + b['bias'])
+        torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_it_is_fitted_at_the_start_and_where_somebody_reads_the_scores(train, fits):
+    """Three epochs of warm-up, of which the second is validated, and two of semi-supervision."""
+    schedule = {'train_cfg.warmup_epochs': 3, 'train_cfg.semi_epochs': 2, 'default_hooks.checkpoint.interval': 5}
+    runner = train(**schedule, **{'train_cfg.val_begin': 2, 'train_cfg.val_interval': 2})
+    # Before the first step; after the epochs 2 (validated), 3 (pseudo-labels follow), 4 (both) and 5 (the end).
+    assert len(fits) == 5
+    assert len({float(fit['similarity'].double().sum()) for fit in fits}) == 5
+    for fit in fits[1:]:
+        torch.testing.assert_close(fit['anchor'], fits[0]['anchor'])
+    torch.testing.assert_close(fits[0]['similarity'], fits[0]['anchor'])  # nothing learned yet
+    dataset = runner.train_dataloader.dataset
+    expected = [
+        dataset.labels[index] for part in (True, False) for index in np.flatnonzero(dataset.is_labelled == part)
+    ]
+    assert np.array_equal(fits[0]['labels'], expected)
+    assert (fits[0]['labels'][16:] == -1).all()
+
+
+def test_every_checkpoint_holds_a_fit_of_its_own_epoch(train, fits):
+    schedule = {'train_cfg.warmup_epochs': 4, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 4}
+    train(**schedule, **{'default_hooks.checkpoint.interval': 2})
+    assert len(fits) == 3  # before the first step, and after the epochs 2 and 4
+
+
+def test_the_last_fit_is_in_step_with_the_teacher_of_the_checkpoint(train, make_config, fits, tmp_path):
+    train()
+    path = tmp_path / 'run' / 'epoch_3.pth'
+    loaded = Runner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
+    loaded.test()
+    model = loaded.model
+    dataset = DATASETS.build(make_config().train_dataloader.dataset)
+    dataset = dataset.with_pipeline(loaded.test_dataloader.dataset.pipeline.transforms, dataset.unlabelled_indices)
+    means = predictions(model, dataset, 'pred_score').mean(0)
+    rates = DATASETS.build(make_config().train_dataloader.dataset)
+    positives = (rates.labels[rates.is_labelled] == 1).sum(0)
+    np.testing.assert_allclose(means, (positives + 0.5) / 17, atol=2e-4)
+
+
+def test_a_seed_draws_the_images_that_are_read(train, fits, tmp_path):
+    drawn = {}
+    for name, options in dict(
+        all={}, few=dict(max_images=5), again=dict(max_images=5), other=dict(max_images=5, seed=1)
+    ).items():
+        fits.clear()
+        schedule = {'train_cfg.warmup_epochs': 1, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}
+        schedule |= {f'default_hooks.evidence.{key}': value for key, value in options.items()}
+        train(**schedule, work_dir=str(tmp_path / name))
+        drawn[name] = fits[0]
+    assert len(drawn['all']['labels']) == 40
+    assert [len(drawn[name]['labels']) for name in ('few', 'again', 'other')] == [10, 10, 10]
+    assert (drawn['few']['labels'][:5] >= 0).all()
+    assert (drawn['few']['labels'][5:] == -1).all()
+    everything = drawn['all']['anchor']
+    rows = {
+        name: [int((everything - row).abs().sum(1).argmin()) for row in drawn[name]['anchor']]
+        for name in ('few', 'again', 'other')
+    }
+    assert rows['few'] == rows['again'] != rows['other']
+    assert len(set(rows['few'])) == 10
+    for labels, row in zip(drawn['few']['labels'], rows['few'], strict=True):
+        assert torch.equal(labels, drawn['all']['labels'][row])
+
+
+def test_a_bad_image_is_no_evidence(train, fits, data, tmp_path):
+    """Oracle: as many images less are read."""
+    data = shutil.copytree(data, tmp_path / 'data')
+    for name in ('103', '104', '120', '121'):  # labelled and unlabelled ones
+        (data / 'train' / f'{name}.png').write_bytes(b'')
+    options = {'default_hooks.bad_images.max_share': 0.2, 'train_dataloader.dataset.data_root': str(data)}
+    train(**options)
+    assert [len(fit['labels']) for fit in fits] == [36, 36, 36, 36]
+
+
+@pytest.mark.cli
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.device_count() == 1, reason='two processes cannot share a GPU')
+def test_two_processes_give_the_evidence_of_one(make_config, tmp_path):
+    config = make_config(**EVIDENCE)
+    Runner.from_cfg(config).train()
+    config.work_dir = str(tmp_path / 'two')
+    config.dump(tmp_path / 'config.py')
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        port = str(listener.getsockname()[1])
+    environment = os.environ | dict(OMP_NUM_THREADS='1', PYTHON=sys.executable, PORT=port)
+    command = ['bash', 'tools/dist_train.sh', str(tmp_path / 'config.py'), '2']
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = state(tmp_path / 'run' / 'epoch_3.pth')
+    assert (expected['evidence.weights'] > 0).all()
+    for name, value in state(tmp_path / 'two' / 'epoch_3.pth').items():
+        tolerance = 1e-4 * float(expected[name].double().abs().max())
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=tolerance, msg=name)
