@@ -6,9 +6,11 @@ from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.models.context_head import ContextHead
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.losses import MaskedAsymmetricLoss
+from cssa_mm.models.preprocessor import CSSADataPreprocessor
 
 __all__ = [
     'CSSAClassifier',
+    'CSSADataPreprocessor',
     'ContextHead',
     'DiscriminantEvidence',
     'LabelAlignmentHead',

@@ -98,6 +98,11 @@ class LabelAlignmentHead(nn.Module):
         super().__init__()
         if score not in SCORES:
             raise ConfigError(f"head.score: found '{score}', expected one of {', '.join(SCORES)}")
+        if shared_prompts and not label_specific:
+            raise ConfigError(
+                'head.shared_prompts: found True beside label_specific=False, where nothing is looked for, expected '
+                'False; leave it out'
+            )
         prompts = prompts or {}
         self.label_specific = label_specific
         self.renormalise = renormalise
@@ -142,8 +147,8 @@ class LabelAlignmentHead(nn.Module):
             similarity = (features * direction.float()).sum(-1)
             return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
 
-    def similarity(self, alignment: Alignment) -> Tensor:
-        """The cosines (B, C) behind an alignment's logits."""
+    def unscaled(self, alignment: Alignment) -> Tensor:
+        """An alignment's logits (B, C) without bias and temperature: cosines, and what contexts feed back."""
         return (alignment.logits - self.bias) / self.log_temperature.exp()
 
     @torch.no_grad()

@@ -1,44 +1,185 @@
-"""Checkpoints that name the tower and the classes that they belong to, and are refused by any other model."""
+"""What a checkpoint says of itself: enough to build its model again, and to refuse it in any other.
+
+The description lies in the state dict as `_extra_state`, JSON in the bytes of a tensor (mmengine wants nothing but
+tensors there):
+
+    format         version of this description
+    tower          name and hash of the weights, where they lay, and how they are read (backbone options)
+    class_names    the C names
+    head, context_head, evidence    all their options, defaults filled in; null for a part that is not there
+    view           the plain view that images are scored on
+    thresholds     a score for each class, and how it was found
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from mmengine.logging import print_log
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
 
-from cssa_mm.errors import CheckpointError
+from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.models.thresholds import ClassThresholds
+
+FORMAT = 2
+KEY = '_extra_state'
+# Options that no score of a trained model depends on: they say how training begins or proceeds.
+TRAINING_ONLY = {
+    'head.temperature', 'head.learn_temperature', 'head.bias', 'head.prompts.initial_words', 'head.prompts.chunk_size',
+    'context_head.target', 'context_head.affinity', 'context_head.method', 'tower.pretrained', 'tower.config_dir',
+    'tower.model_config', 'tower.precision',
+}  # fmt: skip
+# Parts of the model that a parameter may name first.
+COMPARED = ('tower', 'class_names', 'head', 'context_head', 'evidence')
 
 
-class CheckpointIdentity:
-    """Mixin of a module with a `backbone.identity` and `class_names`; `unfold` is called when one has been loaded."""
+def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of a part of the model with the defaults of its constructor filled in, as plain data.
+
+    Raises:
+        ConfigError: the type is unknown.
+    """
+    config = {'type': default_type} | _plain(dict(config))
+    part = MODELS.get(config['type'])
+    if part is None:
+        raise ConfigError(
+            f"model: found the unknown component '{config['type']}', expected a registered one."
+            f'{nearest(config["type"], MODELS.module_dict)}'
+        )
+    defaults = _defaults(part)
+    if 'prompts' in defaults:
+        from cssa_mm.models.prompts import ClassPrompts
+
+        defaults['prompts'] = _defaults(ClassPrompts) | (config.get('prompts') or {})
+        config.pop('prompts', None)
+    return defaults | config
+
+
+def _defaults(part: type) -> dict[str, Any]:
+    parameters = inspect.signature(part).parameters.values()
+    return {p.name: _plain(p.default) for p in parameters if p.default is not p.empty}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def encode_description(description: Mapping[str, Any]) -> Tensor:
+    """A description as the bytes of a JSON text."""
+    return torch.tensor(list(json.dumps(description).encode()), dtype=torch.uint8)
+
+
+def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
+    """The description in a state dict.
+
+    Raises:
+        CheckpointError: there is none, or it is of another version of the format.
+    """
+    state = state_dict.get(f'{prefix}{KEY}')
+    if not isinstance(state, Tensor):
+        raise CheckpointError(
+            f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
+            'that tools/train.py wrote'
+        )
+    try:
+        description = json.loads(bytes(state.tolist()))
+    except ValueError as error:
+        raise CheckpointError(
+            f'checkpoint: found a broken description ({error}), expected the JSON that tools/train.py wrote; copy the '
+            'file again'
+        ) from error
+    found = description.get('format', 1)
+    if found != FORMAT:
+        fix = 'convert it: cssa convert CHECKPOINT' if found < FORMAT else 'update cssa_mm'
+        raise CheckpointError(f'checkpoint: found format {found}, expected {FORMAT}; {fix}')
+    return description
+
+
+class CheckpointIdentity(nn.Module):
+    """Mixin of a classifier whose checkpoints describe themselves, and are refused by any other model."""
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint says of this model, as plain data."""
+        return dict(
+            format=FORMAT,
+            tower=self.backbone.description(),
+            class_names=list(self.class_names),
+            **self.options,
+            view=self.view,
+            thresholds=self.thresholds.to_dict(),
+        )
 
     def get_extra_state(self) -> Tensor:
-        """What a checkpoint says of itself, as the bytes of a JSON text: mmengine wants nothing but tensors."""
-        text = json.dumps(dict(tower=self.backbone.identity, class_names=self.class_names))
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        """The description, for `state_dict()`."""
+        return encode_description(self.description())
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
-        # mmengine loads what fits and leaves the rest out: of a foreign checkpoint nothing, and goes on.
-        if f'{prefix}_extra_state' not in state_dict:
-            raise CheckpointError(
-                f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
-                'that tools/train.py wrote'
-            )
+        # mmengine loads what fits and leaves the rest out: refuse the whole before anything is loaded.
+        saved = read_description(state_dict, prefix)
+        self._refuse_other_model(saved)
+        self._refuse_other_entries(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *details)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Refuse a checkpoint of another tower or other classes.
-
-        Raises:
-            CheckpointError: with what the checkpoint was made for, and what the config builds.
-        """
+        """Take over what a checkpoint says beyond the weights: thresholds and, unless the model has one, the view."""
         self.unfold()
         saved = json.loads(bytes(state.tolist()))
-        for key, here in (('tower', self.backbone.identity), ('class_names', self.class_names)):
-            if saved.get(key) != here:
+        self.thresholds = ClassThresholds.from_dict(saved['thresholds'])
+        if self.view is None:
+            self.view = saved['view']
+        elif saved['view'] is not None and saved['view'] != _plain(self.view):
+            print_log(
+                f'checkpoint: found one that was trained on the view {saved["view"]}, but scores {_plain(self.view)}; '
+                'another size changes the scores',
+                'current',
+                30,
+            )
+
+    def _refuse_other_model(self, saved: Mapping[str, Any]) -> None:
+        here = self.description()
+        for part in COMPARED:
+            for name, theirs, ours in _differences(saved.get(part), here[part], part):
+                if name not in TRAINING_ONLY:
+                    key = name if part in ('tower', 'class_names') else f'model.{name}'
+                    raise CheckpointError(
+                        f'checkpoint: found one that was trained with {key} {_short(theirs)}, expected {_short(ours)}; '
+                        'build the model from the config that it was trained with'
+                    )
+
+    def _refuse_other_entries(self, state_dict: Mapping[str, Any], prefix: str) -> None:
+        expected = {f'{prefix}{name}': value for name, value in self.state_dict().items()}
+        found = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
+        for name in (*expected, *found):
+            if name not in found or name not in expected:
+                reason = 'none, expected it' if name not in found else 'it, expected none'
                 raise CheckpointError(
-                    f'checkpoint: found one that was trained with {key} {saved.get(key)}, expected {here}; build the '
-                    'model from the config that it was trained with'
+                    f"checkpoint: found a part of a model, or another one: of the entry '{name}' {reason}; take the "
+                    'whole file that tools/train.py wrote'
                 )
+            shapes = [tuple(entries[name].shape) for entries in (found, expected)]
+            if not name.endswith(KEY) and shapes[0] != shapes[1]:
+                raise CheckpointError(
+                    f"checkpoint: found '{name}' of shape {shapes[0]}, expected {shapes[1]}; build the model from the "
+                    'config that it was trained with'
+                )
+
+
+def _differences(theirs: Any, ours: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of everything that two descriptions differ in."""
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        for key in dict.fromkeys([*ours, *theirs]):
+            yield from _differences(theirs.get(key), ours.get(key), f'{path}.{key}')
+    elif _plain(theirs) != _plain(ours):
+        yield path, theirs, ours
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(_plain(value), ensure_ascii=False)
+    return text if len(text) <= 120 else f'{text[:117]}...'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,11 @@ UNLOADABLE = (RuntimeError, KeyError, ValueError, OSError, EOFError, pickle.Unpi
 
 @dataclass(frozen=True)
 class LoadedCLIP:
-    """A CLIP model with what belongs to it: tokenizer, pixel statistics (0-1) and the identity of its weights."""
+    """A CLIP model with what belongs to it: tokenizer, pixel statistics (0-1) and the identity of its weights.
+
+    `source` tells where it came from: `pretrained` and `config_dir` (absolute where they are paths), and the
+    `model_config` of a name that open_clip itself does not know.
+    """
 
     name: str
     model: nn.Module
@@ -29,6 +34,7 @@ class LoadedCLIP:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_hash: str
+    source: dict[str, object]
 
     def __deepcopy__(self, memo: dict) -> LoadedCLIP:
         return self
@@ -47,6 +53,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         ConfigError: the name or tag is unknown, or the name lacks `-quickgelu` that the weights need.
         CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower.
     """
+    source = _source(model_name, pretrained, config_dir)
     if pretrained == 'demo':
         config_dir, pretrained = str(DEMO_CLIP), str(DEMO_CLIP / 'cssa_demo_rn.safetensors')
     if config_dir is not None:
@@ -72,6 +79,18 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         mean=tuple(statistics.get('mean') or open_clip.OPENAI_DATASET_MEAN),
         std=tuple(statistics.get('std') or open_clip.OPENAI_DATASET_STD),
         weights_hash=_weights_hash(model),
+        source=source,
+    )
+
+
+def _source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
+    """Where a tower is found again, from any working directory."""
+    is_file = pretrained is not None and Path(pretrained).is_file()
+    model_file = None if config_dir is None else Path(config_dir, f'{model_name}.json')
+    return dict(
+        pretrained=str(Path(pretrained).absolute()) if is_file else pretrained,
+        config_dir=None if config_dir is None else str(Path(config_dir).absolute()),
+        model_config=json.loads(model_file.read_text('utf-8')) if model_file and model_file.is_file() else None,
     )
 
 

@@ -1,0 +1,106 @@
+"""What training minimises: L = L_labelled + lambda_u L_unlabelled + lambda_c (L_context of both) (paper).
+
+Every weight is a reconstruction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from mmpretrain.structures import DataSample
+from torch import Tensor, nn
+
+from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.models.context_head import ContextHead, context_targets
+from cssa_mm.models.losses import MaskedAsymmetricLoss
+
+
+class Targets(NamedTuple):
+    """What a batch of B images is trained towards; the semi-supervision hands it to the classifier.
+
+    labels: (B, C) in 1, 0, -1 (unknown): annotations of labelled images, pseudo-labels of the others.
+    weights: (B, C), the factor of each cell in the loss.
+    is_labelled: bool (B,).
+    is_readable: bool (B,), False for a bad image, which counts for nothing.
+    is_semi_supervised: whether the unlabelled images of this epoch have pseudo-labels; the same on every rank.
+    """
+
+    labels: Tensor
+    weights: Tensor
+    is_labelled: Tensor
+    is_readable: Tensor
+    is_semi_supervised: bool = False
+
+    @classmethod
+    def of_annotations(cls, data_samples: Sequence[DataSample]) -> Targets:
+        """The targets that the annotations alone give: every label of an unlabelled image is unknown."""
+        labels = torch.stack([sample.gt_score for sample in data_samples])
+        is_labelled = torch.tensor([bool(sample.is_labelled) for sample in data_samples], device=labels.device)
+        is_readable = torch.tensor([sample.get('bad_image') is None for sample in data_samples], device=labels.device)
+        return cls(labels, torch.ones_like(labels), is_labelled, is_readable)
+
+
+class SemiSupervisedObjective(nn.Module):
+    """The losses of one step from the alignment of a batch and its targets.
+
+    Args:
+        cell_loss: the loss of a cell (image, class), for labels, pseudo-labels and contexts. Its `reduction` counts
+            over the *global* batch, whatever the number of ranks: `'sum'` over cells (CAP), `'mean'` over the unmasked
+            cells of its part, or `'batch_mean'`, the sum divided by the images of its part.
+        unlabelled_weight: lambda_u.
+        context_weight: lambda_c.
+    """
+
+    def __init__(self, cell_loss: MaskedAsymmetricLoss, unlabelled_weight: float, context_weight: float) -> None:
+        super().__init__()
+        self.cell_loss = cell_loss
+        # The module sums over this rank's share; `_part` divides by the count of the global batch.
+        self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
+        self.unlabelled_weight = unlabelled_weight
+        self.context_weight = context_weight
+
+    def forward(
+        self, alignment: Alignment, targets: Targets, is_taught: Tensor, context_head: ContextHead | None
+    ) -> dict[str, Tensor]:
+        """Name -> loss.
+
+        Args:
+            alignment: of the B images, with context logits (B, K) where there is a context head.
+            targets: of the B images.
+            is_taught: bool (C,), the classes that a label shows; the others are masked.
+            context_head: whose contexts the auxiliary task identifies; None leaves the task out.
+        """
+        labelled = targets.is_labelled & targets.is_readable
+        unlabelled = ~targets.is_labelled & targets.is_readable
+        taught = torch.where(is_taught, targets.labels, -1)
+        losses = {'loss_labelled': self._part(alignment.logits, taught, targets.weights, labelled)}
+        if targets.is_semi_supervised:
+            loss = self._part(alignment.logits, taught, targets.weights, unlabelled)
+            losses['loss_unlabelled'] = self.unlabelled_weight * loss
+        if context_head is None or alignment.contexts is None:
+            return losses
+        # A class that nobody labels is masked in every unlabelled image: its context would have positives only there.
+        labels = torch.where(is_taught, targets.labels, 0)
+        contexts = context_targets(labels, context_head.assignment, context_head.num_contexts, context_head.target)
+        weights = torch.ones_like(alignment.contexts)
+        context_losses = {'loss_context_labelled': self._part(alignment.contexts, contexts, weights, labelled)}
+        if targets.is_semi_supervised:
+            context_losses['loss_context_unlabelled'] = self._part(alignment.contexts, contexts, weights, unlabelled)
+        return losses | {name: self.context_weight * value for name, value in context_losses.items()}
+
+    def _part(self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+        """One loss over some rows of the global batch.
+
+        The wrapper averages gradients over the ranks; times their number, the average is the global sum. A rank
+        without such rows gives a zero that still hangs on the graph.
+        """
+        masked = torch.where(rows[:, None], targets, -1)
+        total = self.cell_loss(logits, masked, weight=weights) * get_world_size()
+        if self.reduction == 'sum':
+            return total
+        count = ((masked >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
+        all_reduce(count)
+        return total / count.clamp(min=1)

@@ -1,0 +1,25 @@
+"""The data preprocessor: mmpretrain's, and what semi-supervision adds to a batch passes through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.models import ClsDataPreprocessor
+from mmpretrain.registry import MODELS
+
+
+@MODELS.register_module()
+class CSSADataPreprocessor(ClsDataPreprocessor):
+    """Normalises the images of a batch, and moves its `targets` and `features` to the device.
+
+    A batch with `features` (local (B, N, D) and global (B, D) ones that are known already) needs no images: they are
+    left out.
+    """
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """The batch as keyword arguments of the classifier's `forward`."""
+        added = {key: self.cast_data(data[key]) for key in ('targets', 'features') if data.get(key) is not None}
+        if 'features' in added:
+            data = data | dict(inputs=torch.empty(0, 3, 1, 1))
+        return super().forward(data, training) | added

@@ -1,0 +1,39 @@
+"""Per class, the score from which an image has the label, and how it was found; travels with the checkpoint."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+DEFAULT = 0.5
+
+
+class ClassThresholds(NamedTuple):
+    """Thresholds of C classes.
+
+    values: one number a class; nan where there is none.
+    rule: how they were found: 'default' (.5 for every class, whatever the scores mean), or 'none' of a model that was
+        never trained, whose scores order images but have no level.
+    """
+
+    values: tuple[float, ...]
+    rule: str = 'default'
+
+    @classmethod
+    def default(cls, num_classes: int) -> ClassThresholds:
+        """.5 for every class, marked as the default."""
+        return cls((DEFAULT,) * num_classes)
+
+    @classmethod
+    def none(cls, num_classes: int) -> ClassThresholds:
+        """No thresholds: of a model that no label has taught the level of its scores."""
+        return cls((math.nan,) * num_classes, 'none')
+
+    def to_dict(self) -> dict:
+        """As plain data for JSON: null in place of nan."""
+        return dict(values=[None if math.isnan(value) else value for value in self.values], rule=self.rule)
+
+    @classmethod
+    def from_dict(cls, content: dict) -> ClassThresholds:
+        """What `to_dict` gave."""
+        return cls(tuple(math.nan if value is None else float(value) for value in content['values']), content['rule'])

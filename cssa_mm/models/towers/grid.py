@@ -1,0 +1,16 @@
+"""The positional grid of a tower, resized to other image sizes."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_grid(grid: Tensor, height: int, width: int) -> Tensor:
+    """Resize a square positional grid (G*G, E) bicubically to (height*width, E), unchanged where it fits."""
+    side = round(grid.shape[0] ** 0.5)
+    if (side, side) == (height, width):
+        return grid
+    image = grid.reshape(1, side, side, -1).permute(0, 3, 1, 2).float()
+    image = F.interpolate(image, (height, width), mode='bicubic', align_corners=False)
+    return image.permute(0, 2, 3, 1).reshape(height * width, -1).to(grid.dtype)
