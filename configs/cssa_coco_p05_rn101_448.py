@@ -2,7 +2,8 @@
 _base_ = ['_base_/datasets/coco.py', '_base_/models/cssa.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
 model = dict(class_names='COCOMultiLabelDataset', backbone=dict(model_name='RN101-quickgelu'))
 # The views of 224 pixels, resized and cut out at twice the length.
-larger = dict(Resize=dict(scale=(448, 448)), Cutout=dict(shape=224))
+view = dict(size=448)
+larger = dict(View=view, Cutout=dict(shape=224))
 strong, plain = (
     [step | larger.get(step.type, {}) for step in loader.dataset.pipeline]
     for loader in (_base_.train_dataloader, _base_.val_dataloader)

@@ -10,7 +10,6 @@ from cssa_mm.apis.model_index import register_models  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
 from cssa_mm.demo.dataset import IconsDataset  # noqa: E402, F401
-from cssa_mm.features.training import FeatureCacheHook  # noqa: E402, F401
 
 register_models()
 

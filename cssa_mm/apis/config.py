@@ -8,8 +8,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from cssa_mm.engine.runner import LOADERS, prepare_config
+from cssa_mm.engine.runner import prepare_config
 from cssa_mm.errors import ConfigError
+from cssa_mm.features.view import LOADERS
 from cssa_mm.files import shipped_config
 
 

@@ -17,7 +17,8 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import ConfigError
-from cssa_mm.semi.labelled_statistics import LabelledStatisticsHook
+from cssa_mm.semi import PseudoLabelHook
+from cssa_mm.semi.pseudo_label_hook import bare_model
 
 # What `out` can hold, by its file name.
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
@@ -101,13 +102,13 @@ def test(
 
 def _start(runner: Runner) -> None:
     """Bring a model to where training would begin: contexts and bias from the labelled images, nothing learned."""
-    hook = next((hook for hook in runner.hooks if isinstance(hook, LabelledStatisticsHook)), None)
+    hook = next((hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)), None)
     if hook is not None:
         train = DATASETS.build(runner.cfg.train_dataloader.dataset)
         for guard in runner.hooks:
             if isinstance(guard, BadImageHook):
                 guard.inspect(train)
-        hook.prepare(runner.model, train, runner.test_loop.dataloader.dataset.pipeline.transforms)
+        hook.algorithm(bare_model(runner), train, runner.cfg).prepare()
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:

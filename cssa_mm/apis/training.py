@@ -13,8 +13,9 @@ from mmengine.runner import Runner
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.engine.checkpoints import check_checkpoint
-from cssa_mm.engine.runner import LOADERS, CSSARunner
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
+from cssa_mm.features.view import LOADERS
 
 
 @dataclass(frozen=True)

@@ -4,5 +4,14 @@ from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
+from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.engine.step_logger_hook import StepLoggerHook
 
-__all__ = ['BadImageHook', 'GuardHook', 'PlainCheckpointHook', 'SemiSupervisedTrainLoop']
+__all__ = [
+    'BadImageHook',
+    'CSSARunner',
+    'GuardHook',
+    'PlainCheckpointHook',
+    'SemiSupervisedTrainLoop',
+    'StepLoggerHook',
+]

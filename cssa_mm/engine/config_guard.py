@@ -15,15 +15,21 @@ from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
 from mmpretrain import registry
 from mmpretrain.datasets import PackInputs
-from mmpretrain.models import ClsDataPreprocessor
 
 from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.models import ContextHead, DiscriminantEvidence, LabelAlignmentHead, MaskedAsymmetricLoss
+from cssa_mm.models import (
+    ContextHead,
+    CSSADataPreprocessor,
+    DiscriminantEvidence,
+    LabelAlignmentHead,
+    MaskedAsymmetricLoss,
+)
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
+from cssa_mm.semi.pseudo_label_hook import CACHE_KEYS
 
 REGISTRIES: tuple[Registry, ...] = tuple(
     value for module in (registry, root) for value in vars(module).values() if isinstance(value, Registry)
@@ -31,7 +37,7 @@ REGISTRIES: tuple[Registry, ...] = tuple(
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
-    'filename', 'gpu_ids', 'model_wrapper_cfg',
+    'filename', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device',
 }  # fmt: skip
 DATALOADER_KEYS = {
     'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',
@@ -55,7 +61,8 @@ READERS: dict[str, Callable | set[str]] = {
     'model.loss': MaskedAsymmetricLoss,
     'model.ema': ParameterEMA,
     'model.evidence': DiscriminantEvidence,
-    'model.data_preprocessor': ClsDataPreprocessor,
+    'model.data_preprocessor': CSSADataPreprocessor,
+    'pseudo_labels.feature_cache': set(CACHE_KEYS),
     'dataset.split': set(SPLIT_KEYS),
     'dataset.validation': set(VALIDATION_KEYS),
     'policy': POLICY_KEYS | {'name'},
@@ -84,6 +91,14 @@ SAMPLE_KEYS = {
     'train_dataloader': ('image_id', 'is_labelled'),
     'val_dataloader': ('image_id',),
     'test_dataloader': ('image_id',),
+}
+# Keys of earlier versions, and what took their place.
+MOVED = {
+    'default_hooks.feature_cache': 'default_hooks.pseudo_labels.feature_cache',
+    'default_hooks.statistics': 'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
+    'default_hooks.evidence': 'default_hooks.pseudo_labels (evidence_images, evidence_seed)',
+    'default_hooks.teacher': 'a part of default_hooks.pseudo_labels',
+    'default_hooks.pseudo_labels.pipeline': 'view',
 }
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}
@@ -135,9 +150,9 @@ def _check_keys(section: Mapping[str, Any], known: set[str], path: str) -> None:
     for key in section:
         if key not in known:
             where = '' if path == 'config' else f'{path}.'
+            hint = f' It is {MOVED[where + key]} now.' if where + key in MOVED else nearest(key, known)
             raise ConfigError(
-                f"config: found the unknown key '{where}{key}', expected one of {len(known)} known keys."
-                f'{nearest(key, known)}'
+                f"config: found the unknown key '{where}{key}', expected one of {len(known)} known keys.{hint}"
             )
 
 

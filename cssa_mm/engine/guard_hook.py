@@ -12,7 +12,8 @@ from torch import nn
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.features.encode import bare_model
+from cssa_mm.models import CSSADataPreprocessor
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 
 
 @HOOKS.register_module()
@@ -28,12 +29,32 @@ class GuardHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare the training set with the validation set, by image id, and learning rates with parameters."""
         model = bare_model(runner)
+        check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
         train = runner.train_dataloader.dataset
         if runner.val_loop is not None:
             held_out = runner.val_dataloader.dataset
             if getattr(held_out, 'data_root', None) == train.data_root:
                 check_disjoint(train.image_ids, held_out.image_ids, 'val_dataloader.dataset')
+
+
+def check_semi_supervision(runner: Runner) -> None:
+    """Check that pseudo-labels can reach the model.
+
+    Raises:
+        ConfigError: nothing makes them in a run with semi-supervised epochs, or the preprocessor drops them.
+    """
+    if getattr(runner.train_loop, 'semi_epochs', 0) and not any(isinstance(h, PseudoLabelHook) for h in runner.hooks):
+        raise ConfigError(
+            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one in a run with semi-supervised epochs; '
+            'restore it, or set train_cfg.semi_epochs=0'
+        )
+    preprocessor = bare_model(runner).data_preprocessor
+    if not isinstance(preprocessor, CSSADataPreprocessor):
+        raise ConfigError(
+            f'model.data_preprocessor: found a {type(preprocessor).__name__}, which drops the targets of a batch, '
+            'expected a CSSADataPreprocessor; leave its type out'
+        )
 
 
 def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:

@@ -49,3 +49,8 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self.semi_epochs = semi_epochs
         sampler.warmup_epochs = warmup_epochs
         self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))
+
+    def run_epoch(self) -> None:
+        """One epoch; the sampler learns which one it is here, whatever hooks there are."""
+        self.dataloader.batch_sampler.sampler.set_epoch(self.epoch)
+        super().run_epoch()

@@ -11,8 +11,8 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError
+from cssa_mm.features.view import LOADERS, apply_view
 
-LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 DEVICES = ('cpu', 'cuda', 'mps')
 
 
@@ -23,6 +23,7 @@ def prepare_config(config: Config) -> Config:
         ConfigError: a key or component is unknown, or parts contradict each other.
     """
     check_config(config)
+    apply_view(config)
     for name in LOADERS:
         if config.get(name) and not config[name].get('num_workers'):
             config[name].persistent_workers = False  # torch refuses to keep workers that are not there

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cssa_mm.errors import DataError
+from cssa_mm.files import replacing
 
 View = tuple[str, bool]  # image id, mirrored
 
@@ -48,16 +48,13 @@ class FeatureCache:
         rows = torch.tensor([self._rows[view] for view in views], dtype=torch.int64)
         return self._local[rows].to(device), self._pooled[rows].to(device)
 
-    def batches(
-        self, views: Sequence[View], device: torch.device, batch_size: int = 64
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, views: Sequence[View], device: torch.device, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """`lookup` in batches."""
         for start in range(0, len(views), batch_size):
             yield self.lookup(views[start : start + batch_size], device)
 
     def save(self, path: Path) -> None:
         """Write a file for `load`; processes that do so at the same time don't disturb each other."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         content = dict(
             views=list(self._rows),
             local=self._local,
@@ -65,9 +62,8 @@ class FeatureCache:
             serves_training=self.serves_training,
             bad_images=self.bad_images,
         )
-        partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-        torch.save(content, partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            torch.save(content, partial)
 
     @classmethod
     def load(cls, path: Path) -> FeatureCache:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmpretrain.models.classifiers.base import BaseClassifier
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.class_names import resolve_class_names
@@ -66,7 +67,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         super().__init__(init_cfg, MODELS.build(_preprocessor_config(data_preprocessor, built.clip)))
         self.backbone = built
         self.class_names = resolve_class_names(class_names)
-        self.view = None if view is None else dict(view)
+        self.view: View | None = None if view is None else TRANSFORMS.build(dict(view))
         self.thresholds = ClassThresholds.default(len(self.class_names))
         self.text_encoder = TextEncoder(built.clip)
         self.options = dict(
@@ -74,9 +75,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             context_head=None if context_head is None else with_defaults('ContextHead', context_head),
             evidence=None if evidence is None else with_defaults('DiscriminantEvidence', evidence),
         )
-        self.head = MODELS.build(
-            self.options['head'] | dict(encoder=self.text_encoder, class_names=self.class_names)
-        )
+        self.head = MODELS.build(self.options['head'] | dict(encoder=self.text_encoder, class_names=self.class_names))
         self.context_head = None
         if context_head is not None:
             with torch.no_grad():

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmpretrain.registry import MODELS
+from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.thresholds import ClassThresholds
 
 FORMAT = 2
@@ -53,8 +55,6 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
         )
     defaults = _defaults(part)
     if 'prompts' in defaults:
-        from cssa_mm.models.prompts import ClassPrompts
-
         defaults['prompts'] = _defaults(ClassPrompts) | (config.get('prompts') or {})
         config.pop('prompts', None)
     return defaults | config
@@ -112,7 +112,7 @@ class CheckpointIdentity(nn.Module):
             tower=self.backbone.description(),
             class_names=list(self.class_names),
             **self.options,
-            view=self.view,
+            view=None if self.view is None else self.view.as_config(),
             thresholds=self.thresholds.to_dict(),
         )
 
@@ -132,14 +132,14 @@ class CheckpointIdentity(nn.Module):
         self.unfold()
         saved = json.loads(bytes(state.tolist()))
         self.thresholds = ClassThresholds.from_dict(saved['thresholds'])
+        view = None if saved['view'] is None else TRANSFORMS.build(saved['view'])
         if self.view is None:
-            self.view = saved['view']
-        elif saved['view'] is not None and saved['view'] != _plain(self.view):
+            self.view = view
+        elif view is not None and view != self.view:
             print_log(
-                f'checkpoint: found one that was trained on the view {saved["view"]}, but scores {_plain(self.view)}; '
-                'another size changes the scores',
+                f'checkpoint: found {view}, which it was trained on, but scores {self.view}; that changes scores',
                 'current',
-                30,
+                logging.WARNING,
             )
 
     def _refuse_other_model(self, saved: Mapping[str, Any]) -> None:

@@ -1,16 +1,7 @@
 """The semi-supervised algorithm: contexts, teacher, pseudo-labels and sampling."""
 
-from cssa_mm.semi.evidence_hook import EvidenceHook
-from cssa_mm.semi.labelled_statistics import LabelledStatisticsHook
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler
-from cssa_mm.semi.teacher_hook import TeacherHook
+from cssa_mm.semi.semi_supervision import SemiSupervision
 
-__all__ = [
-    'EvidenceHook',
-    'GlobalBatchSampler',
-    'LabelledStatisticsHook',
-    'PseudoLabelHook',
-    'SemiSupervisedSampler',
-    'TeacherHook',
-]
+__all__ = ['GlobalBatchSampler', 'PseudoLabelHook', 'SemiSupervisedSampler', 'SemiSupervision']

@@ -1,176 +1,189 @@
-"""Before each semi-supervised epoch: the teacher scores all unlabelled images, a policy labels them."""
+"""The adapter between the semi-supervised algorithm and MMEngine's runner."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
-from torch import Tensor
 
-from cssa_mm.datasets.wrong_labels import checked_share, swapped_rows
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.wrong_labels import checked_share
+from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.calibration import calibration
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
-from cssa_mm.features.encode import (
-    bare_model,
-    encode,
-    gather_rows,
-    plain_features,
-    plain_view,
-    readable_rows,
-    scoring_share,
-)
-from cssa_mm.semi.bank import PseudoLabelBank
-from cssa_mm.semi.policies import PseudoLabels, build_policy, label_rows, needs_labelled
+from cssa_mm.evaluation.pseudo_label_records import FILE, append_record, keep_records
+from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.features.view import view_of
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi.policies import build_policy
+from cssa_mm.semi.semi_supervision import EpochReport, SemiSupervision, Settings
 
-FILE = 'pseudo_labels.jsonl'
+CACHE_KEYS = ('gib', 'folder')
 
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
-    """Class-distribution-aware thresholds from the EMA teacher (paper; exact steps read in CAP).
+    """Runs the semi-supervised algorithm (`SemiSupervision`) in MMEngine's loop.
 
-    Writes one line per epoch to `pseudo_labels.jsonl` in the work directory: thresholds and counts per class,
-    and, where the data set knows the truth that it hides from training, precision, recall and F1, and the
-    calibration of the teacher's scores. `tools/pseudo_labels.py` shows them.
+    Class-distribution-aware thresholds from the EMA teacher are the paper's; the exact steps were read in CAP. One line
+    per epoch goes to `pseudo_labels.jsonl` in the work directory: thresholds and counts per class, and, where the data
+    set knows the truth that it hides from training, precision, recall and F1, and the calibration of the teacher's
+    scores. `cssa pseudo-labels` shows them.
 
     Args:
-        pipeline: transforms of the view that is scored; None takes the validation's, which the feature cache may
-            hold. (CAP flips at random here; without, an epoch's labels depend on the teacher alone.)
         policy: name and options of a policy of `semi.policies`, e.g. `dict(name='cat', eta_negative=.998)`.
         oracle: take the hidden truth instead of the policy's labels: the ceiling, for studies only.
-        batch_size: images a rank scores at a time.
-        num_workers: of the scoring loader.
         wrong_labels: share of each class's pseudo-positives that trade places with negatives, weights and all, drawn
             anew each epoch by the runner's seed: forced errors, for a study of noise.
+        calibrate_bias: whether b_c starts so that the mean score of class c is its rate (reconstruction); else at 0.
+        mask_unseen_classes: whether classes without labelled positives stay as CLIP knows them (reconstruction); False
+            takes the labelled negatives at their word.
+        context_seed: of the clustering of labels into contexts.
+        evidence_images: the evidence of `cssa_plus` reads at most so many labelled, and so many unlabelled images.
+        evidence_seed: of the draw of these images.
+        feature_cache: `gib`, memory for frozen features on each rank (0: none), and `folder`, where they are kept for
+            other runs (None: for this run).
+        batch_size: images a rank encodes or scores at a time.
+        num_workers: of the loader that encodes and scores.
 
     Raises:
-        ConfigError: the policy, an option of it or `wrong_labels` is none.
+        ConfigError: the policy, an option of it or another value is invalid.
     """
 
     priority = 'NORMAL'
 
     def __init__(
         self,
-        pipeline: list[dict] | None = None,
         policy: dict | None = None,
         oracle: bool = False,
+        wrong_labels: float = 0.0,
+        calibrate_bias: bool = True,
+        mask_unseen_classes: bool = True,
+        context_seed: int = 0,
+        evidence_images: int = 2048,
+        evidence_seed: int = 0,
+        feature_cache: dict | None = None,
         batch_size: int = 64,
         num_workers: int = 0,
-        wrong_labels: float = 0.0,
     ) -> None:
-        self.pipeline = pipeline
-        self.policy = build_policy(**({'name': 'cat'} | dict(policy or {})))
-        self.oracle = oracle
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.wrong_labels = checked_share('default_hooks.pseudo_labels', wrong_labels)
+        self.settings = Settings(
+            policy=build_policy(**({'name': 'cat'} | dict(policy or {}))),
+            oracle=oracle,
+            wrong_labels=checked_share('default_hooks.pseudo_labels', wrong_labels),
+            calibrate_bias=calibrate_bias,
+            mask_unseen_classes=mask_unseen_classes,
+            context_seed=context_seed,
+            evidence_images=evidence_images,
+            evidence_seed=evidence_seed,
+        )
+        self.feature_cache = dict(gib=1.0, folder=None) | dict(feature_cache or {})
+        for key in self.feature_cache:
+            if key not in CACHE_KEYS:
+                raise ConfigError(
+                    f"default_hooks.pseudo_labels.feature_cache: found the unknown key '{key}', expected one of "
+                    f'{", ".join(CACHE_KEYS)}.{nearest(key, CACHE_KEYS)}'
+                )
+        self.loader = dict(batch_size=batch_size, num_workers=num_workers)
+        self.semi_supervision: SemiSupervision | None = None
+
+    def algorithm(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: dict) -> SemiSupervision:
+        """The algorithm with this hook's options on a model and a training set."""
+        features = FrozenFeatures(model, dataset, view_of(config), **self.feature_cache, **self.loader)
+        seed = (config.get('randomness') or {}).get('seed') or 0
+        return SemiSupervision(model, dataset, features, self.settings, seed)
 
     def before_train(self, runner: Runner) -> None:
-        """Drop the lines of an earlier run; a resumed one keeps those of the epochs before it."""
-        path = Path(runner.work_dir, FILE)
-        if is_main_process() and path.is_file():
-            lines = [line for line in path.read_text().splitlines() if json.loads(line)['epoch'] <= runner.epoch]
-            path.write_text(''.join(f'{line}\n' for line in lines))
+        """Prepare the algorithm, and drop the records of an earlier run; a resumed one keeps those before it."""
+        loop = runner.train_loop
+        self.semi_supervision = self.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
+        self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
+        self.semi_supervision.prepare()
+        if is_main_process():
+            keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Fill the bank of the coming epoch."""
-        if runner.epoch < getattr(runner.train_loop, 'warmup_epochs', 0):
-            return
-        model = bare_model(runner)
-        dataset = runner.train_dataloader.dataset
-        indices = dataset.unlabelled_indices
-        pipeline = plain_view(runner, self.pipeline)
-        scores = self.score(model, dataset, pipeline)
-        rates = torch.as_tensor(dataset.positive_rates())
-        readable = readable_rows(dataset, indices)
-        labelled = self._labelled(model, dataset, pipeline) if needs_labelled(self.policy) else ()
-        pseudo_labels = label_rows(self.policy, scores, rates, readable, *labelled)
-        if self.oracle:
-            truth = torch.as_tensor(dataset.hidden_labels[indices])
-            truth[~readable] = -1
-            model.is_taught |= (truth == 1).any(0).to(model.is_taught.device)
-            none = torch.full_like(pseudo_labels.positive_thresholds, float('nan'))
-            pseudo_labels = PseudoLabels(truth, None, none, none)
-        if self.wrong_labels:
-            pseudo_labels = _with_errors(pseudo_labels, self.wrong_labels, [runner.seed, runner.epoch])
-        model.bank = PseudoLabelBank([dataset.image_ids[i] for i in indices], pseudo_labels)
-        if is_main_process():
-            truth = np.where(readable.numpy()[:, None], dataset.hidden_labels[indices], -1)
-            self._report(runner, dataset, pseudo_labels, scores.numpy(), truth)
+        """Label the unlabelled images for the coming epoch, unless it is one of the warm-up."""
+        if runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
+            report = self.semi_supervision.begin_epoch(runner.epoch)
+            if is_main_process():
+                _record(runner, report)
 
-    def score(
-        self, model: torch.nn.Module, dataset: object, pipeline: list, indices: np.ndarray | None = None
-    ) -> Tensor:
-        """Scores (M, C) by the teacher, float32 on the CPU, the same on every rank.
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        """Hand the batch its targets and, where they are known, its features."""
+        samples = data_batch['data_samples']
+        data_batch['targets'] = self.semi_supervision.targets(samples)
+        data_batch['features'] = self.semi_supervision.features.of_batch(samples)
 
-        Of all unlabelled images, or of the M at `indices`.
-        """
-        indices = dataset.unlabelled_indices if indices is None else indices
-        rows = scoring_share(dataset, indices)
-        encoder = plain_features if self.pipeline is None else encode
-        features = encoder(
-            model,
-            dataset,
-            indices[rows],
-            pipeline,
-            'Pseudo-labels',
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-        )
-        scores = [model.score(*batch) for batch in features]
-        scores = torch.cat(scores) if scores else torch.zeros(0, len(dataset.class_names))
-        return gather_rows(scores, rows, len(indices))
-
-    def _labelled(self, model: torch.nn.Module, dataset: object, pipeline: list) -> tuple[Tensor, Tensor]:
-        """Scores and labels (n, C) of the labelled images that can be read; all ranks must call it."""
-        indices = dataset.labelled_indices
-        scores = self.score(model, dataset, pipeline, indices)
-        readable = readable_rows(dataset, indices)
-        return scores[readable], torch.as_tensor(dataset.labels[indices])[readable]
-
-    def _report(
-        self, runner: Runner, dataset: object, pseudo_labels: PseudoLabels, scores: np.ndarray, truth: np.ndarray
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        quality = pseudo_label_quality(pseudo_labels.labels.numpy(), truth)
-        thresholds = dict(
-            positive_thresholds=pseudo_labels.positive_thresholds.tolist(),
-            negative_thresholds=pseudo_labels.negative_thresholds.tolist(),
-        )
-        runner.logger.info(
-            f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, quality, **thresholds)
-        )
-        record = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
-        record['labelled_positives'] = (dataset.labels == 1).sum(0)
-        record |= quality | calibration(scores, truth)
-        with Path(runner.work_dir, FILE).open('a') as file:
-            file.write(json.dumps(_plain(record), allow_nan=False) + '\n')
+        """Let the teacher follow; fit the evidence where a checkpoint follows."""
+        self.semi_supervision.after_step()
+        if any(_is_saved_after_step(runner, hook) for hook in runner.hooks):
+            self.semi_supervision.refresh()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Fit the evidence where a checkpoint follows."""
+        if any(_is_saved_after_epoch(runner, hook) for hook in runner.hooks):
+            self.semi_supervision.refresh()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Fit the evidence: a validation reads scores."""
+        if self.semi_supervision is not None:
+            self.semi_supervision.refresh()
+
+    def after_train(self, runner: Runner) -> None:
+        """Fit the evidence: whoever holds the trained model reads scores."""
+        self.semi_supervision.refresh()
 
 
-def _with_errors(pseudo_labels: PseudoLabels, share: float, seed: list[int]) -> PseudoLabels:
-    """Labels take their weights along: nothing tells a forced error from any other label."""
-    source = torch.from_numpy(swapped_rows(pseudo_labels.labels.numpy(), share, np.random.default_rng(seed)))
-    weights = pseudo_labels.weights
-    return replace(
-        pseudo_labels,
-        labels=pseudo_labels.labels.gather(0, source),
-        weights=None if weights is None else weights.gather(0, source),
+def bare_model(runner: Runner) -> CSSAClassifier:
+    """The runner's model, out of the wrapper of a distributed run."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _is_saved_after_epoch(runner: Runner, hook: Hook) -> bool:
+    if not isinstance(hook, CheckpointHook) or not hook.by_epoch:
+        return False
+    is_due = hook.every_n_epochs(runner, hook.interval, hook.save_begin)
+    return is_due or (hook.save_last and hook.is_last_train_epoch(runner))
+
+
+def _is_saved_after_step(runner: Runner, hook: Hook) -> bool:
+    if not isinstance(hook, CheckpointHook) or hook.by_epoch:
+        return False
+    is_due = hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+    return is_due or (hook.save_last and hook.is_last_train_iter(runner))
+
+
+def _record(runner: Runner, report: EpochReport) -> None:
+    """Log how good the pseudo-labels of an epoch are, and add a line to the records."""
+    dataset, labels = runner.train_dataloader.dataset, report.pseudo_labels
+    quality = pseudo_label_quality(labels.labels.numpy(), report.truth)
+    thresholds = dict(
+        positive_thresholds=labels.positive_thresholds.tolist(), negative_thresholds=labels.negative_thresholds.tolist()
     )
+    runner.logger.info(
+        f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, quality, **thresholds)
+    )
+    record = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
+    record['labelled_positives'] = (dataset.labels == 1).sum(0)
+    record |= quality | calibration(report.scores, report.truth)
+    append_record(Path(runner.work_dir, FILE), _as_json(record))
 
 
-def _plain(value: object) -> object:
+def _as_json(value: object) -> object:
     """The value as JSON knows it: no thresholds (inf, nan) become null."""
-    if isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_as_json(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

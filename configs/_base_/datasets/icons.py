@@ -1,4 +1,6 @@
 # The embedded demo: scenes of pictographs, drawn at the first use.
+# The plain view: what is scored for pseudo-labels, kept as frozen features, and tested. None: the size of the scenes.
+view = dict(type='View', size=None)
 meta_keys = ('image_id', 'is_labelled', 'img_path', 'ori_shape', 'img_shape', 'flip')
 train_dataloader = dict(
     batch_size=64,
@@ -13,7 +15,7 @@ train_dataloader = dict(
         split=dict(proportion=0.05, seed=1),
         # No cutout: it hides whole icons, and the label becomes false.
         pipeline=[
-            dict(type='LoadRGBImage'),
+            view,
             dict(type='RandomFlip', prob=0.5),
             dict(type='PackInputs', meta_keys=meta_keys),
         ],
@@ -28,7 +30,7 @@ val_dataloader = dict(
         type='IconsDataset',
         data_root='data/icons/',
         subset='test',
-        pipeline=[dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=meta_keys)],
+        pipeline=[view, dict(type='PackInputs', meta_keys=meta_keys)],
         test_mode=True,
     ),
 )

@@ -1,9 +1,7 @@
 # Loaders for photos at 224 x 224, without a data set: coco.py, voc.py, nus.py and table.py add theirs.
 fill = [122, 116, 104]  # CLIP's mean colour
-load = [
-    dict(type='LoadRGBImage'),
-    dict(type='Resize', scale=(224, 224), backend='pillow', interpolation='bicubic'),
-]
+# The plain view: what is scored for pseudo-labels, kept as frozen features, and tested. Training augments it.
+view = dict(type='View', size=224, interpolation='bicubic', backend='pillow')
 # (R) the strong view has CAP's strength: half of each side cut out, then two of 15 operations, each with probability
 # .5 and a level that is drawn evenly. Posterize keeps at least 4 bits: the preset of the toolbox goes down to 0, black.
 operations = [
@@ -48,18 +46,18 @@ train_dataloader = dict(
     sampler=dict(type='SemiSupervisedSampler'),
     batch_sampler=dict(type='GlobalBatchSampler'),
     # split: dict(proportion, seed) draws one by CAP's rule; a path reads a split file.
-    dataset=dict(split=dict(seed=1), pipeline=load + augment + pack),
+    dataset=dict(split=dict(seed=1), pipeline=[view] + augment + pack),
 )
 val_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(pipeline=load + pack, test_mode=True),
+    dataset=dict(pipeline=[view] + pack, test_mode=True),
 )
 test_dataloader = val_dataloader
 # CF1 and OF1 at a score of .5; the AP of every class goes to the log.
 val_evaluator = dict(type='CSSAMetric', threshold=0.5)
 test_evaluator = val_evaluator
 # Names of this file only: overriding them would change nothing, so they are no keys.
-del fill, load, operations, augment, pack
+del fill, operations, augment, pack

@@ -13,7 +13,7 @@ table = dict(
     delimiter=None,  # found in the header
     classes_from=['classes.txt', 'labels.csv'],  # the first that exists: one name a line, or the classes of a table
 )
-view = _base_.val_dataloader.dataset.pipeline
+view, pack = _base_.val_dataloader.dataset.pipeline
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
@@ -25,9 +25,9 @@ train_dataloader = dict(
         split=None,  # labelled is what has labels
         # (R) Mirrored at most: features of such views are kept, and training needs minutes. Add a Cutout or RandAugment
         # for the strong views of the paper.
-        pipeline=[*view[:-1], dict(type='RandomFlip', prob=0.5), view[-1]],
+        pipeline=[view, dict(type='RandomFlip', prob=0.5), pack],
     ),
 )
 val_dataloader = dict(num_workers=2, dataset=dict(table, ann_file='test.csv'))
 test_dataloader = val_dataloader
-del table, view
+del table, pack

@@ -1,0 +1,25 @@
+"""The log of a training whose epochs may have a step or two."""
+
+from __future__ import annotations
+
+from mmengine.hooks import LoggerHook
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StepLoggerHook(LoggerHook):
+    """mmengine's logger, which logs epochs shorter than its interval by steps of the whole training.
+
+    mmengine's own logs the end of every epoch that is shorter than the interval: hundreds of lines of a warm-up on a
+    few labelled images.
+    """
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Log every `interval` steps, and the last one."""
+        is_short = len(runner.train_dataloader) < self.interval
+        is_due = self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters
+        if not is_short or is_due:
+            super().after_train_iter(runner, batch_idx, data_batch, outputs)

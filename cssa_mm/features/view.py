@@ -1,0 +1,82 @@
+"""The plain view, named once in the config, and its mirror: what is scored, cached and tested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mmcv.transforms import BaseTransform, RandomFlip
+from mmengine.config import Config
+from mmpretrain.datasets.transforms import PackInputs
+
+from cssa_mm.datasets.view import View
+from cssa_mm.errors import ConfigError
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def view_of(config: Mapping) -> View:
+    """The plain view of a config.
+
+    Raises:
+        ConfigError: the config names none.
+    """
+    options = config.get('view')
+    if not isinstance(options, Mapping):
+        raise ConfigError(
+            f"view: found {options!r}, expected the plain view of the images, such as view=dict(type='View', size=224)"
+        )
+    return View(**{key: value for key, value in options.items() if key != 'type'})
+
+
+def apply_view(config: Config) -> None:
+    """Make every `View` step of the config's pipelines, and the model's view, that of the key `view`, in place.
+
+    A config file names its view once and builds its pipelines from it; an override of `view` reaches them here.
+
+    Raises:
+        ConfigError: a pipeline has a `View` of its own, while others have that of the key.
+    """
+    view = view_of(config)
+    steps = [(name, step) for name in LOADERS for step in _view_steps(config, name)]
+    own = [(name, step) for name, step in steps if View(**_options(step)) != view]
+    if own and len(own) < len(steps):
+        name, step = own[0]
+        raise ConfigError(
+            f'{name}.dataset.pipeline: found {View(**_options(step))}, expected {view}, the `view` of the config, '
+            'which training, pseudo-labels and tests share; override view alone, e.g. view.size=448'
+        )
+    for _, step in own:
+        storage = {key: step[key] for key in ('backend_args',) if key in step}
+        step.clear()
+        step.update(view.as_config() | storage)
+    if config.get('model'):
+        config.model.view = view.as_config()
+
+
+def _view_steps(config: Config, name: str) -> list[dict]:
+    dataset = (config.get(name) or {}).get('dataset') or {}
+    return [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping) and step.get('type') == 'View']
+
+
+def _options(step: Mapping) -> dict:
+    return {key: value for key, value in step.items() if key not in ('type', 'backend_args')}
+
+
+def scoring_pipeline(view: View, mirrored: bool = False) -> list[dict]:
+    """The transforms that lead from an image file to a packed plain view, or to its mirror image."""
+    flip = [dict(type='RandomFlip', prob=1.0, direction='horizontal')] if mirrored else []
+    return [view.as_config(), *flip, dict(type='PackInputs', meta_keys=('image_id', 'flip'))]
+
+
+def draws_view_or_mirror(transforms: Sequence[BaseTransform], view: View) -> bool:
+    """Whether a training pipeline yields the plain view or its mirror image, says which, and does nothing else."""
+    if len(transforms) != 3:
+        return False
+    first, flip, pack = transforms
+    return (
+        first == view
+        and isinstance(flip, RandomFlip)
+        and flip.direction == 'horizontal'
+        and isinstance(pack, PackInputs)
+        and 'flip' in pack.meta_keys
+    )

@@ -1,0 +1,228 @@
+"""The algorithm: what happens to the unlabelled images, from the first step to the last.
+
+    prepare()        features of the training images -> taught classes, contexts, bias; once
+    begin_epoch()    EMA teacher scores the unlabelled images -> policy -> pseudo-labels in the bank
+    targets(batch)   labels, pseudo-labels and weights of one batch
+    after_step()     EMA: the teacher follows the student, and the evidence is stale
+    refresh()        the evidence is fitted again, where somebody is about to read a score
+
+`PseudoLabelHook` calls these in MMEngine's loop. This class owns the state (`State`); nothing else sets it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+from mmpretrain.structures import DataSample
+from torch import Tensor
+
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.wrong_labels import swapped_rows
+from cssa_mm.features.encode import Features, gather_rows, readable_rows, share_of_rank
+from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.objective import Targets
+from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.evidence import EvidenceImages
+from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
+from cssa_mm.semi.statistics import (
+    broadcast_from_first,
+    check_same_classes,
+    labels_used,
+    set_contexts,
+    taught_classes,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the config chooses; `PseudoLabelHook` documents each."""
+
+    policy: Callable[..., PseudoLabels]
+    oracle: bool = False
+    wrong_labels: float = 0.0
+    calibrate_bias: bool = True
+    mask_unseen_classes: bool = True
+    context_seed: int = 0
+    evidence_images: int = 2048
+    evidence_seed: int = 0
+
+
+@dataclass
+class State:
+    """All that changes while the algorithm runs, beside the model's own tensors.
+
+    The model's tensors (taught classes, contexts, bias, teacher, evidence) lie in the checkpoint. What stands here is
+    made again from them when a run is resumed at the start of an epoch.
+
+    Attributes:
+        bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
+        evidence_is_stale: whether the teacher has moved since the evidence was fitted.
+    """
+
+    bank: PseudoLabelBank | None = None
+    evidence_is_stale: bool = True
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What a semi-supervised epoch begins with: pseudo-labels, the teacher's scores (M, C), and the truth (M, C)."""
+
+    pseudo_labels: PseudoLabels
+    scores: np.ndarray
+    truth: np.ndarray
+
+
+@dataclass
+class SemiSupervision:
+    """The semi-supervised algorithm on one model and one training set.
+
+    Args:
+        model: the classifier.
+        dataset: the training set, with labelled and unlabelled images.
+        features: of the plain view of its images.
+        settings: what the config chooses.
+        seed: of the run.
+    """
+
+    model: CSSAClassifier
+    dataset: SemiMultiLabelDataset
+    features: FrozenFeatures
+    settings: Settings
+    seed: int = 0
+    state: State = field(default_factory=State)
+    _evidence_images: EvidenceImages | None = None
+
+    # -- before the first step ---------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Set what the labelled images tell, unless a checkpoint has: taught classes, contexts, bias.
+
+        The bias makes the mean score of a class its rate (reconstruction). A class that no labelled image shows is
+        masked in the losses: nothing but negatives would teach it that it never occurs (reconstruction).
+
+        Raises:
+            DataError: model and data set disagree on the classes.
+        """
+        check_same_classes(self.model, self.dataset)
+        print_log(labels_used(self.dataset), 'current')
+        if self.settings.mask_unseen_classes:
+            self.model.is_taught.copy_(taught_classes(self.dataset.labels))
+        set_contexts(self.model, self.dataset, self.settings.context_seed)
+        if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
+            self._calibrate_bias()
+        self.state.evidence_is_stale = True
+
+    def _calibrate_bias(self) -> None:
+        indices = self.dataset.labelled_indices
+        logits = self._rows(
+            lambda *batch: self.model.alignment_of(*batch, 'student').logits, indices, 'Labelled images'
+        )
+        head = self.model.head
+        if is_main_process():
+            labels = torch.as_tensor(self.dataset.labels[indices], device=head.bias.device)
+            head.calibrate_bias(logits.to(head.bias.device), labels)
+        head.bias_is_calibrated.fill_(True)
+        broadcast_from_first([head.bias])
+        self.model.teacher.reset(self.model.scorer())
+        self.model.unfold()
+
+    # -- each semi-supervised epoch ----------------------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> EpochReport:
+        """Score all unlabelled images, label them by the policy, and fill the bank."""
+        self.refresh()
+        indices = self.dataset.unlabelled_indices
+        scores = self.score(indices)
+        readable = readable_rows(self.dataset, indices)
+        truth = torch.as_tensor(self.dataset.hidden_labels[indices])
+        truth[~readable] = -1
+        pseudo_labels = self._oracle(truth) if self.settings.oracle else self._label(scores, readable)
+        if self.settings.wrong_labels:
+            pseudo_labels = with_errors(pseudo_labels, self.settings.wrong_labels, [self.seed, epoch])
+        self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
+        return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
+
+    def score(self, indices: np.ndarray) -> Tensor:
+        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank."""
+        return self._rows(self.model.score, indices, 'Pseudo-labels')
+
+    def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:
+        policy, labelled = self.settings.policy, ()
+        if needs_labelled(policy):
+            indices = self.dataset.labelled_indices
+            labelled_scores, known = self.score(indices), readable_rows(self.dataset, indices)
+            labelled = labelled_scores[known], torch.as_tensor(self.dataset.labels[indices])[known]
+        rates = torch.as_tensor(self.dataset.positive_rates())
+        return label_rows(policy, scores, rates, readable, *labelled)
+
+    def _oracle(self, truth: Tensor) -> PseudoLabels:
+        """The hidden truth in place of pseudo-labels: the ceiling, for studies only."""
+        self.model.is_taught |= (truth == 1).any(0).to(self.model.is_taught.device)
+        none = torch.full((truth.shape[1],), float('nan'))
+        return PseudoLabels(truth, None, none, none)
+
+    # -- each step ---------------------------------------------------------------------------------------------
+
+    def targets(self, data_samples: Sequence[DataSample]) -> Targets:
+        """What a batch is trained towards: annotations of labelled images, pseudo-labels from the bank of others."""
+        targets = Targets.of_annotations(data_samples)
+        if self.state.bank is None:
+            return targets
+        unlabelled = ~targets.is_labelled
+        ids = [sample.image_id for sample in data_samples if not sample.is_labelled]
+        if ids:
+            labels, weights = self.state.bank.lookup(ids)
+            targets.labels[unlabelled] = labels.to(targets.labels)
+            targets.weights[unlabelled] = weights.to(targets.weights)
+        return targets._replace(is_semi_supervised=True)
+
+    def after_step(self) -> None:
+        """Let the teacher follow the student (CAP: every step, warm-up included)."""
+        self.model.teacher.update(self.model.scorer())
+        self.state.evidence_is_stale = True
+
+    # -- evidence (cssa_plus) ----------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Fit the evidence to the teacher as it stands, if the teacher has moved; all ranks must call it.
+
+        Rank 0 fits: its rounding counts for all, since the ranks of pseudo-labels must not differ.
+        """
+        evidence = self.model.evidence
+        if evidence is None or not self.state.evidence_is_stale:
+            return
+        if self._evidence_images is None:
+            options = self.settings.evidence_images, self.settings.evidence_seed
+            self._evidence_images = EvidenceImages(self.features, self.dataset, *options)
+        if is_main_process():
+            self._evidence_images.fit(self.model)
+        broadcast_from_first(evidence.buffers())
+        self.state.evidence_is_stale = False
+
+    # -- shared ------------------------------------------------------------------------------------------------
+
+    def _rows(self, of_batch: Callable[..., Tensor], indices: np.ndarray, description: str) -> Tensor:
+        """(M, C) of M images, on the CPU: each rank computes its share, all get the whole."""
+        rows = share_of_rank(len(indices))
+        self.model.unfold()
+        batches: Iterator[Features] = self.features.batches(indices[rows], description)
+        found = [of_batch(*batch) for batch in batches]
+        found = torch.cat(found) if found else torch.zeros(0, len(self.model.class_names))
+        return gather_rows(found, rows, len(indices))
+
+
+def with_errors(pseudo_labels: PseudoLabels, share: float, seed: Sequence[int]) -> PseudoLabels:
+    """Labels that trade places, and take their weights along: nothing tells a forced error from any other label."""
+    source = torch.from_numpy(swapped_rows(pseudo_labels.labels.numpy(), share, np.random.default_rng(seed)))
+    weights = pseudo_labels.weights
+    return replace(
+        pseudo_labels,
+        labels=pseudo_labels.labels.gather(0, source),
+        weights=None if weights is None else weights.gather(0, source),
+    )
