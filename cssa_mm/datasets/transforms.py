@@ -81,14 +81,19 @@ def decode_file(content: bytes, path: str) -> np.ndarray:
 def decode_rgb(content: bytes) -> np.ndarray:
     """Decode an image file's bytes to uint8 (H, W, 3), RGB, upright by its EXIF tag."""
     with Image.open(io.BytesIO(content)) as image:
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith('I'):
-            # Pillow would clip 16-bit grey at 255 instead of scaling it.
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        if image.mode in ('P', 'PA', 'LA') and 'transparency' in image.info:
-            image = image.convert('RGBA')
-        return np.array(image.convert('RGB'))
+        return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A Pillow image as uint8 (H, W, 3), RGB, upright by its EXIF tag."""
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith('I'):
+        # Pillow would clip 16-bit grey at 255 instead of scaling it.
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ('P', 'PA', 'LA') and 'transparency' in image.info:
+        image = image.convert('RGBA')
+    return np.array(image.convert('RGB'))
 
 
 def _reason(error: Exception) -> str:

@@ -53,7 +53,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         ConfigError: the name or tag is unknown, or the name lacks `-quickgelu` that the weights need.
         CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower.
     """
-    source = _source(model_name, pretrained, config_dir)
+    source = tower_source(model_name, pretrained, config_dir)
     if pretrained == 'demo':
         config_dir, pretrained = str(DEMO_CLIP), str(DEMO_CLIP / 'cssa_demo_rn.safetensors')
     if config_dir is not None:
@@ -83,7 +83,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
     )
 
 
-def _source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
+def tower_source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
     """Where a tower is found again, from any working directory."""
     is_file = pretrained is not None and Path(pretrained).is_file()
     model_file = None if config_dir is None else Path(config_dir, f'{model_name}.json')

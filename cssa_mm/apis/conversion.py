@@ -1,0 +1,118 @@
+"""Bring a checkpoint of an earlier format up to date."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cssa_mm.datasets.view import View
+from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.errors import CheckpointError
+from cssa_mm.files import replacing
+from cssa_mm.models.identity import FORMAT, KEY, encode_description, with_defaults
+from cssa_mm.models.open_clip_loader import tower_source
+from cssa_mm.models.thresholds import ClassThresholds
+
+PARTS = dict(head='LabelAlignmentHead', context_head='ContextHead', evidence='DiscriminantEvidence')
+BACKBONE = dict(dense='value', global_token=True, precision='fp32')
+
+
+def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike | None = None) -> Path:
+    """Write a checkpoint of format 1 (before 0.2) in today's format; what it lacked is read from the config in it.
+
+    Args:
+        checkpoint: the old file.
+        out: the new file; NAME-format2.pth beside the old one by default.
+
+    Returns:
+        The path of the new file.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable or not of format 1, or holds no config that can be understood.
+
+    Example:
+        >>> import cssa_mm
+        >>> from cssa_mm.apis.conversion import convert_checkpoint
+        >>> path = convert_checkpoint('old/epoch_162.pth')  # doctest: +SKIP
+        >>> model = cssa_mm.load_model(path)  # doctest: +SKIP
+    """
+    content = read_checkpoint(checkpoint)
+    state = content.get('state_dict', {}).get(KEY) if isinstance(content, Mapping) else None
+    if not isinstance(state, Tensor):
+        raise CheckpointError(f"checkpoint: found '{checkpoint}' that is not of a CSSAClassifier, expected format 1")
+    saved = json.loads(bytes(state.tolist()))
+    found = saved.get('format', 1)
+    if found != 1:
+        raise CheckpointError(f"checkpoint: found '{checkpoint}' of format {found}, expected format 1; use it as it is")
+    config = _read_config(content.get('meta', {}).get('cfg') or '', checkpoint)
+    model = config['model']
+    tower = {key: model['backbone'].get(key, value) for key, value in BACKBONE.items()}
+    source = (model['backbone'].get('pretrained'), model['backbone'].get('config_dir'))
+    description = dict(
+        format=FORMAT,
+        tower=saved['tower'] | tower | tower_source(saved['tower']['model_name'], *source),
+        class_names=saved['class_names'],
+        **{key: None if model.get(key, {}) is None else _options(key, model) for key in PARTS},
+        view=_view_of(config, checkpoint),
+        thresholds=ClassThresholds.default(len(saved['class_names'])).to_dict(),
+    )
+    content['state_dict'][KEY] = encode_description(description)
+    path = Path(out or Path(checkpoint).with_name(f'{Path(checkpoint).stem}-format{FORMAT}.pth'))
+    with replacing(path) as partial:
+        torch.save(content, partial)
+    return path
+
+
+def _options(part: str, model: Mapping[str, Any]) -> dict | None:
+    # A context head or evidence that the config does not name was not there; a head always is.
+    if part != 'head' and part not in model:
+        return None
+    return with_defaults(PARTS[part], model.get(part) or {})
+
+
+def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
+    """The plain view: that of the validation or test data, loaded and at most resized."""
+    loader = config.get('val_dataloader') or config.get('test_dataloader') or {}
+    steps = [step for step in loader.get('dataset', {}).get('pipeline', ()) if step['type'] != 'PackInputs']
+    kinds = [step['type'] for step in steps]
+    if kinds == ['LoadRGBImage']:
+        return View(size=None).as_config()
+    if kinds == ['LoadRGBImage', 'Resize'] and 'scale' in steps[1]:
+        width, height = steps[1]['scale']
+        options = {key: steps[1][key] for key in ('interpolation', 'backend') if key in steps[1]}
+        return View(size=(height, width), **options).as_config()
+    raise CheckpointError(
+        f"checkpoint: found '{checkpoint}' with the test pipeline {', '.join(kinds) or 'of none'}, expected "
+        'LoadRGBImage and at most a Resize; train again'
+    )
+
+
+def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
+    """The assignments of a config's text, read as data: nothing of a checkpoint is ever run."""
+    try:
+        lines = ast.parse(text).body
+        found = {line.targets[0].id: _value(line.value) for line in lines if isinstance(line, ast.Assign)}
+        return found if found['model']['backbone'] else {}
+    except (SyntaxError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"checkpoint: found '{checkpoint}' with no readable config ({type(error).__name__}), expected the one that "
+            'it was trained with; train again'
+        ) from error
+
+
+def _value(node: ast.expr) -> Any:
+    """A literal, where `dict(a=1)` is one, too."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    return ast.literal_eval(node)

@@ -1,0 +1,164 @@
+"""Open a trained model from its checkpoint alone, or one that was never trained from class names."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.registry import init_default_scope
+from mmpretrain.registry import MODELS
+
+from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.engine.runner import checked_device
+from cssa_mm.errors import CheckpointError
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.identity import read_description
+from cssa_mm.models.thresholds import ClassThresholds
+
+WORDS = 'a photo of a'
+VIEW_SIZE = 224
+
+
+def load_model(
+    checkpoint: str | os.PathLike,
+    *,
+    tower: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+) -> CSSAClassifier:
+    """Open a trained model; nothing but the checkpoint and the tower that it was trained with is needed.
+
+    Args:
+        checkpoint: a file that training wrote.
+        tower: weights of the tower, where they no longer lie where they lay; their hash is checked.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+
+    Returns:
+        The model in eval mode, with `class_names`, `view` (what images are scored on) and `thresholds`.
+
+    Raises:
+        CheckpointError: the file is missing, unreadable, of another kind or of an earlier format, or the tower is
+            missing or another one.
+        ConfigError: the machine has no such device.
+
+    Example:
+        >>> import cssa_mm
+        >>> model = cssa_mm.load_model('work_dirs/cssa_demo/epoch_162.pth')  # doctest: +SKIP
+        >>> model.class_names[:2]  # doctest: +SKIP
+        ['anchor', 'atom']
+    """
+    content = read_checkpoint(checkpoint)
+    state_dict = content.get('state_dict') if isinstance(content, Mapping) else None
+    if not isinstance(state_dict, Mapping):
+        raise CheckpointError(
+            f"checkpoint: found '{checkpoint}' without a state_dict, expected a file that tools/train.py wrote; take "
+            'another'
+        )
+    description = read_description(state_dict)
+    model = _build(description, tower)
+    model.load_state_dict(state_dict)
+    return model.to(checked_device(device)).eval()
+
+
+def zero_shot(
+    *,
+    class_names: Sequence[str],
+    model_name: str,
+    pretrained: str | os.PathLike | None,
+    config_dir: str | os.PathLike | None = None,
+    size: int | Sequence[int] | None = VIEW_SIZE,
+    attention_temperature: float = 20.0,
+    device: str | torch.device | None = None,
+) -> CSSAClassifier:
+    """A model that was never trained: CLIP's own answer with the prompt "a photo of a NAME" and label attention.
+
+    Its scores order the images of a class; without labels nothing tells their level, so it has no thresholds, and
+    `Predictor` gives each image its best class as label.
+
+    Args:
+        class_names: C names, in words that a caption would use.
+        model_name: open_clip name of the tower.
+        pretrained: open_clip tag, weights file, or 'demo' for the micro-CLIP of this package.
+        config_dir: folder of open_clip model JSON files that define `model_name`.
+        size: images are resized to this: a square's side, (height, width), or None for their own size.
+        attention_temperature: tau_s of the label attention.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+
+    Raises:
+        ConfigError: the tower is unknown, or class names are missing, doubled or too long.
+        CheckpointError: the weights are missing or belong to another tower.
+
+    Example:
+        >>> import cssa_mm
+        >>> names = ['anchor', 'coffee', 'flag']
+        >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=None)
+        >>> model.class_names
+        ['anchor', 'coffee', 'flag']
+    """
+    init_default_scope('mmpretrain')
+    backbone = dict(
+        type='OpenCLIPBackbone',
+        model_name=model_name,
+        pretrained=None if pretrained is None else os.fspath(pretrained),
+        config_dir=None if config_dir is None else os.fspath(config_dir),
+    )
+    prompts = dict(num_context=len(WORDS.split()), initial_words=WORDS)
+    model = MODELS.build(
+        dict(
+            type='CSSAClassifier',
+            backbone=backbone,
+            class_names=list(class_names),
+            head=dict(prompts=prompts, shared_prompts=True, attention_temperature=attention_temperature),
+            view=dict(type='View', size=size),
+        )
+    )
+    model.thresholds = ClassThresholds.none(len(model.class_names))
+    return model.to(checked_device(device)).eval()
+
+
+def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> CSSAClassifier:
+    """The model that a checkpoint describes, with the weights of its tower alone."""
+    init_default_scope('mmpretrain')
+    options = dict(description['tower'])
+    model_config = options.pop('model_config')
+    options.pop('weights_hash')
+    if tower is not None:
+        if not Path(tower).is_file():
+            raise CheckpointError(f"tower: found no file '{tower}', expected the weights of {options['model_name']}")
+        options['pretrained'] = os.fspath(tower)
+    _require_weights(options)
+    with tempfile.TemporaryDirectory() as folder:
+        options['config_dir'] = _config_dir(options, model_config, folder)
+        return MODELS.build(
+            dict(
+                type='CSSAClassifier',
+                backbone=dict(type='OpenCLIPBackbone') | options,
+                **{key: description[key] for key in ('class_names', 'head', 'context_head', 'evidence', 'view')},
+            )
+        )
+
+
+def _require_weights(options: Mapping[str, Any]) -> None:
+    pretrained = options['pretrained']
+    if pretrained is not None and os.path.isabs(pretrained) and not Path(pretrained).is_file():
+        raise CheckpointError(
+            f"tower: found no file '{pretrained}', where the tower {options['model_name']} of this checkpoint lay, "
+            'expected its weights; give tower=PATH (--tower PATH)'
+        )
+
+
+def _config_dir(options: Mapping[str, Any], model_config: Mapping | None, folder: str) -> str | None:
+    """The folder with the tower's model JSON: where it was, beside the weights, or written from the checkpoint."""
+    if model_config is None:
+        return None
+    name = f'{options["model_name"]}.json'
+    places = [options['config_dir'], os.path.dirname(options['pretrained'] or '')]
+    for place in places:
+        if place and Path(place, name).is_file():
+            return place
+    Path(folder, name).write_text(json.dumps(model_config), 'utf-8')
+    return folder
