@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from mmengine.dist import broadcast, is_main_process
@@ -21,8 +23,7 @@ class EvidenceHook(Hook):
     not read.
 
     Args:
-        max_images: at most so many labelled, and so many unlabelled images are read, drawn by `seed`. Memory for
-            2 x max_images x C x D floats is needed during a fit: lower it for thousands of classes.
+        max_images: at most so many labelled, and so many unlabelled images are read, drawn by `seed`.
         seed: of that draw.
         batch_size: images encoded at a time.
         num_workers: of the loader.
@@ -77,12 +78,14 @@ class EvidenceHook(Hook):
     def _fit(self, model: torch.nn.Module) -> None:
         model.unfold()
         device = model.head.bias.device
-        readings = [model.readings(local.to(device), pooled.to(device)) for local, pooled in self._batches]
-        features, similarity, anchor = (
-            torch.cat(parts)[self._readable.to(device)] for parts in zip(*readings, strict=True)
-        )
+        readable = self._readable.to(device).split([len(pooled) for _, pooled in self._batches])
+
+        def read() -> Iterator[tuple[torch.Tensor, ...]]:
+            for (local, pooled), rows in zip(self._batches, readable, strict=True):
+                yield tuple(part[rows] for part in model.readings(local.to(device), pooled.to(device)))
+
         if is_main_process():
-            model.evidence.fit(features, similarity, anchor, self._labels.to(device))
+            model.evidence.fit(read, self._labels)
         # One rank's rounding for all: the ranks of pseudo-labels must not differ.
         for buffer in model.evidence.buffers():
             broadcast(buffer)
