@@ -48,6 +48,7 @@ def test_a_stream_gives_every_image_once_in_each_pass(features):
     images = stream(features.half())
     for _ in range(2):
         batches = list(images)
+        assert {part.dtype for batch in batches for part in batch[1:]} == {torch.float32}
         assert [batch.rows for batch in batches] == [slice(i, min(i + 4, N)) for i in range(0, N, 4)]
         assert torch.equal(torch.cat([batch.features for batch in batches]), features.half().float())
         assert torch.equal(torch.cat([batch.similarity for batch in batches]), features[..., 0].half().float())
