@@ -1,10 +1,11 @@
-"""Data sets whose labels are known for a part of their images, and the transform that loads images."""
+"""Data sets whose labels are known for a part of their images, and the transforms that load images."""
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.coco import COCOMultiLabelDataset
 from cssa_mm.datasets.nuswide import NUSWIDEMultiLabelDataset
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.datasets.transforms import LoadRGBImage
+from cssa_mm.datasets.view import View
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     'SemiMultiLabelDataset',
     'TableDataset',
     'VOCMultiLabelDataset',
+    'View',
 ]
