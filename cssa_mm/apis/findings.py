@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.config import Config
 
-from cssa_mm.datasets.annotations import Annotations
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, ImageFacts
+from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images
 from cssa_mm.models.class_names import resolve_class_names
 
@@ -42,13 +43,14 @@ class Part:
     """The training, validation or test images with what their files told, in the order of the annotation."""
 
     name: str
+    dataset: SemiMultiLabelDataset
     data: Annotations
     is_labelled: np.ndarray
     facts: list[ImageFacts]
 
     def names(self, indices: Sequence[int]) -> list[str]:
         """The paths of some images, from the data root on."""
-        root = os.path.join(self.data.dataset.data_root, '')
+        root = os.path.join(self.dataset.data_root, '')
         return [self.data.img_paths[index].removeprefix(root) for index in indices]
 
 
@@ -77,7 +79,7 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
 
 def of_labels(part: Part, config: Config) -> Iterator[Finding]:
     """What the labels of the training images lack."""
-    labels, names = part.data.labels[part.is_labelled], part.data.dataset.class_names
+    labels, names = part.data.labels[part.is_labelled], part.dataset.class_names
     if not len(labels):
         yield Finding(MEND, part.name, 'reason not to train', ['no labelled image'], 'label some images')
     if part.is_labelled.all() and config.train_cfg.get('semi_epochs', 1):
@@ -101,7 +103,7 @@ def of_labels(part: Part, config: Config) -> Iterator[Finding]:
 
 def overlap(train: Part, other: Part) -> Iterator[Finding]:
     """Images that are trained on and tested on."""
-    if train.data.dataset.data_root == other.data.dataset.data_root:
+    if train.dataset.data_root == other.dataset.data_root:
         shared = sorted(set(train.data.image_ids) & set(other.data.image_ids))
         if shared:
             yield Finding(MEND, other.name, 'image ids of the training set', shared, 'remove them from one')

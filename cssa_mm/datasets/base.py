@@ -28,7 +28,7 @@ from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord, ImageTable
+from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
 from cssa_mm.datasets.splits.option import SplitOption, resolve_split, validation_part
@@ -109,32 +109,30 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         """Read the annotations: every image of the set, in the order in which splits count them."""
         raise NotImplementedError(f'{type(self).__name__} must implement load_images()')
 
-    def read_records(self) -> Sequence[ImageRecord]:
-        """The images without what ``validation`` holds out, or that alone; DataError where there is none at all."""
+    def read_annotations(self) -> Annotations:
+        """Read the annotation files alone, whether the images are there or not, less what ``validation`` holds out."""
+        source = self.in_root(self.ann_file)
+        if not self.class_names:
+            raise ConfigError(f'class_names: {source} comes without any, expected a list, or a file with one a line.')
+        self.class_index = ClassIndex(self.class_names)
         records = self.load_images()
         if not records:
-            source = self.in_root(self.ann_file)
             raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
-        return validation_part(self._validation, records, self.part == 'validation')
+        records = validation_part(self._validation, records, self.part == 'validation')
+        image_ids, img_paths, labels = zip(*records, strict=True)
+        refuse_doubled_ids(image_ids, source)
+        return Annotations(list(image_ids), list(img_paths), np.stack(labels).astype(np.int8, copy=False))
 
     def full_init(self) -> None:
         """Read the annotations, apply the split and keep the images of ``part``."""
         if self._fully_initialized:
             return
-        source = self.in_root(self.ann_file)
-        if not self.class_names:
-            raise ConfigError(f'class_names: {source} comes without any, expected a list, or a file with one a line.')
-        self.class_index = ClassIndex(self.class_names)
-        records = self.read_records()
-        self.image_ids = [record.image_id for record in records]
-        self.img_paths = [record.img_path for record in records]
-        self.hidden_labels = np.stack([record.labels for record in records]).astype(np.int8, copy=False)
-        refuse_doubled_ids(self.image_ids, source)
+        self.image_ids, self.img_paths, self.hidden_labels = self.read_annotations()
         if self.is_local:
             refuse_missing_images(self.img_paths)
 
         self.split = resolve_split(
-            self._split_option, self.image_ids, self.hidden_labels, self.class_names, self._locate
+            self._split_option, self.image_ids, self.hidden_labels, self.class_names, self.locate
         )
         self.is_labelled = self._mark_labelled(self.split)
         self.labels = np.where(self.is_labelled[:, None], self.hidden_labels, np.int8(UNKNOWN))
@@ -164,7 +162,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
 
     def _read_class_names(self, class_names: Sequence[str] | str) -> tuple[str, ...]:
         if isinstance(class_names, str):
-            text = self.read_text(self._locate(class_names), 'a text file with one class name a line')
+            text = self.read_text(self.locate(class_names), 'a text file with one class name a line')
             class_names = [line.strip() for line in text.splitlines() if line.strip()]
         return tuple(class_names)
 
