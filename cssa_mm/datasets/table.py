@@ -12,9 +12,10 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.image_folder import ImageFolder, list_images, rows_by_image
+from cssa_mm.datasets.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.readers.label_studio import read_label_studio
+from cssa_mm.datasets.readers.matching import rows_by_image
 from cssa_mm.datasets.readers.tables import (
     Columns,
     LabelTable,

@@ -7,13 +7,14 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cssa_mm.datasets.class_index import ClassIndex, plain_name
+from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.errors import ConfigError, DataError, nearest
 
 DELIMITERS = ',;\t|'
@@ -39,17 +40,17 @@ class TableRow(NamedTuple):
         return labels
 
 
-def as_written(path: str, images: Collection[str]) -> str:
-    """The path with forward slashes and without detours, whether or not it is one of ``images``."""
+def as_written(path: str, folder: ImageFolder) -> str:
+    """The path with forward slashes and without detours, whether or not it leads to an image of the folder."""
     return posixpath.normpath(path.replace('\\', '/'))
 
 
 class LabelTable(NamedTuple):
-    """The class names that a table shows, its rows, and which of a folder's images the path of a row means."""
+    """The class names that a table shows, its rows, and how the path of a row leads to an image of a folder."""
 
     class_names: list[str]
     rows: list[TableRow]
-    find_image: Callable[[str, Collection[str]], str] = as_written
+    find_image: Callable[[str, ImageFolder], str] = as_written
 
 
 @dataclass(frozen=True)
