@@ -17,7 +17,9 @@ import numpy as np
 from cssa_mm.errors import SplitError, nearest
 
 
-def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[int, int]) -> np.ndarray:
+def limited_indices(
+    labels: np.ndarray, count: int, seed: int, limits: Mapping[int, int], source: str | os.PathLike = 'split'
+) -> np.ndarray:
     """Draw the first ``count`` images of ``RandomState(seed).permutation`` that keep to the limits, in drawing order.
 
     Args:
@@ -25,6 +27,7 @@ def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[i
         count: Number of images to draw.
         seed: Seed of the permutation.
         limits: Column of ``labels`` -> most positives among the images drawn; the other columns have no limit.
+        source: What a message names as the place of the fault.
 
     Returns:
         Indices, shape (count,); those of a smaller count are a beginning of it.
@@ -43,8 +46,8 @@ def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[i
             drawn.append(index)
     if len(drawn) < count:
         raise SplitError(
-            f'split: found {len(drawn)} of {len(labels)} images within the limits of at_most, expected {count} as the '
-            f'proportion asks; raise the limits, limit fewer classes or use a smaller proportion.'
+            f'{source}: found {len(drawn)} of {len(labels)} images within the limits of at_most, expected {count} for '
+            f'the proportion; raise the limits, limit fewer classes or use a smaller proportion.'
         )
     return np.array(drawn, dtype=np.int64)
 

@@ -51,7 +51,7 @@ def resolve_split(
         )
     path = locate(os.fspath(option))
     split = load_split(path)
-    verify_split(split, image_ids, path)
+    verify_split(split, image_ids, labels, class_names, path)
     return split
 
 

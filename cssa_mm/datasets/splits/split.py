@@ -36,6 +36,7 @@ import numpy as np
 from cssa_mm.datasets.splits.limited import checked_limits, limited_indices
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.errors import SplitError
+from cssa_mm.files import write_text
 
 TITLE = 'cssa_mm labelled split'
 RULES = ('cap', 'stratified', 'limited', 'listed')
@@ -92,6 +93,7 @@ def make_split(
     class_names: Sequence[str] = (),
     stratified: bool = False,
     at_most: Mapping[str, int] | None = None,
+    source: str | os.PathLike = 'split',
 ) -> Split:
     """Draw a split of the training images.
 
@@ -103,36 +105,41 @@ def make_split(
         class_names: The C names that go with ``labels``.
         stratified: Balance the classes, which needs ``labels``; False draws by CAP's rule.
         at_most: Class name -> most labelled positives, which needs ``labels``; None or empty limits no class.
+        source: What a message names as the place of the fault.
 
     Raises:
         SplitError: The proportion leaves no labelled or no unlabelled image, the seed is no seed, there are no labels
             to balance or limit, or limits that nothing or not enough images keep to, or stratification beside them.
     """
-    at_most = checked_limits({} if at_most is None else at_most, class_names)
+    at_most = checked_limits({} if at_most is None else at_most, class_names, source)
     if stratified and at_most:
-        raise SplitError('split: found both stratified and at_most, expected one rule; leave one of them out.')
+        raise SplitError(f'{source}: found both stratified and at_most, expected one rule; leave one of them out.')
     rule = 'stratified' if stratified else 'limited' if at_most else 'cap'
     if rule != 'cap' and labels is None:
-        raise SplitError(f'split: found no labels, expected those of all images to draw a {rule} split.')
-    count = checked_count(len(image_ids), proportion, seed)
+        raise SplitError(f'{source}: found no labels, expected those of all images to draw a {rule} split.')
+    count = checked_count(len(image_ids), proportion, seed, source)
     if stratified:
-        indices = stratified_indices(labels, count, seed)
+        indices = stratified_indices(labels, count, seed, source)
     elif at_most:
         limits = {list(class_names).index(name): limit for name, limit in at_most.items()}
-        indices = limited_indices(labels, count, seed, limits)
+        indices = limited_indices(labels, count, seed, limits, source)
     else:
         indices = labelled_indices(len(image_ids), proportion, seed)
     indices = np.sort(indices)
-    counts = {} if labels is None else dict(zip(class_names, _positives(labels[indices]), strict=True))
     return Split(
         image_ids=tuple(image_ids[i] for i in indices),
         seed=int(seed),
         proportion=float(proportion),
         id_hash=hash_ids(image_ids),
-        class_counts=counts,
+        class_counts={} if labels is None else count_positives(labels[indices], class_names),
         rule=rule,
         at_most=at_most,
     )
+
+
+def count_positives(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, int]:
+    """The number of positives of each class among labels (n, C), by name."""
+    return dict(zip(class_names, (labels == 1).sum(axis=0).tolist(), strict=True))
 
 
 def hash_ids(image_ids: Sequence[str]) -> str:
@@ -163,10 +170,7 @@ def save_split(split: Split, path: str | os.PathLike) -> None:
     if split.at_most:
         header['at_most'] = json.dumps(split.at_most, ensure_ascii=False)
     lines = [f'# {TITLE}', *(f'# {key}: {value}' for key, value in header.items()), *split.image_ids]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    os.replace(partial, path)
+    write_text(path, '\n'.join(lines) + '\n')
 
 
 def load_split(path: str | os.PathLike) -> Split:
@@ -223,7 +227,3 @@ def checked_count(num_images: int, proportion: float, seed: int, source: str | o
             f'labelled and one unlabelled image; use another proportion or more images.'
         )
     return count
-
-
-def _positives(labels: np.ndarray) -> list[int]:
-    return [int(count) for count in (labels == 1).sum(axis=0)]

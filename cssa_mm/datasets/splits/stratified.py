@@ -9,6 +9,8 @@ simulate an annotator who looked for every class, but not one who drew photos at
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from cssa_mm.errors import SplitError
@@ -16,7 +18,7 @@ from cssa_mm.errors import SplitError
 WINDOW = 256  # candidates that a step compares: enough to balance all but rare classes, which are served by name
 
 
-def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def stratified_indices(labels: np.ndarray, count: int, seed: int, source: str | os.PathLike = 'split') -> np.ndarray:
     """Draw ``count`` images so that their labels are balanced, in drawing order.
 
     First an image for each class with a positive, rare classes first (``count`` >= C images suffice for all of
@@ -29,6 +31,7 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
         labels: (n, C) of all training images, 1, 0 or -1 (unknown).
         count: Number of images to draw.
         seed: Seed of the permutation.
+        source: What a message names as the place of the fault.
 
     Returns:
         Indices, shape (count,); those of a smaller count are a beginning of it.
@@ -40,7 +43,7 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     candidates = candidates[(labels[candidates] >= 0).any(axis=1)]
     if len(candidates) < count:
         raise SplitError(
-            f'split: found {len(candidates)} images with labels, expected the {count} that the proportion asks for; '
+            f'{source}: found {len(candidates)} images with labels, expected the {count} that the proportion asks for; '
             f'use a smaller one or annotate more images.'
         )
     shown = labels == 1
