@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cssa_mm.demo.glyphs import CLASS_NAMES, SIBLING_NAMES
+from cssa_mm.files import replacing
 
 # The word that means one pictograph alone, for every class and then for every sibling.
 PRECISE_NAMES: tuple[str, ...] = (
@@ -104,6 +105,10 @@ def write_vocabulary(path: Path, words: Iterable[str]) -> int:
     merges = sorted(used, key=ranks.__getitem__)
     # No newline at the end: open_clip would read it as one more, empty merge.
     text = '\n'.join(['#version: cut from open_clip', *(' '.join(pair) for pair in merges)])
-    with open(path, 'wb') as raw, gzip.GzipFile(fileobj=raw, mode='wb', mtime=0, filename='') as file:
+    with (
+        replacing(path) as partial,
+        open(partial, 'wb') as raw,
+        gzip.GzipFile(fileobj=raw, mode='wb', mtime=0, filename='') as file,
+    ):
         file.write(text.encode())
     return 2 * 256 + len(merges) + 2

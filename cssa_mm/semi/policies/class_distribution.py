@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
-from cssa_mm.semi.policies.pseudo_labels import INF, PseudoLabels, as_labels, checked_rates, checked_scores
+from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_rates, checked_scores
 
 
 def cat(
@@ -49,8 +51,8 @@ def cat(
     positive_quotas = _quotas(eta_positive * positive_rates, len(scores)) * occurs
     negative_quotas = _quotas(eta_negative * negative_rates, len(scores)) * occurs
     ascending = scores.sort(dim=0).values
-    positive_thresholds = _score_of_rank(ascending.flip(0), positive_quotas, none=INF)
-    negative_thresholds = _score_of_rank(ascending, negative_quotas, none=-INF)
+    positive_thresholds = _score_of_rank(ascending.flip(0), positive_quotas, none=inf)
+    negative_thresholds = _score_of_rank(ascending, negative_quotas, none=-inf)
     labels = as_labels(
         positive=(scores >= positive_thresholds) & (positive_quotas > 0),
         negative=(scores <= negative_thresholds) & (negative_quotas > 0),

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from cssa_mm.errors import CSSAError
 
-INF = float('inf')
-
 
 @dataclass(frozen=True)
 class PseudoLabels:
