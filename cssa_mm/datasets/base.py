@@ -1,4 +1,4 @@
-"""The base of all data sets: a multi-label image list of which a split hides a part of the labels.
+"""The base of all data sets: a list of images with several labels each, some of which a split hides.
 
 A new data set is one method::
 
@@ -40,10 +40,10 @@ PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
 class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
-    """A multi-label data set whose labels are known for a part of its images only.
+    """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
-    An image of which no label is known at all is unlabelled, whatever the split.
+    An image without any known label is unlabelled, whatever the split says.
 
     Args:
         data_root: Directory, or address in a storage (s3://bucket/x), that relative paths start from.
@@ -60,8 +60,8 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         backend_args: Storage backend of the annotations, as in MMEngine, and of the images unless the loader
             in ``pipeline`` has ``backend_args`` of its own.
         lazy_init: Read nothing until :meth:`full_init`; until then the attributes below don't exist.
-        wrong_labels: Share of the labelled images' positives that are made wrong, by the seed of the split: a study
-            of noise. ``hidden_labels`` stay true.
+        wrong_labels: Fraction of the labelled images' positives that are moved to a wrong class, for studies of label
+            noise; drawn by the seed of the split. ``hidden_labels`` stay true.
 
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
@@ -113,7 +113,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         """Read the annotation files alone, whether the images are there or not, less what ``validation`` holds out."""
         source = self.in_root(self.ann_file)
         if not self.class_names:
-            raise ConfigError(f'class_names: {source} comes without any, expected a list, or a file with one a line.')
+            raise ConfigError(f'class_names: found none for {source}, expected a list, or a file with one a line.')
         self.class_index = ClassIndex(self.class_names)
         records = self.load_images()
         if not records:
@@ -156,7 +156,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if blank.size:
             raise SplitError(
                 f"split: found image id '{self.image_ids[blank[0]]}' as labelled, but the annotation has no "
-                f'label for it ({blank.size} such ids), expected annotated images; split those only.'
+                f'label for it ({blank.size} such ids), expected annotated images; label those only.'
             )
         return in_split
 
@@ -176,7 +176,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     ) -> SemiMultiLabelDataset:
         """A light copy with another pipeline, restricted to ``indices`` (all images when None).
 
-        It scores the unlabelled images on the weak view, for one.
+        For example, to score the unlabelled images on the weak view.
         """
         self.full_init()
         other = copy.copy(self)
@@ -237,7 +237,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if item is None:
             raise DataError(
                 f'{self.img_paths[index]}: the pipeline returned nothing for this image, expected an item; '
-                f'mend or remove the image (another is never taken in its place).'
+                f'repair or remove the image (no other image takes its place).'
             )
         return item
 

@@ -97,6 +97,6 @@ class DataRoot:
 def _is_below(path: str, root: str) -> bool:
     if ('://' in path) != ('://' in root):
         return False
-    # Without a look at the disk, so that links stay what they are.
+    # Links are not followed, so that they may lead elsewhere.
     path, root = os.path.abspath(path), os.path.abspath(root)
     return os.path.commonpath([path, root]) == root

@@ -66,7 +66,7 @@ class ImageTable:
             ) from None
 
     def positive_rates(self) -> np.ndarray:
-        """Share of positives among the known cells of each class, float64 (C,).
+        """The rate of positives among the known cells of each class, float64 (C,).
 
         Labelled images only; a class without any known cell has rate 0.
         """

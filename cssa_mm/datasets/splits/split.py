@@ -11,14 +11,14 @@ A split file is text: a commented header, then one labelled image id a line::
     2008_000015
     2008_000033
 
-The hash covers the ids of *all* training images in their order, so that a split can't be used with another
-version of the data without notice. The rule says how the labelled images were chosen:
+The hash covers the ids of *all* training images in their order, so that a split of another version of the data is
+refused. The rule says how the labelled images were chosen; all but the last are drawn again and checked id by id:
 
-- ``cap``: the first of ``RandomState(seed).permutation``, as in CAP's splits; the default. Checked id by id.
+- ``cap``: the first of ``RandomState(seed).permutation``, as in CAP's splits; the default.
 - ``stratified``: balanced over the classes (:mod:`cssa_mm.datasets.splits.stratified`), a rule of our own.
 - ``limited``: CAP's permutation without the images that would bring a class above its limit
   (:mod:`cssa_mm.datasets.splits.limited`), a rule of our own; a header line ``at_most`` holds the limits.
-- ``listed``: somebody's own list of ids; seed and classes tell nothing.
+- ``listed``: a user's own list of ids; the seed has no meaning.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class Split:
         seed: Seed of the permutation that drew them.
         proportion: Share of the training set that is labelled, in (0, 1).
         id_hash: SHA-256 over the newline-joined ids of all training images, labelled or not.
-        class_counts: Labelled positives of each class, for the reader; empty when not counted.
+        class_counts: Labelled positives of each class; empty when not counted.
         rule: How they were chosen, one of ``RULES``.
-        at_most: Class name -> most labelled positives, of the rule ``limited``.
+        at_most: Class name -> highest number of labelled positives, for the rule ``limited``.
     """
 
     image_ids: tuple[str, ...]
@@ -68,7 +68,7 @@ class Split:
 def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarray:
     """Draw the labelled images by the rule of CAP's splits, in drawing order.
 
-    For one seed the splits of growing proportion are nested: each is a beginning of the same permutation.
+    For one seed the splits of growing proportion are nested: each is the first part of the same permutation.
 
     Args:
         num_images: Size of the training set.
@@ -79,7 +79,7 @@ def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarra
         Indices of the labelled images, shape (int(proportion * num_images),).
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is no seed.
+        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is invalid.
     """
     count = checked_count(num_images, proportion, seed)
     return np.random.RandomState(seed).permutation(num_images)[:count]
@@ -104,12 +104,13 @@ def make_split(
         labels: Labels of all training images, shape (len(image_ids), C), to count the labelled positives.
         class_names: The C names that go with ``labels``.
         stratified: Balance the classes, which needs ``labels``; False draws by CAP's rule.
-        at_most: Class name -> most labelled positives, which needs ``labels``; None or empty limits no class.
-        source: What a message names as the place of the fault.
+        at_most: Class name -> highest number of labelled positives, which needs ``labels``; None limits no class.
+        source: Where the arguments come from, for messages.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, the seed is no seed, there are no labels
-            to balance or limit, or limits that nothing or not enough images keep to, or stratification beside them.
+        SplitError: The proportion leaves no labelled or no unlabelled image; the seed is invalid; a rule lacks the
+            labels that it needs; ``at_most`` is invalid or too few images stay within it; or it stands beside
+            ``stratified``.
     """
     at_most = checked_limits({} if at_most is None else at_most, class_names, source)
     if stratified and at_most:
@@ -177,7 +178,7 @@ def load_split(path: str | os.PathLike) -> Split:
     """Read a split file.
 
     Raises:
-        SplitError: The file is missing or no text, or its header lacks a key or holds a wrong value.
+        SplitError: The file is missing or not text, or its header lacks a key or holds a wrong value.
     """
     try:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
@@ -212,7 +213,7 @@ def load_split(path: str | os.PathLike) -> Split:
 
 
 def checked_count(num_images: int, proportion: float, seed: int, source: str | os.PathLike = 'split') -> int:
-    """How many images a split labels; a SplitError that blames ``source`` where it labels none or all."""
+    """How many images a split labels; a SplitError, naming ``source``, where it labels none or all."""
     if not isinstance(proportion, Real) or not 0 < proportion < 1:
         raise SplitError(
             f'{source}: found proportion {proportion!r}, expected a number between 0 and 1 (both excluded); '

@@ -1,4 +1,4 @@
-"""The micro-CLIP seen from its pretraining: features, losses, and weights on disk."""
+"""The micro-CLIP in its pretraining: features, losses, and weights on disk."""
 
 from __future__ import annotations
 

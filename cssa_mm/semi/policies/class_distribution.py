@@ -1,4 +1,4 @@
-"""CAT: as many pseudo-positives of a class as its share of the labelled images lets expect."""
+"""CAT: the number of pseudo-positives per class follows its rate in the labelled set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cat(
 
     Args:
         scores: (M, C), compared as float32.
-        positive_rates: (C,) in [0, 1], the share of labelled images with the class; best computed in float64,
+        positive_rates: (C,) in [0, 1], the rate of labelled images with the class; best computed in float64,
             as a float32 rate can miss a whole-numbered quota by one.
         eta_positive: share of the positive quota that is used.
         eta_negative: share of the negative quota that is used.
@@ -37,7 +37,7 @@ def cat(
 
     Raises:
         ConfigError: an option is out of its range.
-        CSSAError: scores hold NaN, or rates are no shares or do not fit the scores.
+        CSSAError: scores hold NaN, or rates lie outside [0, 1] or do not fit the scores.
     """
     check_options('cat', eta_positive=eta_positive, eta_negative=eta_negative)
     scores = checked_scores(scores)

@@ -1,4 +1,4 @@
-"""MAT: the threshold of each class that would have served best on the labelled images."""
+"""MAT: per class the threshold with the best F_beta on the labelled images."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def mat(
     two labelled scores is tried, and the threshold lies halfway between them (reconstruction). A class without
     labelled positives has no F_beta and is masked as a whole (reconstruction).
 
-    The teacher has learned the labelled images: it parts their positives from their negatives better than those
-    of any other image, so the thresholds promise more precision and recall than the unlabelled images get.
+    The teacher has learned the labelled images and separates their positives from their negatives better than those of
+    other images, so the unlabelled images get less precision and recall than the thresholds promise.
 
     Args:
         scores: (M, C), compared as float32.

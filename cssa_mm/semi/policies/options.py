@@ -1,4 +1,4 @@
-"""What the options of the policies may be: checked when a policy is built, not after the warm-up."""
+"""The valid ranges of the policies' options, checked when a policy is built and not after the warm-up."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ RANGES: dict[str, tuple[Callable[[Real], bool], str]] = {
 
 
 def check_options(policy: str, **options: object) -> None:
-    """Check the options of a policy, all of them.
+    """Check all options of a policy.
 
     Raises:
-        ConfigError: one is out of its range.
+        ConfigError: An option is out of its range.
     """
     for name, value in options.items():
         fits, expected = RANGES.get(name, (None, ''))

@@ -240,7 +240,7 @@ def test_stratification_draws_among_images_with_labels(many_labels):
     labels[::2] = -1
     drawn = stratified_indices(labels, 200, 1)
     assert (drawn % 2 == 1).all()
-    with pytest.raises(SplitError, match='found 2000 images with labels, expected the 2001'):
+    with pytest.raises(SplitError, match='found 2000 images with labels, expected 2001 for'):
         stratified_indices(labels, 2001, 1)
 
 
