@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -18,9 +19,10 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.findings import MEND, NOTE, WARN, Finding, Part, of_images, of_labels, overlap, verdict
-from cssa_mm.datasets import LoadRGBImage
-from cssa_mm.datasets.annotations import Annotations, read_annotations
+from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
+from cssa_mm.datasets.building import build_dataset
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
+from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.datasets.splits.option import resolve_split
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import ConfigError, CSSAError, DataError
@@ -39,12 +41,14 @@ def check_data(args: argparse.Namespace) -> int:
     parts = []
     for name, options in sections(config).items():
         try:
-            data = read_annotations(options, f'{name}_dataloader.dataset')
-            is_labelled = _labelled(data, options.get('split'))
+            dataset = build_dataset(options, f'{name}_dataloader.dataset')
+            data = dataset.read_annotations()
+            is_labelled = _labelled(dataset, data, options.get('split'))
         except CSSAError as error:
             findings.append(Finding(MEND, name, 'error that stops the reading', [str(error)], ''))
             continue
-        parts.append(Part(name, data, is_labelled, open_all(data, args.num_workers, f'Images of {name}')))
+        facts = open_all(dataset, data.img_paths, args.num_workers, f'Images of {name}')
+        parts.append(Part(name, dataset, data, is_labelled, facts))
     hook = config.get('default_hooks', {}).get('bad_images')
     share = 0.0 if hook is None else hook.get('max_share', BadImageHook().max_share)
     for part in parts:
@@ -78,19 +82,21 @@ def sections(config: Config) -> dict[str, dict]:
     return found
 
 
-def open_all(data: Annotations, num_workers: int | None, description: str) -> list[ImageFacts]:
-    """The facts of all images of a data set, read by several processes."""
-    loaders = [step for step in data.dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
-    look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(data.dataset.backend_args))
+def open_all(
+    dataset: SemiMultiLabelDataset, paths: Sequence[str], num_workers: int | None, description: str
+) -> list[ImageFacts]:
+    """The facts of the images at ``paths``, opened as ``dataset`` opens them, by several processes."""
+    loaders = [step for step in dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
+    look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(dataset.backend_args))
     num_workers = num_workers or _num_cores()
-    bar = partial(tqdm, desc=description, total=len(data.img_paths), unit='image', mininterval=0.5)
+    bar = partial(tqdm, desc=description, total=len(paths), unit='image', mininterval=0.5)
     if num_workers < 2:
-        return list(bar(map(look, data.img_paths)))
+        return list(bar(map(look, paths)))
     try:
         with ProcessPoolExecutor(
             num_workers, get_context('fork' if 'fork' in get_all_start_methods() else None)
         ) as pool:
-            return list(bar(pool.map(look, data.img_paths, chunksize=16)))
+            return list(bar(pool.map(look, paths, chunksize=16)))
     except BrokenProcessPool as error:
         raise DataError(
             f'{description}: found one of {num_workers} processes killed, probably for want of memory; use fewer of '
@@ -107,7 +113,7 @@ def counts(part: Part) -> dict:
         labelled=len(labels),
         known_cells=int((labels >= 0).sum()),
         positives=sum(positives),
-        labelled_positives=dict(zip(part.data.dataset.class_names, positives, strict=True)),
+        labelled_positives=dict(zip(part.dataset.class_names, positives, strict=True)),
     )
 
 
@@ -123,9 +129,8 @@ def summary(part: Part) -> str:
     )
 
 
-def _labelled(data: Annotations, option: object) -> np.ndarray:
-    dataset = data.dataset
-    split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset._locate)
+def _labelled(dataset: SemiMultiLabelDataset, data: Annotations, option: object) -> np.ndarray:
+    split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset.locate)
     if split is None:
         return (data.labels >= 0).any(axis=1)
     return np.isin(data.image_ids, split.image_ids)

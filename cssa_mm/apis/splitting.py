@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.datasets.annotations import Annotations, read_annotations
+from cssa_mm.datasets.building import build_dataset
+from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.datasets.splits.split import Split, make_split, save_split
 from cssa_mm.errors import SplitError
 
@@ -23,8 +24,9 @@ def write_split(args: argparse.Namespace) -> Split:
     config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
     # With a split of any kind: without, a table whose images all have labels is refused.
     options = dict(config.train_dataloader.dataset, split=dict(proportion=args.labelled, seed=args.seed))
-    data = read_annotations(options, 'train_dataloader.dataset')
-    split = make_split(data.image_ids, args.labelled, args.seed, data.labels, data.dataset.class_names, args.stratified)
+    dataset = build_dataset(options, 'train_dataloader.dataset')
+    data = dataset.read_annotations()
+    split = make_split(data.image_ids, args.labelled, args.seed, data.labels, dataset.class_names, args.stratified)
     _refuse_blank_images(split, data)
     path = Path(args.out) if args.out else default_path(args.config, split)
     save_split(split, path)
