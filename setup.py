@@ -32,6 +32,8 @@ setup(
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['cssa_mm', 'cssa_mm.*']),
+    py_modules=['cssa'],
+    entry_points={'console_scripts': ['cssa = cssa:main']},
     package_data={'cssa_mm.demo.clip': ['*.json', '*.safetensors', '*.gz', '*.md']},
     install_requires=[
         'torch>=2.4',

@@ -22,11 +22,11 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
-from cssa_mm.apis.probing import probe_scores
 from cssa_mm.apis.training import build_runner
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
+from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import plain_features
 from cssa_mm.features.training import FeatureCacheHook, Part, plain_pipeline
 from cssa_mm.semi.pseudo_label_hook import FILE as PSEUDO_LABELS

@@ -31,11 +31,6 @@ class ViewPair:
     known: str
 
 
-def picture_suffixes() -> list[str]:
-    """The file name endings that can be written."""
-    return sorted(f'.{name}' for name in plt.figure().canvas.get_supported_filetypes())
-
-
 def draw_view_pairs(pairs: Sequence[ViewPair], out: Path) -> None:
     """Write the picture, one cell a pair: weak on the left, strong on the right, above them id and labels."""
     rows = -(-len(pairs) // PAIRS_A_ROW)
