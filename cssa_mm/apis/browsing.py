@@ -15,7 +15,8 @@ from cssa_mm.datasets.base import UNKNOWN, SemiMultiLabelDataset
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.views import paired_views
 from cssa_mm.errors import ConfigError
-from cssa_mm.visualization.view_pairs import ViewPair, draw_view_pairs, picture_suffixes
+from cssa_mm.visualization.style import picture_suffixes
+from cssa_mm.visualization.view_pairs import ViewPair, draw_view_pairs
 
 NAMES_SHOWN = 6
 

@@ -12,7 +12,7 @@ from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.semi.pseudo_label_hook import FILE
 from cssa_mm.visualization.pseudo_label_figure import draw_pseudo_labels
-from cssa_mm.visualization.view_pairs import picture_suffixes
+from cssa_mm.visualization.style import picture_suffixes
 
 Record = dict[str, object]
 NEEDED = ('epoch', 'class_names', 'labelled_positives', 'CF1', 'reliability')
