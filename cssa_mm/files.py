@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
+CODE = ('.py', '.json', '.gz', '.safetensors')  # without what editors and Python leave
 
 
 @contextmanager
@@ -59,3 +61,13 @@ def shipped_config(path: str | os.PathLike) -> Path | None:
     name = Path(path)
     choices = [root / name, root / 'configs' / name, root / 'configs' / f'{name}.py']
     return next((choice for choice in choices if choice.is_file() and choice.suffix == '.py'), None)
+
+
+def code_digest() -> str:
+    """A hash of the code and of the demo's CLIP, without commands and figures, which change no result."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob('*')):
+        place = path.relative_to(PACKAGE)
+        if path.suffix in CODE and place.parts[0] not in ('cli', 'visualization', 'configs'):
+            digest.update(f'{place.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n'.encode())
+    return digest.hexdigest()[:16]

@@ -1,6 +1,6 @@
 """A study file: a Python file in `configs/studies/` with these names and nothing else.
 
-config          the config that all rows start from
+config          the config that all rows start from: a file, or a shipped config by its name
 rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
                 options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
                 'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
@@ -22,10 +22,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.files import configs_root
 from cssa_mm.studies.worker import KINDS
 
-ROOT = Path(__file__).parents[2]
-STUDIES = ROOT / 'configs' / 'studies'
 KEYS = ('baseline', 'references', 'ceiling', 'worth', 'since_first', 'x_label', 'min_positives')
 
 
@@ -76,7 +75,11 @@ class Study:
 
 def known_studies() -> list[str]:
     """The names of the studies in configs/studies."""
-    return sorted(path.stem for path in STUDIES.glob('*.py'))
+    return sorted(path.stem for path in _folder().glob('*.py'))
+
+
+def _folder() -> Path:
+    return (configs_root() or Path()) / 'configs' / 'studies'
 
 
 def load_study(name: str) -> Study:
@@ -85,7 +88,7 @@ def load_study(name: str) -> Study:
     Raises:
         ConfigError: there is none, or it has no rows, or a row has an unknown key.
     """
-    path = Path(name) if name.endswith('.py') else STUDIES / f'{name}.py'
+    path = Path(name) if name.endswith('.py') else _folder() / f'{name}.py'
     if not path.is_file():
         raise ConfigError(
             f"study: found no '{name}', expected one of {', '.join(known_studies())}, or a Python file."

@@ -29,36 +29,44 @@ from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import plain_features
 from cssa_mm.features.training import FeatureCacheHook, Part, plain_pipeline
+from cssa_mm.files import write_json
 from cssa_mm.semi.pseudo_label_hook import FILE as PSEUDO_LABELS
+from cssa_mm.studies.fingerprint import Fingerprint
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
 PENALTY = 0.1  # of the linear probe, as in tools/linear_probe.py
 LOG, RESULT = 'run.log', 'result.json'
+NO_RESULT = 'no result'
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of a study with one seed: its config, ready to run, and the hash of all that decides its result."""
+    """One row of a study with one seed: its config, ready to run, and hashes of all that decides its result."""
 
     row: str
     seed: int
     kind: str
     config: dict
     folder: Path
-    digest: str
     min_positives: int
-    code: str  # hash of the package; another version of it runs nothing anew, but the report tells
+    fingerprint: Fingerprint
 
-    @property
     def result(self) -> dict | None:
-        """What an earlier run of the same settings wrote."""
+        """What the last run wrote, whatever it depended on; None where there is nothing."""
         path = self.folder / RESULT
-        found = json.loads(path.read_text()) if path.is_file() else {}
-        return found if found.get('digest') == self.digest else None
+        return json.loads(path.read_text('utf-8')) if path.is_file() else None
+
+    def changes(self, keep_results: bool) -> list[str]:
+        """Why the run must be done: no result, or what has changed since; with `keep_results` not the code alone."""
+        result = self.result()
+        if result is None:
+            return [NO_RESULT]
+        found = self.fingerprint.changes(result)
+        return [] if keep_results and found == ['code'] else found
 
 
 def start_worker() -> None:
-    """One thread to compute with, and no life without the study."""
+    """Compute with one thread, and exit with the parent process."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -91,7 +99,7 @@ def run(job: Job) -> str | None:
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / RESULT).unlink(missing_ok=True)
     with _logged(job.folder / LOG) as failure:
-        _write(job.folder / RESULT, _measure(job))
+        write_json(job.folder / RESULT, _measure(job))
     return failure[0] if failure else None
 
 
@@ -112,7 +120,7 @@ def _measure(job: Job) -> dict:
     started = time.perf_counter()
     _forget_peak_memory()
     config = Config(job.config)
-    config.experiment_name = f'{job.row}-{job.seed}-{job.digest}'
+    config.experiment_name = f'{job.row}-{job.seed}-{job.fingerprint.settings}'
     runner = build_runner(config, str(job.folder))
     runner.train()
     trained = time.perf_counter()
@@ -129,8 +137,7 @@ def _measure(job: Job) -> dict:
     return dict(
         row=job.row,
         seed=job.seed,
-        digest=job.digest,
-        code=job.code,
+        **job.fingerprint._asdict(),
         **metrics,
         labelled_positives=_labelled_positives(train, metrics['AP']),
         **_pseudo_label_quality(job.folder / PSEUDO_LABELS),
@@ -211,9 +218,3 @@ def _peak_memory() -> int:
         (line,) = (line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-
-
-def _write(path: Path, content: dict) -> None:
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial, path)
