@@ -11,21 +11,22 @@ from torch import Tensor
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.features.encode import encode
+from cssa_mm.models import CSSAClassifier
 from cssa_mm.visualization.attention import LabelAttention, stretch
 
 
 def label_attention(
-    model: torch.nn.Module, dataset: SemiMultiLabelDataset, indices: Sequence[int], num_labels: int = 3
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int], num_labels: int = 3
 ) -> list[LabelAttention]:
     """The best labels of some images by the scores of the averaged (EMA) model, with their attention.
 
     Args:
-        model: a classifier with label-specific features.
-        dataset: a test set in the plain view, with C classes; its labels say which of the best ones are true.
+        model: a classifier with label-specific features, of `load_model`.
+        dataset: a test set with C classes; its labels say which of the best ones are true.
         indices: of the images in it.
         num_labels: best labels to show for each image.
     """
-    batches = encode(model, dataset, indices, dataset.pipeline.transforms, 'Attention', batch_size=1)
+    batches = encode(model, dataset, indices, model.view, 'Attention', batch_size=1)
     found = []
     for index, (local, pooled) in zip(indices, batches, strict=True):
         alignment = model.alignment_of(local, pooled)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
 from cssa_mm.engine.checkpoints import read_checkpoint
@@ -118,6 +120,19 @@ def zero_shot(
     )
     model.thresholds = ClassThresholds.none(len(model.class_names))
     return model.to(checked_device(device)).eval()
+
+
+def untrained_model(config: Config, *, device: str | torch.device | None = None) -> CSSAClassifier:
+    """The model of a config as training would start it, on a device, in eval mode.
+
+    Args:
+        config: of `load_config`.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+    """
+    init_default_scope('mmpretrain')
+    # As the Runner does: prompts may start from random vectors.
+    set_random_seed((config.get('randomness') or {}).get('seed') or 0)
+    return MODELS.build(config.model).to(checked_device(device)).eval()
 
 
 def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> CSSAClassifier:

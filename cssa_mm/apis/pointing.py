@@ -11,22 +11,21 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_state_dict, set_random_seed
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.browsing import choose
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.loading import load_model, untrained_model
 from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
-from cssa_mm.engine.checkpoints import read_checkpoint
-from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.features.class_maps import class_maps
 from cssa_mm.files import write_json
+from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game
 
 # What is compared, in the order of the table.
@@ -115,10 +114,11 @@ def pointing_game(
     init_default_scope(settings.default_scope)
     dataset = DATASETS.build(settings.test_dataloader.dataset)
     chosen, boxes, sizes = images_with_boxes(dataset)
-    set_random_seed(settings.randomness.seed)  # as the Runner does: words may leave room for random vectors
-    model = MODELS.build(settings.model).to(checked_device(device))
-    if checkpoint is not None:
-        load_state_dict(model, read_checkpoint(checkpoint)['state_dict'])
+    if checkpoint is None:
+        model = untrained_model(settings, device=device)
+    else:
+        model = load_model(checkpoint, device=device)
+        check_same_classes(model, dataset, 'test_dataloader.dataset')
     found = play(model, dataset, chosen, boxes, sizes, tolerance)
     # Where a box fills nearly all of the image, everything hits.
     too_large = found['random'] > max_box_share

@@ -9,15 +9,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.engine.runner import checked_device
+from cssa_mm.apis.loading import untrained_model
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import encode
+from cssa_mm.features.view import view_of
+from cssa_mm.models import CSSAClassifier
 
 
 def linear_probe(
@@ -52,16 +55,15 @@ def linear_probe(
     if penalty <= 0:
         raise ConfigError(f'--penalty: found {penalty}, expected a number above 0; give a larger one')
     settings = load_config(config, overrides=overrides, data_root=data_root)
-    init_default_scope(settings.default_scope)
-    model = MODELS.build(settings.model).to(checked_device(device))
+    model = untrained_model(settings, device=device)
     train = DATASETS.build(settings.train_dataloader.dataset)
     test = DATASETS.build(settings.test_dataloader.dataset)
-    plain = test.pipeline.transforms
+    view = view_of(settings)
     known = train.labels[train.labelled_indices]
     scores = probe_scores(
-        global_features(model, train, train.labelled_indices, plain, 'Labelled images'),
+        global_features(model, train, train.labelled_indices, view, 'Labelled images'),
         known,
-        global_features(model, test, np.arange(len(test)), plain, 'Test images'),
+        global_features(model, test, np.arange(len(test)), view, 'Test images'),
         penalty,
     )
     per_class = average_precision_per_class(scores, test.labels)
@@ -70,8 +72,8 @@ def linear_probe(
 
 
 def global_features(
-    model: torch.nn.Module, dataset: object, indices: np.ndarray, pipeline: list, description: str
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: np.ndarray, view: View, description: str
 ) -> np.ndarray:
     """Unit global features (n, D) of some images."""
-    batches = encode(model, dataset, indices, pipeline, description)
+    batches = encode(model, dataset, indices, view, description)
     return torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in batches]).numpy()

@@ -31,8 +31,9 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.cli.arguments import Overrides
+from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.errors import ConfigError, CSSAError
-from cssa_mm.features.training import mirrored_view
+from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
 from cssa_mm.studies.fingerprint import DataDigests, Fingerprint, settings_digest
 from cssa_mm.studies.report import report
@@ -157,7 +158,8 @@ def row_config(
     if row.kind != 'train':
         result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
         result.param_scheduler = None
-    if mirrored_view(result) is not None:  # no image is read: workers would cost more than they bring
+    transforms = build_pipeline(result.train_dataloader.dataset.pipeline, None).transforms
+    if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would cost more than they bring
         result.train_dataloader.update(num_workers=0, persistent_workers=False)
     return result
 
@@ -173,7 +175,7 @@ def row_jobs(
         if isinstance(seeded.train_dataloader.dataset.get('split'), Mapping):
             seeded.train_dataloader.dataset.split.seed = seed
         fingerprint = Fingerprint(settings_digest(seeded, row.kind, study.min_positives), code, data)
-        seeded.default_hooks.feature_cache.folder = os.fspath(features)
+        seeded.default_hooks.pseudo_labels.feature_cache.folder = os.fspath(features)
         folder = work_dir / f'{row.name}-{seed}'
         jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, study.min_positives, fingerprint))
     return jobs

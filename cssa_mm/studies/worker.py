@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -23,14 +23,17 @@ from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
 from cssa_mm.apis.training import build_runner
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
-from cssa_mm.features.encode import plain_features
-from cssa_mm.features.training import FeatureCacheHook, Part, plain_pipeline
+from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
+from cssa_mm.features.encode import Features
+from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.files import write_json
-from cssa_mm.semi.pseudo_label_hook import FILE as PSEUDO_LABELS
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.studies.fingerprint import Fingerprint
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
@@ -89,9 +92,9 @@ def prepare(job: Job) -> None:
             model.cuda()
         dataset = DATASETS.build(config.train_dataloader.dataset)
         BadImageHook().inspect(dataset)
-        cache: FeatureCacheHook = HOOKS.build(config.default_hooks.feature_cache)
-        cache.training_features(model, dataset, config)
-        _test_features(cache, model, config)
+        hook: PseudoLabelHook = HOOKS.build(config.default_hooks.pseudo_labels)
+        hook.features(model, dataset, config).fill_for_training()
+        _test_features(hook, model, config)
 
 
 def run(job: Job) -> str | None:
@@ -104,7 +107,7 @@ def run(job: Job) -> str | None:
 
 
 @contextlib.contextmanager
-def _logged(path: Path):
+def _logged(path: Path) -> Iterator[list[str]]:
     """Everything printed goes into a file; an error, too, and it is collected in the list that is yielded."""
     failure: list[str] = []
     with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
@@ -125,12 +128,13 @@ def _measure(job: Job) -> dict:
     runner.train()
     trained = time.perf_counter()
     model, train = runner.model, runner.train_dataloader.dataset
-    test, features = _test_features(HOOKS.build(config.default_hooks.feature_cache), model, config)
+    hook = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+    test, features = _test_features(hook, model, config)
     if test.data_root == train.data_root:
         check_disjoint(train.image_ids, test.image_ids, 'test_dataloader.dataset')
     model.eval()
     if job.kind == 'linear_probe':
-        scores = _probe(model, train, features, plain_pipeline(config))
+        scores = _probe(hook.semi_supervision.features, train, features)
     else:
         scores = torch.cat([model.score(*batch, 'ema').cpu() for batch in features]).numpy()
     metrics = _metrics(scores, test, train.hidden_labels, job.min_positives)
@@ -148,18 +152,21 @@ def _measure(job: Job) -> dict:
     )
 
 
-def _test_features(cache: FeatureCacheHook, model: torch.nn.Module, config: Config) -> tuple[object, list]:
+def _test_features(
+    hook: PseudoLabelHook, model: CSSAClassifier, config: Config
+) -> tuple[SemiMultiLabelDataset, list[Features]]:
     """The test set, and its features in batches."""
     test = DATASETS.build(config.test_dataloader.dataset)
-    pipeline = [dict(step) for step in config.test_dataloader.dataset.pipeline]
-    features = cache.features(model, test, [Part(np.arange(len(test)), pipeline, False)])
-    views = [(image_id, False) for image_id in test.image_ids]
-    return test, list(features.batches(views, model.head.bias.device))
+    features = hook.features(model, test, config)
+    features.fill()
+    return test, list(features.batches(np.arange(len(test)), 'Test images'))
 
 
-def _probe(model: torch.nn.Module, train: object, test_features: list, pipeline: list) -> np.ndarray:
+def _probe(
+    train_features: FrozenFeatures, train: SemiMultiLabelDataset, test_features: Sequence[Features]
+) -> np.ndarray:
     labelled = train.labelled_indices
-    batches = plain_features(model, train, labelled, pipeline, 'Linear probe')
+    batches = train_features.batches(labelled, 'Linear probe')
     ours, theirs = (
         torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in part]).numpy()
         for part in (batches, test_features)
@@ -167,7 +174,7 @@ def _probe(model: torch.nn.Module, train: object, test_features: list, pipeline:
     return probe_scores(ours, train.labels[labelled], theirs, PENALTY)
 
 
-def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_positives: int) -> dict:
+def _metrics(scores: np.ndarray, test: SemiMultiLabelDataset, train_labels: np.ndarray, min_positives: int) -> dict:
     """mAP over the classes that occur, CF1 and OF1, in per cent, of the classes with enough positives in both sets."""
     counts = np.minimum((test.labels == 1).sum(0), (train_labels == 1).sum(0))
     kept = np.flatnonzero(counts >= min_positives)
@@ -182,7 +189,7 @@ def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_pos
     return dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
 
 
-def _labelled_positives(train: object, names: Iterable[str]) -> dict[str, int]:
+def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> dict[str, int]:
     """How many labelled images show each of these classes, as training sees them."""
     counts = (train.labels == 1).sum(0)
     return {name: int(counts[train.class_names.index(name)]) for name in names}
