@@ -6,4 +6,4 @@ from cssa_mm.cli.arguments import main_of
 from cssa_mm.demo.quickstart import parser, quickstart
 
 if __name__ == '__main__':
-    main_of(lambda: quickstart(parser(__doc__).parse_args()))
+    main_of(lambda: quickstart(**vars(parser(__doc__).parse_args())))

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
@@ -45,3 +46,14 @@ def save_figure(figure: Figure, out: str | os.PathLike) -> Path:
 def picture_suffixes() -> list[str]:
     """The file name endings that can be written."""
     return sorted(f'.{name}' for name in FigureCanvasAgg.get_supported_filetypes())
+
+
+def checked_picture(out: str | os.PathLike) -> Path:
+    """The path of a picture that is to be written.
+
+    Raises:
+        ConfigError: no picture can be written under this name.
+    """
+    if Path(out).suffix not in picture_suffixes():
+        raise ConfigError(f"--out: found '{out}', expected a name that ends with {', '.join(picture_suffixes())}")
+    return Path(out)
