@@ -28,4 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _quickstart(options: argparse.Namespace) -> None:
-    quickstart(options)
+    quickstart(
+        work_dir=options.work_dir,
+        data_root=options.data_root,
+        overrides=options.cfg_options,
+        started=options.started,
+    )

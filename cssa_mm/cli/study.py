@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.cli.arguments import Overrides, command_parser, run
-from cssa_mm.studies.jobs import FEATURES, study
+from cssa_mm.studies.jobs import FEATURES, run_study
 from cssa_mm.studies.spec import known_studies
 
 DESCRIPTION = (
@@ -34,6 +34,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument('--work-dir', help='directory of all results; work_dirs/studies/STUDY by default')
     result.add_argument('--features', default=FEATURES, help='directory of the frozen features, for all studies')
+    result.add_argument(
+        '--keep-results', action='store_true', help='keep results of other versions of the code, too; the report tells'
+    )
     result.add_argument('--cfg-options', nargs='+', action=Overrides, default={}, help='overrides for every run')
     return result
 
@@ -44,4 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    return 1 if study(options)['failures'] else 0
+    summary = run_study(
+        study=options.study,
+        seeds=options.seeds,
+        jobs=options.jobs,
+        rows=options.rows,
+        config=options.config,
+        data_root=options.data_root,
+        validation=options.validation,
+        work_dir=options.work_dir,
+        features=options.features,
+        overrides=options.cfg_options,
+        keep_results=options.keep_results,
+    )
+    return 1 if summary['failures'] else 0

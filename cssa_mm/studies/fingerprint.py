@@ -87,11 +87,12 @@ def _content(dataset: SemiMultiLabelDataset) -> str:
     dataset.class_index = ClassIndex(dataset.class_names)
     records = dataset.read_records()
     digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
-    if dataset.is_local:
+    is_local = dataset.is_local
+    if is_local:
         refuse_missing_images([record.img_path for record in records])
     for record in records:
         facts = record.img_path
-        if dataset.is_local:
+        if is_local:
             status = os.stat(record.img_path)
             facts = f'{status.st_size} {status.st_mtime_ns}'
         digest.update(f'{record.image_id}\n{facts}\n'.encode() + record.labels.tobytes())

@@ -14,7 +14,6 @@ data        of the training and test set: classes, image ids and labels as read,
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -30,46 +29,16 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.cli.arguments import Overrides
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
 from cssa_mm.studies.fingerprint import DataDigests, Fingerprint, settings_digest
 from cssa_mm.studies.report import report
-from cssa_mm.studies.spec import Row, Study, known_studies, load_study
+from cssa_mm.studies.spec import Row, Study, load_study
 from cssa_mm.studies.worker import LOG, NO_RESULT, Job, prepare, run, start_worker
 
 FEATURES = 'work_dirs/features'
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """Arguments of tools/study.py."""
-    result = argparse.ArgumentParser(description=description)
-    result.add_argument('study', help=f'one of {", ".join(known_studies())}, or a Python file')
-    result.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3, 4, 5], help='of split, prompts and order')
-    result.add_argument('--jobs', type=int, default=1, help='runs at a time, one thread each')
-    result.add_argument('--rows', nargs='+', help="which rows to run, all by default; '*' stands for anything")
-    result.add_argument('--config', help="config in place of the study's; rows with a config of their own keep it")
-    result.add_argument('--data-root', help='directory of the data')
-    result.add_argument(
-        '--validation',
-        type=float,
-        metavar='SHARE',
-        help='test on this share of the training images, which no run trains on: to choose settings; the test set is '
-        'left alone',
-    )
-    result.add_argument('--work-dir', help='directory of all results; work_dirs/studies/STUDY by default')
-    result.add_argument('--features', default=FEATURES, help='directory of the frozen features, for all studies')
-    result.add_argument('--keep-results', action='store_true', help='keep results of another version of the code')
-    result.add_argument('--cfg-options', nargs='+', action=Overrides, default={}, help='overrides for every run')
-    return result
-
-
-def study(args: argparse.Namespace) -> dict:
-    """`run_study` with the arguments of `parser`."""
-    options = dict(vars(args))
-    return run_study(overrides=options.pop('cfg_options'), **options)
 
 
 def run_study(

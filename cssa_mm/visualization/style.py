@@ -43,14 +43,17 @@ def save_figure(figure: Figure, out: str | os.PathLike) -> Path:
     return Path(out)
 
 
+def picture_suffixes() -> list[str]:
+    """The file name endings that can be written."""
+    return sorted(f'.{name}' for name in FigureCanvasAgg.get_supported_filetypes())
+
+
 def checked_picture(out: str | os.PathLike) -> Path:
     """The path of a picture that is to be written.
 
     Raises:
         ConfigError: no picture can be written under this name.
     """
-    out = Path(out)
-    suffixes = sorted(f'.{name}' for name in FigureCanvasAgg.get_supported_filetypes())
-    if out.suffix not in suffixes:
-        raise ConfigError(f"--out: found '{out}', expected a name that ends with {', '.join(suffixes)}")
-    return out
+    if Path(out).suffix not in picture_suffixes():
+        raise ConfigError(f"--out: found '{out}', expected a name that ends with {', '.join(picture_suffixes())}")
+    return Path(out)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cssa_mm.visualization.style import INK, new_figure, picture_suffixes, plain_axes, save_figure
+from cssa_mm.errors import ConfigError
+from cssa_mm.visualization.style import INK, checked_picture, new_figure, picture_suffixes, plain_axes, save_figure
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +31,12 @@ def test_a_picture_is_as_large_as_asked_for_and_nothing_else_is_written(tmp_path
 def test_the_ending_chooses_the_format(suffix, tmp_path):
     assert suffix in picture_suffixes()
     assert draw(tmp_path / f'a{suffix}').stat().st_size > 0
+
+
+def test_a_name_that_no_picture_can_have_is_refused_before_anything_is_drawn(tmp_path):
+    assert checked_picture(str(tmp_path / 'a.png')) == tmp_path / 'a.png'
+    with pytest.raises(ConfigError, match="--out: found 'a.doc', expected a name that ends with .*.png"):
+        checked_picture('a.doc')
 
 
 def test_processes_that_write_one_picture_do_not_disturb_each_other(tmp_path):
