@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.attention import label_attention
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.loading import load_model
 from cssa_mm.demo.curves import pseudo_label_records, validation_curve
 from cssa_mm.visualization.attention import LabelAttention
 from cssa_mm.visualization.quickstart_figure import draw_quickstart
@@ -29,9 +28,7 @@ def draw_results(work_dir: Path, zero_shot: float) -> Path:
 def _scenes(folder: Path) -> list[LabelAttention]:
     """The attention of a trained model over the first test scenes with enough labels."""
     config = load_config(folder / 'cssa_demo.py')  # as it was trained: the runner writes it there
-    init_default_scope(config.default_scope)
-    model = MODELS.build(config.model)
-    load_checkpoint(model, (folder / 'last_checkpoint').read_text().strip(), map_location='cpu')
+    model = load_model((folder / 'last_checkpoint').read_text().strip())
     dataset = DATASETS.build(config.test_dataloader.dataset)
     counts = np.minimum((dataset.labels == 1).sum(1), LABELS)
     return label_attention(model, dataset, np.argsort(-counts, kind='stable')[:SCENES], LABELS)
