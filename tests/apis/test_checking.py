@@ -1,0 +1,178 @@
+import json
+import shutil
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cssa_mm.apis.checking import check
+from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def data(toy_data, tmp_path):
+    """The toy data to spoil: 40 training images, every class labelled."""
+    return shutil.copytree(toy_data, tmp_path / 'data')
+
+
+@pytest.fixture
+def checked(write_config, data, tmp_path):
+    """checked(**overrides) -> whether training would run well, the lines of the text and the report, through JSON."""
+    path = write_config(tmp_path / 'config.py', data=data)
+
+    def call(**overrides):
+        report = check(config=path, num_workers=1, overrides=overrides)
+        return report.trains, report.text().splitlines(), json.loads(json.dumps(report.as_dict()))
+
+    return call
+
+
+def bomb() -> bytes:
+    """A file whose header claims 60,000 x 60,000 pixels."""
+    chunks = (b'IHDR', struct.pack('>IIBBBBB', 60_000, 60_000, 8, 2, 0, 0, 0)), (b'IDAT', zlib.compress(bytes(100)))
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(content)) + kind + content + struct.pack('>I', zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
+
+
+def write_truncated(path):
+    Image.fromarray(PIXELS).save(path, 'jpeg')
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+def write_rotated(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(PIXELS).save(path, exif=exif)
+
+
+def write_large(path):
+    Image.new('L', (9600, 9600), 7).convert('1').save(path)
+
+
+WRITERS = {
+    'missing': lambda path: path.unlink(),
+    'empty': lambda path: path.write_bytes(b''),
+    'truncated': write_truncated,
+    'enormous': lambda path: path.write_bytes(bomb()),
+    'unreadable': lambda path: path.write_bytes(b'<html>404</html>'),
+    'tiny': lambda path: Image.new('RGB', (1, 1)).save(path),
+    'very large': write_large,
+    'grey': lambda path: Image.fromarray(PIXELS[..., 0]).save(path),
+    'palette': lambda path: Image.fromarray(PIXELS).quantize(8).save(path),
+    'CMYK': lambda path: Image.fromarray(PIXELS).convert('CMYK').save(path, 'jpeg'),
+    '16-bit': lambda path: Image.fromarray(PIXELS[..., 0].astype(np.uint16) * 257).save(path),
+    'transparent': lambda path: Image.fromarray(PIXELS).convert('RGBA').save(path),
+    'animated': lambda path: Image.fromarray(PIXELS).save(
+        path, 'webp', save_all=True, append_images=[Image.fromarray(255 - PIXELS)], lossless=True
+    ),
+    'EXIF-rotated': write_rotated,
+}
+
+
+def kinds(report, part='train'):
+    return {finding['kind']: finding for finding in report['findings'] if finding['part'] == part}
+
+
+def test_every_kind_of_fault_and_oddity_has_a_test():
+    assert set(WRITERS) == set(FAULTS) | set(ODDITIES)
+
+
+def test_good_data_passes_with_its_counts(checked):
+    trains, lines, report = checked()
+    assert (trains, report['trains'], report['findings']) == (True, True, [])
+    assert lines[-1] == 'Verdict: training would run well'
+    train = report['parts']['train']
+    assert (train['images'], train['labelled'], train['known_cells']) == (40, 16, 96)
+    assert train['positives'] == sum(train['labelled_positives'].values())
+    assert lines[0].startswith(
+        'train: 40 images of 6 classes, 16 of them labelled with 96 known cells, '
+        f'{train["positives"]} positive: from {min(train["labelled_positives"].values())} ('
+    )
+    assert report['parts']['val']['images'] == 12
+    assert 'test' not in report['parts']  # the same images as those of val
+
+
+@pytest.mark.parametrize('kind', WRITERS)
+def test_each_kind_of_image_is_found_and_named(checked, data, kind):
+    WRITERS[kind](data / 'train' / '107.png')
+    trains, lines, report = checked()
+    (found,) = [finding for finding in kinds(report).values() if finding['kind'].startswith(f'{kind} images')]
+    assert (found['names'], found['count']) == (['train/107.png'], 1)
+    expected = 'mend' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
+    assert found['severity'] == expected
+    assert trains == (kind != 'missing')  # a single broken image is survived
+    assert [line for line in lines if line.startswith(f'{expected}: train: 1 {kind} images') and '107.png' in line]
+    # A large picture of 1 bit is grey, too; nothing else is said of an image.
+    assert len(report['findings']) == (2 if kind == 'very large' else 1)
+
+
+def test_more_bad_images_than_training_survives_must_be_mended(checked, data):
+    for name in ('107', '108'):
+        (data / 'train' / f'{name}.png').write_bytes(b'')
+    trains, lines, report = checked()
+    assert not trains
+    assert kinds(report)['empty images']['severity'] == 'mend'
+    assert lines[-1] == 'Verdict: mend 1 of these before training: empty images (train)'
+    trains, _, report = checked(**{'default_hooks.bad_images.max_share': 0.05})
+    assert (trains, kinds(report)['empty images']['severity']) == (True, 'warn')
+
+
+def test_a_single_bad_test_image_must_be_mended(checked, data):
+    (data / 'test' / '500.png').write_bytes(b'')
+    trains, _, report = checked()
+    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'mend')
+
+
+def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked, data):
+    shutil.copy(data / 'train' / '107.png', data / 'train' / '110.png')
+    trains, _, report = checked()
+    assert kinds(report)['files that occur more than once']['names'] == ['train/107.png = train/110.png']
+    assert trains
+    shutil.copy(data / 'train' / '107.png', data / 'test' / '503.png')
+    trains, lines, report = checked()
+    assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
+    assert not trains
+    assert 'mend: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
+
+
+def test_ids_of_the_training_set_in_the_test_set_are_found(checked, data):
+    content = json.loads((data / 'test.json').read_text())
+    for image in content['images']:
+        if image['id'] == 501:
+            image['id'] = 107
+    for item in content['annotations']:
+        if item['image_id'] == 501:
+            item['image_id'] = 107
+    (data / 'test.json').write_text(json.dumps(content))
+    trains, _, report = checked()
+    assert (trains, kinds(report, 'val')['image ids of the training set']['names']) == (False, ['107'])
+
+
+def test_classes_without_labelled_positives_are_a_warning(checked):
+    trains, _, report = checked(**{'train_dataloader.dataset.split.proportion': 0.05})
+    without = [name for name, count in report['parts']['train']['labelled_positives'].items() if not count]
+    assert 0 < len(without) < 6
+    assert kinds(report)['classes without labelled positives']['names'] == without
+    assert trains
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'kind'),
+    [
+        ('train_dataloader.dataset.split', None, 'reason not to train'),
+        ('train_dataloader.dataset.split', 'nowhere.txt', 'error that stops the reading'),
+        ('train_dataloader.dataset.ann_file', 'nowhere.json', 'error that stops the reading'),
+        ('model.class_names', ['dog', 'cat', 'lamp'], 'class names that model and data do not share'),
+    ],
+)
+def test_what_training_would_refuse_must_be_mended(checked, key, value, kind):
+    trains, lines, report = checked(**{key: value})
+    assert not trains
+    assert kinds(report)[kind]['severity'] == 'mend'
+    assert lines[-1] == f'Verdict: mend 1 of these before training: {kind} (train)'
