@@ -9,12 +9,6 @@ def with_nan(value):
     return [with_nan(item) for item in value] if isinstance(value, list) else float('nan') if value is None else value
 
 
-def without_truth(record: dict) -> dict:
-    none = dict.fromkeys(('precision', 'recall', 'F1', 'calibration_error'), [None] * 3)
-    none |= dict.fromkeys(('CF1', 'micro_precision', 'micro_recall', 'overall_calibration_error'))
-    return record | none | dict(reliability=dict(count=[0] * 10, score=[None] * 10, positive=[None] * 10))
-
-
 def cells_of(text: str) -> list[list[str]]:
     return [line.replace('traffic light', 'traffic_light').split() for line in text.splitlines()[1:]]
 
@@ -31,8 +25,8 @@ def test_the_table_of_the_last_epoch_starts_with_the_worst_classes(record):
     ]
 
 
-def test_without_truth_it_says_so_and_shows_counts_and_thresholds_only(record):
-    text = describe(with_nan(without_truth(record)))
+def test_without_truth_it_says_so_and_shows_counts_and_thresholds_only(truthless_record):
+    text = describe(with_nan(truthless_record))
     assert 'The truth of the unlabelled images is not known here' in text
     assert 'CF1' not in text
     assert cells_of(text) == [
@@ -44,6 +38,6 @@ def test_without_truth_it_says_so_and_shows_counts_and_thresholds_only(record):
     ]
 
 
-def test_the_truth_is_known_where_it_is_known_of_any_image(record):
+def test_the_truth_is_known_where_it_is_known_of_any_image(record, truthless_record):
     assert truth_is_known(record)
-    assert not truth_is_known(with_nan(without_truth(record)))
+    assert not truth_is_known(with_nan(truthless_record))
