@@ -112,7 +112,7 @@ def run(
 
 def one_line(error: Exception) -> str:
     """The message of an error; of one that a data worker raised, the last line of its traceback."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and 'Traceback' in str(error):
         return lines[-1].split(': ', 1)[-1]
     return ' '.join(lines)

@@ -46,7 +46,10 @@ def rewrite(path, change) -> None:
 
 @pytest.mark.smoke
 def test_a_missing_config(run, refused):
-    expected = "config: found no file 'configs/cssa_dem.py', expected one such as configs/cssa_demo.py"
+    expected = (
+        "config: found no file 'configs/cssa_dem.py', expected one such as configs/cssa_demo.py, or the name of a "
+        'shipped config such as cssa_demo'
+    )
     assert refused('train.py', 'configs/cssa_dem.py') == expected
     done = run(sys.executable, 'tools/train.py', 'configs/cssa_dem.py')
     assert (done.returncode, done.stderr) == (2, f'error: {expected}\n')
