@@ -1,4 +1,4 @@
-# Labelled-only on one's own photos, as a baseline for cssa_table.py: no unlabelled photos, and nothing of what
+# Labelled-only on your own photos, as a baseline for cssa_table.py: no unlabelled photos, and nothing of what
 # cssa_plus adds; prompts, temperature and loss are the same.
 _base_ = ['_base_/datasets/table.py', '_base_/models/cssa.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
 table = _base_.train_dataloader.dataset

@@ -62,7 +62,7 @@ def run_study(
         seeds: of split, prompts and order.
         jobs: runs at a time, one thread each.
         rows: names or patterns of the rows to run, all by default; '*' stands for anything.
-        config: in place of the study's config; rows with a config of their own keep it.
+        config: in place of the study's config, for rows without one of their own.
         data_root: directory of the data.
         validation: test on this share of the training images, which no run trains on, to choose settings.
         work_dir: directory of all results; `work_dirs/studies/STUDY` by default.
@@ -74,12 +74,18 @@ def run_study(
         The summary, with the log and the reason of each run that failed under `failures`.
 
     Raises:
-        ConfigError: an unknown study, row or config key.
+        ConfigError: an unknown study, row or config key, or `config` for rows that have their own.
         DataError: the data are missing or broken.
         CSSAError: a process was killed.
     """
     found = load_study(study)
     chosen = found.chosen(rows)
+    own = [row.name for row in chosen if row.config]
+    if config and own:
+        raise ConfigError(
+            f'--config: found rows that have a config of their own ({", ".join(own)}), expected rows that start from '
+            "the study's; choose others with --rows"
+        )
     folder = Path(work_dir or Path('work_dirs', 'studies', found.name))
     configs = [row_config(found, row, config, overrides, data_root, validation) for row in chosen]
     data = DataDigests()

@@ -1,9 +1,9 @@
 """What a study leaves in its work directory beside its runs.
 
 table.md, summary.json   mean, standard error and paired differences of each row; AP by the number of labelled positives
-runs.csv                 one line a run
-classes.csv              one line a row and class
-study.png                a point with its error for each row, or lines over x
+runs.csv                 one line for each run
+classes.csv              one line for each row and class
+study.png                a point with its standard error for each row, or lines over x
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
 
     Args:
         study: the study.
-        rows: those of its rows that were asked for.
-        seeds: that were asked for.
+        rows: the rows that were asked for.
+        seeds: the seeds that were asked for.
         results: the content of each `result.json`.
         work_dir: where the files go.
     """
@@ -70,7 +70,7 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
 
 
 def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
-    """What the summary says of a row."""
+    """The entry of a row in the summary."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     references = [by_row[other.name] for other in references_of(study, row, rows)]
     entry = dict(name=row.name, title=row.title, line=row.line, x=row.x, seeds=sorted(runs))
@@ -86,7 +86,7 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
 
 
 def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
-    """What the summary says of a row where the study asks for it; None where it does not, or cannot be said."""
+    """The entries of a row that only some studies ask for; None where the study does not, or rows are missing."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     found = dict.fromkeys(('share_of_way', 'worth', 'change', 'change_over_baseline'))
     ceiling = ceiling_of(study, row, rows)

@@ -82,7 +82,7 @@ def _end_with_parent() -> None:
 
 
 def prepare(job: Job) -> None:
-    """Compute the features that the runs share, unless they are there; what goes wrong here will in the run, too."""
+    """Compute the features that the runs share, unless they are there; an error is left to the run, which fails too."""
     job.folder.mkdir(parents=True, exist_ok=True)
     with _logged(job.folder / 'features.log'):
         config = Config(job.config)
@@ -108,7 +108,7 @@ def run(job: Job) -> str | None:
 
 @contextlib.contextmanager
 def _logged(path: Path) -> Iterator[list[str]]:
-    """Everything printed goes into a file; an error, too, and it is collected in the list that is yielded."""
+    """Write what is printed into a file, and an error too, which is also added to the list that is yielded."""
     failure: list[str] = []
     with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
@@ -190,7 +190,7 @@ def _metrics(scores: np.ndarray, test: SemiMultiLabelDataset, train_labels: np.n
 
 
 def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> dict[str, int]:
-    """How many labelled images show each of these classes, as training sees them."""
+    """The number of labelled images that show each of these classes, as training sees them."""
     counts = (train.labels == 1).sum(0)
     return {name: int(counts[train.class_names.index(name)]) for name in names}
 
@@ -209,7 +209,7 @@ def _step_seconds(runner: Runner) -> float | None:
 
 
 def _forget_peak_memory() -> None:
-    """Start to measure afresh, where the system can: a worker has done other runs before."""
+    """Reset the peak, where the system can: a worker may have done other runs before."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):
@@ -217,7 +217,7 @@ def _forget_peak_memory() -> None:
 
 
 def _peak_memory() -> int:
-    """The most bytes that this run has held: on the GPU where there is one, else of the process."""
+    """Peak memory of this run in bytes: on the GPU where there is one, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path('/proc/self/status')

@@ -86,6 +86,7 @@ def _draw_classes(axes: Axes, record: dict, places: Sequence[float], label: str)
         below = (0, -11 - 13 * number)
         name = record['class_names'][c]
         axes.annotate(name, (x[c], low), below, textcoords='offset points', ha='center', fontsize=8, color=INK)
+    axes.margins(x=0.1)  # for the names of classes at the edge
     axes.set(title=f'Classes of epoch {record["epoch"]} (per cent)', xlabel=label, ylim=(-12, 104))
     axes.legend(frameon=False)
     if not np.isfinite(x).any():

@@ -53,7 +53,7 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Curve], zero_shot: float) -> N
         if curve:
             axes.plot(*zip(*curve, strict=True), color=colour, label=title, **DOTS)
     axes.set(title='mAP on the test scenes (EMA)', xlabel='training step')
-    axes.legend(frameon=False, loc='lower right')
+    axes.legend(frameon=False, loc='best')
     plain_axes(axes)
 
 
@@ -68,7 +68,7 @@ def _draw_quality(axes: Axes, records: Sequence[Mapping]) -> None:
         axes.plot(epochs, values, color=colour, label=label, **DOTS)
     axes.set(title='Are the pseudo-labels right? (CSSA, per cent)', xlabel='epoch', ylim=(0, 100))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, loc='center right')
+    axes.legend(frameon=False, loc='best')
     plain_axes(axes)
 
 

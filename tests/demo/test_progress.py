@@ -1,6 +1,7 @@
 """The live line of a stage on made-up log lines and a made-up clock."""
 
 import io
+import re
 
 import pytest
 
@@ -96,16 +97,16 @@ def test_a_line_does_not_wrap_in_a_narrow_terminal(clock, monkeypatch):
 
 
 def test_progress_never_goes_back_and_an_eta_may_be_of_days(clock):
-    out = io.StringIO()
+    out = Terminal()
     line = LiveLine('CSSA', out, clock)
     train(line, clock, 60, 100)
-    clock.now += 1
-    line.read(STEP.format(12, 1, '2 days, 1:00:00'))
-    clock.now += 1
-    line.read(STEP.format(12, 2, '0:00:00'))
-    shares = [int(text.split()[1]) for text in out.getvalue().splitlines()]
+    for eta in ('2 days, 1:00:00', '0:00:00'):
+        clock.now += 1
+        line.read(STEP.format(12, 1, eta))
+    assert 'eta 2 days, 1:00:00' in out.getvalue()
+    shares = [int(share) for share in re.findall(r'(\d+) %', out.getvalue())]
     assert shares == sorted(shares)
-    assert shares[-1] == 100
+    assert (shares[-3], shares[-2], shares[-1]) == (60, 60, 100)
 
 
 def test_a_stage_that_fails_says_so(clock):

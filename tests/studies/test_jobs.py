@@ -185,6 +185,10 @@ def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_st
         (['ablations'], "found no 'ablations', expected one of ablation, .* Did you mean 'ablation'?"),
         (['baselines', '--rows', 'csa'], "--rows: found 'csa', expected some of .* Did you mean 'cssa'?"),
         (['baselines', '--cfg-options', 'model.heads.score=dual'], "unknown key 'model.heads'"),
+        (
+            ['baselines', '--config', 'cssa_voc_p05', '--rows', 'cssa*'],
+            r'--config: found rows that have a config of their own \(cssa_plus\), expected rows that start from',
+        ),
     ],
 )
 def test_a_mistake_in_the_command_is_found_before_the_first_run(arguments, message, tmp_path):
