@@ -11,9 +11,9 @@ import torch
 from mmpretrain.apis import ModelHub
 
 import cssa_mm
-from cssa_mm import model_index
+from cssa_mm.apis import model_index
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ASK = """
 import cssa_mm, mmpretrain
 print(cssa_mm.__file__)
@@ -46,8 +46,8 @@ def test_registering_again_changes_nothing():
     assert mmpretrain.list_models() == before
 
 
-def test_without_configs_there_is_nothing_to_register(monkeypatch, tmp_path):
-    monkeypatch.setattr(model_index, 'PLACES', (tmp_path,))
+def test_without_configs_there_is_nothing_to_register(monkeypatch):
+    monkeypatch.setattr(model_index, 'configs_root', lambda: None)
     monkeypatch.setattr(ModelHub, '_models_dict', {})
     model_index.register_models()
     assert ModelHub._models_dict == {}
