@@ -129,7 +129,7 @@ def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
     if isinstance(image, Image.Image):
         return to_rgb(image)
     if isinstance(image, Tensor):
-        if image.ndim != 3 or image.shape[0] != 3:
+        if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise DataError(f'image: found a tensor of shape {tuple(image.shape)}, expected (3, height, width)')
         if image.is_floating_point():
             if not (0 <= float(image.min()) and float(image.max()) <= 1):
@@ -139,9 +139,11 @@ def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
                 )
             image = (image * 255).round().to(torch.uint8)
         image = image.cpu().numpy().transpose(1, 2, 0)
+    if not isinstance(image, np.ndarray):
+        raise DataError(f'image: found a {type(image).__name__}, expected a path, a PIL image, an array or a tensor')
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(
             f'image: found an array of shape {image.shape} and type {image.dtype}, expected uint8 of shape (height, '
             'width, 3) in RGB order, or (height, width)'

@@ -177,7 +177,11 @@ def test_the_average_over_two_ranks_is_the_loss_of_the_global_batch(alignment, c
 
 
 def test_the_targets_of_annotations_hide_nothing_but_teach_no_unlabelled_image(make_sample):
-    samples = [make_sample('a', [1, 0, -1]), make_sample('u', [-1, -1, -1], is_labelled=False), make_sample('b', [0] * 3)]
+    samples = [
+        make_sample('a', [1, 0, -1]),
+        make_sample('u', [-1, -1, -1], is_labelled=False),
+        make_sample('b', [0] * 3),
+    ]
     samples[2].set_field('broken file', 'bad_image', field_type='metainfo')
     targets = Targets.of_annotations(samples)
     assert targets.labels.tolist() == [[1, 0, -1], [-1, -1, -1], [0, 0, 0]]
