@@ -127,7 +127,12 @@ def _read(path: str) -> np.ndarray:
 def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
     """An image in memory as uint8 (H, W, 3), RGB."""
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        try:
+            return to_rgb(image)
+        except OSError as error:  # Pillow decodes at the first use
+            raise ImageError(
+                f'image: found a PIL image that cannot be decoded ({error}), expected a whole one'
+            ) from error
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise DataError(f'image: found a tensor of shape {tuple(image.shape)}, expected (3, height, width)')
