@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def read_checkpoint(path: str | Path) -> dict:
+def read_checkpoint(path: str | os.PathLike) -> dict:
     """The content of a checkpoint file, on the CPU.
 
     Raises:
