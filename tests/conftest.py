@@ -26,10 +26,11 @@ VISION = {
 USER_CONFIG = """
 _base_ = {base!r}
 sample = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
-plain_view = [dict(type='LoadRGBImage'), sample]
+view = dict(type='View', size=None)
+plain_view = [view, sample]
 # Nothing of this view can be cached: the tower sees every augmented image.
 strong_view = [
-    dict(type='LoadRGBImage'),
+    view,
     dict(type='RandomFlip', prob=0.5),
     dict(type='Cutout', shape=16, prob=0.5),
     dict(type='RandAugment', policies='timm_increasing', num_policies=2, total_level=10, magnitude_level=9),
@@ -53,7 +54,6 @@ train_cfg = dict(warmup_epochs=1, semi_epochs=2, val_begin=3)
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(max_keep_ckpts=-1),
-    feature_cache=dict(num_workers=0),
     pseudo_labels=dict(num_workers=0),
 )
 log_processor = dict(window_size=1)

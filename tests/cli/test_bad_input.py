@@ -190,7 +190,7 @@ def test_an_unreadable_image_in_training_with_workers(refused, copied):
     config, data = copied
     (data / 'train' / '120.png').write_bytes(b'')
     options = ['train_dataloader.num_workers=2', 'default_hooks.pseudo_labels.num_workers=2']
-    options += ['default_hooks.feature_cache.num_workers=2', 'default_hooks.bad_images.max_share=0']
+    options += ['default_hooks.bad_images.max_share=0']
     line = refused('train.py', config, '--cfg-options', *options)
     assert line.endswith(
         'bad_images.txt: found 1 bad images among 40 training images, expected at most 0 (default_hooks.bad_images.'
