@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
+from cssa_mm.models.discriminant import ImageStream, Moments, Read, deviation, discriminate, selected_sum
 
 # Of base and evidence. The base always counts: without stand-ins, a class that no label shows has nothing else.
 LOWEST_WEIGHTS = torch.tensor([0.1, 0.0], dtype=torch.float64)
@@ -89,9 +90,14 @@ class DiscriminantEvidence(nn.Module):
         return TextFeatures(self.anchor_semantic, self.anchor_positive, self.anchor_negative)
 
     def forward(self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor) -> Tensor:
-        """Logits (B, C) of label-specific features (B, C, D), similarities (B, C) and those of the anchor (B, C)."""
-        evidence = torch.einsum('bcd,cd->bc', features, self.direction) - self.offset
-        return self.weights[0] * self._base(similarity, anchor_similarity) + self.weights[1] * evidence + self.bias
+        """Logits (B, C) of label-specific features (B, C, D), similarities (B, C) and those of the anchor (B, C).
+
+        Computed in float32.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            evidence = torch.einsum('bcd,cd->bc', features.float(), self.direction) - self.offset
+            base = self._base(similarity.float(), anchor_similarity.float())
+            return self.weights[0] * base + self.weights[1] * evidence + self.bias
 
     def _base(self, similarity: Tensor, anchor_similarity: Tensor) -> Tensor:
         tuned = (similarity - self.similarity_mean) / self.similarity_scale
@@ -99,63 +105,86 @@ class DiscriminantEvidence(nn.Module):
         return ((1 - self.anchor) * tuned + self.anchor * anchor) / self.scale
 
     @torch.no_grad()
-    def fit(self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor, labels: Tensor) -> None:
+    def fit(self, read: Read, labels: Tensor) -> None:
         """Fit to n training images, labelled and unlabelled ones, as they stand now.
 
         Args:
-            features: label-specific features (n, C, D).
-            similarity: cosines of the tuned prompts (n, C).
-            anchor_similarity: cosines of the anchor (n, C).
+            read: starts a fresh pass over the n images, in the order of `labels`, in batches of label-specific
+                features (b, C, D), similarities of the tuned prompts (b, C) and of the anchor (b, C). It is called
+                once without discriminant, else twice, or five times if unlabelled images stand in for positives.
+                Autocast is off while it runs.
             labels: (n, C) in 1, 0, -1 (unknown: every cell of an unlabelled image).
+
+        Raises:
+            ValueError: a pass has other than n images.
         """
+        device = self.direction.device
+        with torch.autocast(device.type, enabled=False):
+            self._fit(ImageStream(read, len(labels), device), labels.to(device))
+
+    def _fit(self, images: ImageStream, labels: Tensor) -> None:
         known, positive = labels >= 0, labels == 1
+        unlabelled = ~known.any(1)
         seen, known_of = positive.sum(0) + 0.5, known.sum(0) + 0.5
         rates = seen / (known_of + 0.5)
-        shares = seen.clamp(min=self.prior_floor).minimum(known_of) / (known_of + 0.5)
-        self._standardise(similarity, anchor_similarity)
-        base = self._base(similarity, anchor_similarity)
-        if self.discriminant:
-            taught = positive.any(0)
-            centre = features.mean(0)
-            centred = features - centre
-            precision = _precision(centred[:, taught] if taught.any() else centred, self.shrinkage)
-            trust = torch.where(taught, 1.0, self.unseen_weight).to(centred)
-            logits = base
-            # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
-            for _ in range(2 if self.prior_count else 1):
-                mean, count = self._positive_mean(centred, labels, logits, shares)
-                evidence, held_out, scale = _discriminate(centred, mean, count, precision, positive)
-                self._fit_weights(base[known], held_out[known], positive[known])
-                logits = self.weights[0] * base + self.weights[1] * trust * evidence
-            self.direction.copy_(mean @ precision * (trust / scale)[:, None])
-            self.offset.copy_((centre * self.direction).sum(-1))
+        moments = Moments(positive, self.direction.shape[1]) if self.discriminant else None
+        base = self._first_pass(images, moments)
+        if moments is not None:
+            shares = seen.clamp(min=self.prior_floor).minimum(known_of) / (known_of + 0.5)
+            logits = self._fit_discriminant(images, moments, base, known, shares)
         else:
             self._fit_weights(base[known], torch.zeros_like(base[known]), positive[known])
             logits = self.weights[0] * base
-        unlabelled = ~known.any(1)
         scored = logits[unlabelled] if unlabelled.any() else logits
         self.bias.copy_(matching_bias(scored, rates, torch.ones_like(scored, dtype=torch.bool)))
         self.is_fitted.fill_(True)
 
-    def _standardise(self, similarity: Tensor, anchor_similarity: Tensor) -> None:
+    def _first_pass(self, images: ImageStream, moments: Moments | None) -> Tensor:
+        """Standardise the similarities; returns their base (n, C). The moments, if any, get every batch."""
+        similarity = torch.zeros(images.num_images, len(self.direction), device=self.direction.device)
+        anchor_similarity = torch.zeros_like(similarity)
+        for batch in images:
+            similarity[batch.rows], anchor_similarity[batch.rows] = batch.similarity, batch.anchor_similarity
+            if moments is not None:
+                moments.add(batch)
         for name, values in (('similarity', similarity), ('anchor', anchor_similarity)):
             getattr(self, f'{name}_mean').copy_(values.mean(0))
-            getattr(self, f'{name}_scale').copy_(_deviation(values))
+            getattr(self, f'{name}_scale').copy_(deviation(values))
         self.scale.fill_(1.0)
-        self.scale.copy_(_deviation(self._base(similarity, anchor_similarity)))
+        self.scale.copy_(deviation(self._base(similarity, anchor_similarity)))
+        return self._base(similarity, anchor_similarity)
 
-    def _positive_mean(self, centred: Tensor, labels: Tensor, logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
+    def _fit_discriminant(
+        self, images: ImageStream, moments: Moments, base: Tensor, known: Tensor, shares: Tensor
+    ) -> Tensor:
+        """Fit directions and weights; returns the logits (n, C), without bias."""
+        positive, unlabelled = moments.positive, ~known.any(1)
+        centre, precision = moments.centre, moments.precision(self.shrinkage)
+        trust = torch.where(positive.any(0), 1.0, self.unseen_weight)
+        logits = base
+        # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
+        for _ in range(2 if self.prior_count and unlabelled.any() else 1):
+            mean, count = self._positive_mean(images, moments, unlabelled, logits, shares)
+            evidence, held_out, scale = discriminate(images, centre, mean, count, precision, positive)
+            self._fit_weights(base[known], held_out[known], positive[known])
+            logits = self.weights[0] * base + self.weights[1] * trust * evidence
+        self.direction.copy_(mean @ precision * (trust / scale)[:, None])
+        self.offset.copy_((centre * self.direction).sum(-1))
+        return logits
 
-        Shares (C,) of the unlabelled images, those with the highest logits, stand in for more positives.
+    def _positive_mean(
+        self, images: ImageStream, moments: Moments, unlabelled: Tensor, logits: Tensor, shares: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Centred mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
+
+        Shares (C,) of the unlabelled images (n,), those with the highest logits (n, C), stand in for more positives.
         """
-        positive = (labels == 1).to(centred)
-        total, count = torch.einsum('nc,ncd->cd', positive, centred), positive.sum(0)
-        unlabelled = ~(labels >= 0).any(1)
+        total, count = moments.positive_sum, moments.positive.sum(0)
         if self.prior_count and unlabelled.any():
             ranks = logits[unlabelled].argsort(dim=0, descending=True, stable=True).argsort(dim=0)
-            best = (ranks < (shares * unlabelled.sum()).round().clamp(min=1)).to(centred)
-            prior = torch.einsum('nc,ncd->cd', best, centred[unlabelled]) / best.sum(0)[:, None]
+            best = torch.zeros_like(moments.positive)
+            best[unlabelled] = ranks < (shares * unlabelled.sum()).round().clamp(min=1)
+            prior = selected_sum(images, moments.centre, best) / best.sum(0)[:, None]
             total, count = total + self.prior_count * prior, count + self.prior_count
         return total / count.clamp(min=1)[:, None], count
 
@@ -167,29 +196,3 @@ class DiscriminantEvidence(nn.Module):
         # Hardly regularised: two weights over thousands of cells.
         fitted = LogisticRegression(C=1e3, max_iter=1000).fit(readings, positive.cpu().numpy())
         self.weights.copy_(torch.as_tensor(fitted.coef_[0]).clamp(min=LOWEST_WEIGHTS))
-
-
-def _discriminate(
-    centred: Tensor, mean: Tensor, count: Tensor, precision: Tensor, positive: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The discriminant of n images (n, C), the same with each positive left out of its mean, and the scale (C,)."""
-    whitened = mean @ precision
-    evidence = torch.einsum('ncd,cd->nc', centred, whitened)
-    scale = _deviation(evidence)
-    own = torch.stack([((image @ precision) * image).sum(-1) for image in centred])
-    # Without image i the mean of N is (N m - x_i) / (N - 1).
-    left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)
-    return evidence / scale, torch.where(positive, left_out, evidence) / scale, scale
-
-
-def _precision(centred: Tensor, shrinkage: float) -> Tensor:
-    """Inverse of the covariance (D, D) over all images and classes, shrunk towards a multiple of the identity."""
-    rows = centred.flatten(0, 1).double()
-    covariance = rows.T @ rows / len(rows)
-    identity = torch.eye(len(covariance), dtype=rows.dtype, device=rows.device)
-    shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().mean() * identity
-    return torch.linalg.inv(shrunk).to(centred)
-
-
-def _deviation(values: Tensor) -> Tensor:
-    return values.std(0, correction=0).clamp(min=1e-6)

@@ -1,5 +1,8 @@
 """Oracle: the whole fit again in numpy and float64, image by image, with scikit-learn's covariance and weights."""
 
+import gc
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +10,13 @@ import pytest
 import torch
 from sklearn.covariance import empirical_covariance, shrunk_covariance
 from sklearn.linear_model import LogisticRegression
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures
-from cssa_mm.models.evidence import DiscriminantEvidence, _discriminate, _precision
+from cssa_mm.models.discriminant import ImageStream, Moments
+from cssa_mm.models.evidence import DiscriminantEvidence
 
 C, D = 4, 6
 LABELLED, UNLABELLED = 14, 30
@@ -48,8 +54,13 @@ def draw(seed: int, num_images: int = LABELLED + UNLABELLED) -> SimpleNamespace:
     )
 
 
-def fit(evidence: DiscriminantEvidence, images: SimpleNamespace) -> DiscriminantEvidence:
-    evidence.fit(images.features, images.similarity, images.anchor, images.labels)
+def reader(images: SimpleNamespace, batch_size: int = 5) -> Callable[[], Iterator[tuple[torch.Tensor, ...]]]:
+    readings = (images.features, images.similarity, images.anchor)
+    return lambda: zip(*(values.split(batch_size) for values in readings), strict=True)
+
+
+def fit(evidence: DiscriminantEvidence, images: SimpleNamespace, batch_size: int = 5) -> DiscriminantEvidence:
+    evidence.fit(reader(images, batch_size), images.labels)
     return evidence
 
 
@@ -159,6 +170,29 @@ def test_a_fit_equals_the_same_one_image_by_image(seed, options):
         np.testing.assert_allclose(evidence.direction, expected.stages[-1].directions, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize('options', OPTIONS)
+@pytest.mark.parametrize('batch_size', [1, 7, LABELLED + UNLABELLED])
+def test_batches_of_any_size_give_the_fit_to_all_images_at_once(batch_size, options, monkeypatch):
+    """With the weights solved exactly, nothing but rounding is left between the oracle and the fit."""
+    exact = partial(LogisticRegression, solver='newton-cholesky', tol=1e-12)
+    monkeypatch.setattr('cssa_mm.models.evidence.LogisticRegression', exact)
+    images = draw(seed=3)
+    evidence = fit(make_evidence(**options), images, batch_size)
+    found = logits_of(evidence, images) - evidence.bias
+    np.testing.assert_allclose(found, reference(images, **options).logits, rtol=0, atol=2e-5)
+
+
+def test_an_offset_that_all_images_share_costs_no_digits(images):
+    """Features are unit vectors in a narrow cone: what sets them apart is small beside what they share."""
+    exact = (images.features * 1024).round() / 1024  # so that the shift is exact in float32
+    shift = 256 * torch.randn(C, D, generator=torch.Generator().manual_seed(2)).round()
+    found, expected = (
+        logits_of(fit(make_evidence(), some), some)
+        for some in (changed(images, features=exact + shift), changed(images, features=exact))
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
 # -- the discriminant --------------------------------------------------------------------------------------------
 
 
@@ -188,44 +222,6 @@ def test_a_class_that_no_label_shows_has_no_part_in_the_covariance(images):
     torch.testing.assert_close(found.direction[:-1], tame.direction[:-1])
 
 
-def test_a_positive_is_left_out_of_its_own_mean(images):
-    """Oracle: the mean taken again without the image; what speaks for a single positive is nothing then."""
-    centred = images.features - images.features.mean(0)
-    positive = images.labels == 1
-    positive[:, 2] = False
-    positive[3, 2] = True
-    precision = _precision(centred, 0.05)
-    count = positive.sum(0)
-    mean = torch.einsum('nc,ncd->cd', positive.float(), centred) / count.clamp(min=1)[:, None]
-    evidence, held_out, scale = _discriminate(centred, mean, count, precision, positive)
-    inverse = np.linalg.inv(shrunk_covariance(empirical_covariance(centred.flatten(0, 1), assume_centered=True), 0.05))
-    for i, c in positive.nonzero().tolist():
-        others = [centred[j, c].double().numpy() for j in range(len(centred)) if positive[j, c] and j != i]
-        without = np.mean(others, axis=0) if others else np.zeros(D)
-        expected = centred[i, c].double().numpy() @ inverse @ without / float(scale[c])
-        assert float(held_out[i, c]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
-    assert torch.equal(held_out[~positive], evidence[~positive])
-    assert float(evidence[positive].mean()) > float(held_out[positive].mean()) + 0.1
-
-
-@pytest.mark.parametrize('prior_count', [0.2, 1.0, 2.5])
-def test_what_is_left_of_a_mean_without_its_only_labelled_image_is_the_prior(images, prior_count):
-    only = images.labels.clone()
-    only[:, 1] = torch.where(only[:, 1] == 1, 0, only[:, 1])
-    only[2, 1] = 1
-    images = changed(images, labels=only)
-    evidence = make_evidence(prior_count=prior_count)
-    fit(evidence, images)  # for the standardisation
-    centred = images.features - images.features.mean(0)
-    precision = _precision(centred, 0.005)
-    rates = torch.full((C,), 0.2)
-    mean, count = evidence._positive_mean(centred, only, images.similarity, rates)
-    _, held_out, scale = _discriminate(centred, mean, count, precision, only == 1)
-    best = images.similarity[LABELLED:, 1].argsort(descending=True)[:6] + LABELLED
-    prior = centred[best, 1].mean(0)
-    assert float(held_out[2, 1]) == pytest.approx(float(centred[2, 1] @ precision @ prior / scale[1]), rel=1e-3)
-
-
 # -- the prior of the unlabelled images ----------------------------------------------------------------------------
 
 
@@ -235,13 +231,19 @@ def test_the_best_scored_unlabelled_images_join_each_class_mean_with_their_count
     logits = torch.randn(len(images.labels), C, generator=generator)
     logits[:LABELLED] += 100  # the best-scored images of all, but labelled
     rates = torch.tensor([0.1, 0.25, 0.001, 0.9])
-    mean, count = make_evidence(prior_count=prior_count)._positive_mean(images.features, images.labels, logits, rates)
+    stream = ImageStream(reader(images), len(logits), logits.device)
+    moments = Moments(images.labels == 1, D)
+    for batch in stream:
+        moments.add(batch)
+    evidence = make_evidence(prior_count=prior_count)
+    mean, count = evidence._positive_mean(stream, moments, torch.arange(len(logits)) >= LABELLED, logits, rates)
+    mean += moments.centre
     for c, number in enumerate([3, 8, 1, 27]):  # round(.25 x 30): the even of 7 and 8; at least one image
         labelled = [images.features[i, c].double() for i in range(LABELLED) if images.labels[i, c] == 1]
         ranked = sorted(range(LABELLED, LABELLED + UNLABELLED), key=lambda i: float(-logits[i, c]))
         prior = sum(images.features[i, c].double() for i in ranked[:number]) / number
         expected = (sum(labelled) + prior_count * prior) / (len(labelled) + prior_count)
-        torch.testing.assert_close(mean[c].double(), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(mean[c], expected, rtol=1e-5, atol=1e-6)
         assert float(count[c]) == len(labelled) + prior_count
         assert bool(labelled) is (c < C - 1)  # the last class has the prior alone
 
@@ -339,6 +341,96 @@ def test_without_any_positive_the_similarity_speaks_alone(images):
     evidence = fit(make_evidence(), changed(images, labels=labels))
     assert evidence.weights.tolist() == [1.0, 0.0]
     assert torch.isfinite(logits_of(evidence, images)).all()
+
+
+# -- one batch at a time -------------------------------------------------------------------------------------------
+
+
+class LargestTensor(TorchDispatchMode):
+    """Records the number of elements of the largest tensor that any operation returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self.numel = max([self.numel, *sizes])
+        return result
+
+
+def bytes_held() -> int:
+    tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
+    return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
+
+
+def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features():
+    num_images, num_classes, embed_dim, batch_size = 512, 200, 64, 8
+    labels = torch.full((num_images, num_classes), -1)
+    labels[:256] = torch.rand(256, num_classes, generator=torch.Generator().manual_seed(0)) < 0.1
+    held, passes = [], []
+
+    def read():
+        for start in range(0, num_images, batch_size):
+            if start == num_images - batch_size:
+                held.append(bytes_held())
+            generator = torch.Generator().manual_seed(start)
+            features = torch.randn(batch_size, num_classes, embed_dim, generator=generator)
+            yield features, features[..., 0], features[..., 1]
+        passes.append(start)
+
+    evidence = DiscriminantEvidence(TextFeatures(torch.zeros(num_classes, embed_dim), torch.zeros(200, 64), None))
+    before = bytes_held()
+    with LargestTensor() as largest:
+        evidence.fit(read, labels)
+    assert evidence.is_fitted
+    assert len(passes) == len(held) == 5
+    assert largest.numel == batch_size * num_classes * embed_dim
+    assert max(held) - before < 4 * num_images * num_classes * embed_dim / 5
+
+
+@pytest.mark.parametrize(
+    ('options', 'is_labelled', 'expected'),
+    [({}, False, 5), ({}, True, 2), (dict(prior_count=0.0), False, 2), (dict(discriminant=False), False, 1)],
+)
+def test_no_pass_is_more_than_needed(images, options, is_labelled, expected):
+    labels = images.labels.clamp(min=0) if is_labelled else images.labels
+    read, passes = reader(images), []
+    make_evidence(**options).fit(lambda: passes.append(1) or read(), labels)
+    assert len(passes) == expected
+
+
+def test_batches_that_can_be_read_only_once_are_refused(images):
+    batches = reader(images)()
+    with pytest.raises(ValueError, match='found 0 images in a pass, expected 44'):
+        make_evidence().fit(lambda: batches, images.labels)
+
+
+# -- half precision ------------------------------------------------------------------------------------------------
+
+
+def test_autocast_changes_neither_fit_nor_logits(images):
+    read, modes = reader(images), []
+    expected = fit(make_evidence(), images)
+    found = make_evidence()
+    with torch.autocast('cpu', torch.bfloat16):
+        found.fit(lambda: modes.append(torch.is_autocast_enabled('cpu')) or read(), images.labels)
+        logits = logits_of(expected, images)
+    assert not any(modes)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, logits_of(expected, images))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_readings_in_half_precision_are_computed_with_in_single(images, dtype):
+    names = ('features', 'similarity', 'anchor')
+    half = changed(images, **{name: getattr(images, name).to(dtype) for name in names})
+    single = changed(images, **{name: getattr(half, name).float() for name in names})
+    found, expected = fit(make_evidence(), half), fit(make_evidence(), single)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    assert torch.equal(logits_of(found, half), logits_of(expected, single))
 
 
 # -- readings ------------------------------------------------------------------------------------------------------

@@ -70,9 +70,10 @@ def fits(monkeypatch) -> list[dict]:
     seen = []
     original = DiscriminantEvidence.fit
 
-    def fit(self, features, similarity, anchor_similarity, labels):
-        original(self, features, similarity, anchor_similarity, labels)
-        seen.append(dict(features=features, similarity=similarity, anchor=anchor_similarity, labels=labels))
+    def fit(self, read, labels):
+        original(self, read, labels)
+        features, similarity, anchor = (torch.cat(parts) for parts in zip(*read(), strict=True))
+        seen.append(dict(features=features, similarity=similarity, anchor=anchor, labels=labels))
 
     monkeypatch.setattr(DiscriminantEvidence, 'fit', fit)
     return seen

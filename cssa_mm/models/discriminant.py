@@ -1,0 +1,148 @@
+"""Linear discriminants on label-specific features (n, C, D), read in batches and never held together.
+
+Memory is a few matrices of (n, C), (C, D) and (D, D), and one batch. With 4096 images, 80 classes and RN50
+(D = 1024), the features would take 1.3 GB, a matrix (n, C) takes 1.3 MB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Read = Callable[[], Iterable[tuple[Tensor, Tensor, Tensor]]]
+
+
+class Batch(NamedTuple):
+    """Which of the n images these are, their features (b, C, D), and similarities (b, C) of prompts and anchor."""
+
+    rows: slice
+    features: Tensor
+    similarity: Tensor
+    anchor_similarity: Tensor
+
+
+class ImageStream:
+    """The n images in batches, in float32 and on one device; each iteration is a fresh pass.
+
+    Args:
+        read: gives the batches of a pass: features (b, C, D), similarities (b, C), those of the anchor (b, C).
+        num_images: n.
+        device: where the batches go.
+
+    Raises:
+        ValueError: a pass with other than n images, such as the second one over an exhausted generator.
+    """
+
+    def __init__(self, read: Read, num_images: int, device: torch.device) -> None:
+        self.read = read
+        self.num_images = num_images
+        self.device = device
+
+    def __iter__(self) -> Iterator[Batch]:
+        stop = 0
+        for parts in self.read():
+            start, stop = stop, stop + len(parts[0])
+            if stop > self.num_images:
+                break
+            yield Batch(slice(start, stop), *(part.to(self.device, torch.float32) for part in parts))
+        if stop != self.num_images:
+            raise ValueError(f'read(): found {stop} images in a pass, expected {self.num_images} as in labels')
+
+
+class Moments:
+    """What the discriminants need of the first pass, summed in float64.
+
+    Args:
+        positive: bool (n, C), the positive labels. Classes without any have no part in the covariance; if no class
+            has one, all have.
+        embed_dim: D.
+    """
+
+    def __init__(self, positive: Tensor, embed_dim: int) -> None:
+        num_classes, wide = positive.shape[1], dict(dtype=torch.float64, device=positive.device)
+        self.positive = positive
+        self.classes = positive.any(0) if positive.any() else torch.ones_like(positive[0])
+        self._sum = torch.zeros(num_classes, embed_dim, **wide)
+        self._positive_sum = torch.zeros(num_classes, embed_dim, **wide)
+        self._products = torch.zeros(embed_dim, embed_dim, **wide)
+
+    def add(self, batch: Batch) -> None:
+        """Add the images of one batch."""
+        self._sum += batch.features.sum(0, dtype=torch.float64)
+        features = batch.features[:, self.classes].double()
+        positive = self.positive[batch.rows][:, self.classes].double()
+        self._positive_sum[self.classes] += torch.einsum('bc,bcd->cd', positive, features)
+        flat = features.flatten(0, 1)
+        self._products += flat.T @ flat
+
+    @property
+    def centre(self) -> Tensor:
+        """Mean (C, D) of all images."""
+        return self._sum / len(self.positive)
+
+    @property
+    def positive_sum(self) -> Tensor:
+        """Sum (C, D) of each class's positives, each minus the centre."""
+        return self._positive_sum - self.positive.sum(0)[:, None] * self.centre
+
+    def precision(self, shrinkage: float) -> Tensor:
+        """Inverse of the covariance (D, D) over images and classes, shrunk towards a multiple of the identity."""
+        centre = self.centre[self.classes]
+        covariance = (self._products / len(self.positive) - centre.T @ centre) / len(centre)
+        identity = torch.eye(len(covariance)).to(covariance)
+        shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().mean() * identity
+        return torch.linalg.inv(shrunk)
+
+
+def selected_sum(images: Iterable[Batch], centre: Tensor, selected: Tensor) -> Tensor:
+    """Sum (C, D) of the images selected for each class, each minus the centre, in one pass.
+
+    Args:
+        images: n images.
+        centre: (C, D), in float64 like the result.
+        selected: bool (n, C).
+    """
+    total = torch.zeros_like(centre)
+    for batch in images:
+        centred = batch.features - centre.float()
+        total += torch.einsum('bc,bcd->cd', selected[batch.rows].float(), centred)
+    return total
+
+
+def discriminate(
+    images: Iterable[Batch], centre: Tensor, mean: Tensor, count: Tensor, precision: Tensor, positive: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Read the discriminants of n images in one pass.
+
+    Args:
+        images: n images.
+        centre: mean (C, D) of all images.
+        mean: of each class's positives (C, D), minus the centre.
+        count: number of positives (C,) behind that mean.
+        precision: (D, D).
+        positive: bool (n, C), the positive labels.
+
+    Returns:
+        The discriminants (n, C), the same with each positive left out of its mean, and their scale (C,): over the
+        images the first has deviation 1.
+    """
+    centre, whitened, precision = centre.float(), (mean @ precision).float(), precision.float()
+    evidence = torch.zeros(positive.shape, device=positive.device)
+    own = torch.zeros_like(evidence)
+    for batch in images:
+        centred = batch.features - centre
+        evidence[batch.rows] = torch.einsum('bcd,cd->bc', centred, whitened)
+        cells = positive[batch.rows]
+        own[batch.rows][cells] = ((centred[cells] @ precision) * centred[cells]).sum(-1)
+    scale = deviation(evidence)
+    # Without image i the mean of N is (N m - x_i) / (N - 1).
+    left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)
+    return evidence / scale, torch.where(positive, left_out, evidence) / scale, scale
+
+
+def deviation(values: Tensor) -> Tensor:
+    """Standard deviation (C,) of the columns of (n, C), never zero."""
+    return values.std(0, correction=0).clamp(min=1e-6)

@@ -1,0 +1,116 @@
+"""Oracles: numpy, scikit-learn's covariance, and means taken again without the image that is left out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from sklearn.covariance import empirical_covariance, shrunk_covariance
+
+from cssa_mm.models.discriminant import ImageStream, Moments, discriminate, selected_sum
+
+N, C, D = 23, 4, 6
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    """(N, C, D), far from the origin."""
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.randn(D, D, generator=generator)
+    return torch.randn(N, C, D, generator=generator) @ mixing + 5
+
+
+@pytest.fixture
+def positive() -> torch.Tensor:
+    """bool (N, C): several images of the classes 0 and 1, one of class 2, none of class 3."""
+    positive = torch.rand(N, C, generator=torch.Generator().manual_seed(1)) < 0.3
+    positive[:, 2:] = False
+    positive[3, 2] = True
+    return positive
+
+
+def stream(features: torch.Tensor, batch_size: int = 4) -> ImageStream:
+    def read() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        for batch in features.split(batch_size):
+            yield batch, batch[..., 0], batch[..., 1]
+
+    return ImageStream(read, len(features), features.device)
+
+
+def moments_of(features: torch.Tensor, positive: torch.Tensor) -> Moments:
+    moments = Moments(positive, D)
+    for batch in stream(features):
+        moments.add(batch)
+    return moments
+
+
+def test_a_stream_gives_every_image_once_in_each_pass(features):
+    images = stream(features.half())
+    for _ in range(2):
+        batches = list(images)
+        assert {part.dtype for batch in batches for part in batch[1:]} == {torch.float32}
+        assert [batch.rows for batch in batches] == [slice(i, min(i + 4, N)) for i in range(0, N, 4)]
+        assert torch.equal(torch.cat([batch.features for batch in batches]), features.half().float())
+        assert torch.equal(torch.cat([batch.similarity for batch in batches]), features[..., 0].half().float())
+        assert torch.equal(torch.cat([batch.anchor_similarity for batch in batches]), features[..., 1].half().float())
+
+
+@pytest.mark.parametrize('expected', [N - 3, N + 1])
+def test_a_pass_with_too_few_or_too_many_images_is_refused(features, expected):
+    images = ImageStream(stream(features).read, expected, features.device)
+    with pytest.raises(ValueError, match=f'found {N} images in a pass, expected {expected}'):
+        list(images)
+
+
+@pytest.mark.parametrize('shrinkage', [0.0, 0.05, 1.0])
+@pytest.mark.parametrize('is_taught', [True, False])
+def test_the_moments_are_those_of_all_images_at_once(features, positive, shrinkage, is_taught):
+    """Of the classes with positives alone, but if no class has any, of all."""
+    positive &= is_taught
+    moments = moments_of(features, positive)
+    wide = features.double().numpy()
+    centred = wide - wide.mean(0)
+    np.testing.assert_allclose(moments.centre, wide.mean(0), rtol=1e-12)
+    sums = [sum((centred[i, c] for i in range(N) if positive[i, c]), np.zeros(D)) for c in range(C)]
+    np.testing.assert_allclose(moments.positive_sum, sums, rtol=1e-10, atol=1e-10)
+    rows = centred[:, : 3 if is_taught else C].reshape(-1, D)
+    covariance = shrunk_covariance(empirical_covariance(rows, assume_centered=True), shrinkage)
+    np.testing.assert_allclose(moments.precision(shrinkage), np.linalg.inv(covariance), rtol=1e-8, atol=1e-10)
+
+
+def test_the_selected_images_of_each_class_are_summed(features, positive):
+    centre = features.double().mean(0)
+    expected = [sum((features[i, c] - centre[c] for i in range(N) if positive[i, c]), torch.zeros(D)) for c in range(C)]
+    found = selected_sum(stream(features), centre, positive)
+    torch.testing.assert_close(found, torch.stack(expected).to(found), rtol=1e-5, atol=1e-5)
+
+
+def test_a_positive_is_left_out_of_its_own_mean(features, positive):
+    """What speaks for the only positive of a class is nothing then."""
+    moments, count = moments_of(features, positive), positive.sum(0)
+    mean = moments.positive_sum / count.clamp(min=1)[:, None]
+    inverse = moments.precision(0.05)
+    evidence, held_out, scale = discriminate(stream(features), moments.centre, mean, count, inverse, positive)
+    centred = (features.double() - moments.centre).numpy()
+    readings = np.einsum('ncd,cd->nc', centred, mean.numpy() @ inverse.numpy())
+    np.testing.assert_allclose(scale[:3], readings.std(0)[:3], rtol=1e-5)
+    np.testing.assert_allclose(evidence, readings / scale.numpy(), rtol=1e-5, atol=1e-5)
+    for i, c in positive.nonzero().tolist():
+        others = [centred[j, c] for j in range(N) if positive[j, c] and j != i]
+        without = np.mean(others, axis=0) if others else np.zeros(D)
+        expected = centred[i, c] @ inverse.numpy() @ without / float(scale[c])
+        assert float(held_out[i, c]) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert torch.equal(held_out[~positive], evidence[~positive])
+    assert float(evidence[positive].mean()) > float(held_out[positive].mean()) + 0.1
+
+
+@pytest.mark.parametrize('prior_count', [0.2, 1.0, 2.5])
+def test_what_is_left_of_a_mean_without_its_only_labelled_image_is_the_prior(features, positive, prior_count):
+    moments = moments_of(features, positive)
+    prior = torch.randn(C, D, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    count = positive.sum(0) + prior_count
+    mean = (moments.positive_sum + prior_count * prior) / count[:, None]
+    inverse = moments.precision(0.005)
+    _, held_out, scale = discriminate(stream(features), moments.centre, mean, count, inverse, positive)
+    expected = (features[3, 2] - moments.centre[2]) @ inverse @ prior[2] / scale[2]
+    assert float(held_out[3, 2]) == pytest.approx(float(expected), rel=1e-3)
