@@ -135,7 +135,7 @@ def tiny_config(backbone_config, toy_data, tmp_path):
 
     def make(**overrides) -> Config:
         config = Config.fromfile(CONFIGS / 'cssa_coco_p05.py')
-        plain_view = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))]
+        view, pack = dict(type='View', size=None), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
         for name, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
             loader = config[f'{name}_dataloader']
             loader.update(num_workers=0, persistent_workers=False, batch_size=8)
@@ -144,17 +144,14 @@ def tiny_config(backbone_config, toy_data, tmp_path):
                 ann_file=f'{part}.json',
                 img_dir=part,
                 class_names=CLASS_NAMES,
-                pipeline=plain_view,
+                pipeline=[view, pack],
             )
         config.train_dataloader.dataset.split = dict(proportion=0.4, seed=1)
-        config.train_dataloader.dataset.pipeline = [
-            plain_view[0],
-            dict(type='RandomFlip', prob=0.5),
-            plain_view[1],
-        ]
+        config.train_dataloader.dataset.pipeline = [view, dict(type='RandomFlip', prob=0.5), pack]
         config.train_dataloader.sampler.labelled_per_batch = 2
         config.merge_from_dict(
             {
+                'view': dict(view, _delete_=True),
                 'model.backbone': dict(backbone_config(), _delete_=True),
                 'model.class_names': CLASS_NAMES,
                 'model.head.prompts.num_context': 2,
