@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -194,3 +198,31 @@ def make_dataset():
         )
 
     return make
+
+
+@pytest.fixture
+def two_ranks():
+    """two_ranks(program, *arguments): run a program in two processes that gloo joins, on the CPU."""
+
+    def run(program: str, *arguments: object) -> None:
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(listener.getsockname()[1]))
+        # An object that outlives gloo's threads aborts the process: see compat.
+        program = f"import torch\ntorch.distributed.init_process_group('gloo')\n{program}\nimport os\nos._exit(0)"
+        command = [sys.executable, '-c', program, *map(str, arguments)]
+        root = Path(__file__).parents[1]
+        processes = []
+        for rank in range(2):
+            group = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', OMP_NUM_THREADS='1')
+            environment = os.environ | address | group | dict(CUDA_VISIBLE_DEVICES='')
+            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            processes.append(subprocess.Popen(command, cwd=root, env=environment, **pipes))
+        try:
+            outputs = [process.communicate(timeout=240)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        assert [process.returncode for process in processes] == [0, 0], '\n'.join(outputs)[-3000:]
+
+    return run
