@@ -537,3 +537,52 @@ def test_without_evidence_there_is_nothing_to_fit(algorithm, monkeypatch):
     semi = algorithm()
     semi.refresh()
     assert semi.state == State(bank=None, evidence_is_stale=True)
+
+
+# -- several ranks -------------------------------------------------------------------------------------------------
+
+TWO_RANKS = """
+import sys
+from pathlib import Path
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+import cssa_mm
+from mmpretrain.registry import DATASETS, MODELS
+from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+folder, rank = Path(sys.argv[1]), torch.distributed.get_rank()
+config = Config.fromfile(folder / 'config.py')
+torch.manual_seed(0)
+with DefaultScope.overwrite_default_scope('mmpretrain'):
+    model, dataset = MODELS.build(config.model), DATASETS.build(config.train_dataloader.dataset)
+if rank == 1:  # other hardware, exaggerated
+    batches = FrozenFeatures.batches
+    def noisy(self, *given):
+        for local, pooled in batches(self, *given):
+            yield local + torch.randn_like(local), pooled + torch.randn_like(pooled)
+    FrozenFeatures.batches = noisy
+semi = PseudoLabelHook().algorithm(model, dataset, config)
+semi.prepare()
+prepared = {name: value.clone() for name, value in model.state_dict().items()}
+report = semi.begin_epoch(0)
+torch.save(dict(prepared=prepared, state=model.state_dict(), labels=report.pseudo_labels.labels,
+    scores=torch.from_numpy(report.scores)), folder / f'rank{rank}.pt')
+"""
+
+
+@pytest.mark.slow
+def test_contexts_bias_taught_classes_and_evidence_are_those_of_the_first_rank(two_ranks, tiny_config, tmp_path):
+    tiny_config(**{'model.evidence': dict(type='DiscriminantEvidence')}).dump(tmp_path / 'config.py')
+    two_ranks(TWO_RANKS, tmp_path)
+    first, second = (torch.load(tmp_path / f'rank{rank}.pt', weights_only=True) for rank in range(2))
+    for part in ('prepared', 'state'):
+        assert [name for name, value in first[part].items() if not torch.equal(value, second[part][name])] == []
+    assert torch.equal(first['scores'], second['scores'])
+    assert torch.equal(first['labels'], second['labels'])
+    state = first['state']
+    assert set(state['context_head.assignment'].tolist()) == {0, 1}
+    assert state['is_taught'].all()
+    assert state['head.bias'].abs().min() > 0
+    assert torch.equal(state['teacher.bias'], state['head.bias'])
+    assert state['evidence.is_fitted']
+    assert state['evidence.direction'].abs().max() > 0
