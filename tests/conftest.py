@@ -139,7 +139,10 @@ def tiny_config(backbone_config, toy_data, tmp_path):
 
     def make(**overrides) -> Config:
         config = Config.fromfile(CONFIGS / 'cssa_coco_p05.py')
-        view, pack = dict(type='View', size=None), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
+        view, pack = (
+            dict(type='View', size=None),
+            dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip')),
+        )
         for name, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
             loader = config[f'{name}_dataloader']
             loader.update(num_workers=0, persistent_workers=False, batch_size=8)

@@ -47,7 +47,9 @@ def encoded(model, monkeypatch):
 
 def strong(dataset) -> None:
     """Make training views that cannot be kept."""
-    other = dataset.with_pipeline([VIEW.as_config(), dict(type='RandomFlip', prob=0.5), CUTOUT, dict(type='PackInputs')])
+    other = dataset.with_pipeline(
+        [VIEW.as_config(), dict(type='RandomFlip', prob=0.5), CUTOUT, dict(type='PackInputs')]
+    )
     dataset.pipeline = other.pipeline
 
 
@@ -244,7 +246,9 @@ def test_bad_images_come_back_from_the_folder(features, dataset, tmp_path):
         assert list(dataset.bad_images.reasons) == [dataset.image_ids[5]]
 
 
-def test_the_fingerprint_tells_tower_view_sides_and_files_apart(features, make_model, backbone_config, dataset, tmp_path):
+def test_the_fingerprint_tells_tower_view_sides_and_files_apart(
+    features, make_model, backbone_config, dataset, tmp_path
+):
     everything = np.arange(40)
     plain, both = [Part(everything, False)], [Part(everything, False), Part(everything, True)]
 

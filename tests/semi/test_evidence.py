@@ -266,9 +266,7 @@ def test_the_last_fit_is_in_step_with_the_teacher_of_the_checkpoint(train, make_
 
 def test_a_seed_draws_the_images_that_are_read(train, fits, tmp_path):
     drawn = {}
-    for name, options in dict(
-        all={}, few=dict(images=5), again=dict(images=5), other=dict(images=5, seed=1)
-    ).items():
+    for name, options in dict(all={}, few=dict(images=5), again=dict(images=5), other=dict(images=5, seed=1)).items():
         fits.clear()
         schedule = {'train_cfg.warmup_epochs': 1, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}
         schedule |= {f'default_hooks.pseudo_labels.evidence_{key}': value for key, value in options.items()}

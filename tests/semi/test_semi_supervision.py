@@ -188,9 +188,7 @@ def test_ranks_that_score_a_share_each_gather_the_matrix_of_one_process(
 def test_the_bank_holds_what_cat_says_of_the_scores(algorithm, dataset, reference_scores):
     semi = algorithm(dict(name='cat', eta_positive=1.0, eta_negative=0.5))
     report = semi.begin_epoch(1)
-    torch.testing.assert_close(
-        torch.from_numpy(report.scores), reference_scores(dataset.unlabelled_indices), **CLOSE
-    )
+    torch.testing.assert_close(torch.from_numpy(report.scores), reference_scores(dataset.unlabelled_indices), **CLOSE)
     labelled = dataset.labels[dataset.labelled_indices]
     labels, weights = semi.state.bank.lookup(unlabelled_ids(dataset))
     assert (weights == 1).all()
@@ -286,7 +284,9 @@ def test_the_policy_gets_the_teacher_s_scores_of_the_labelled_images_with_their_
 @pytest.mark.parametrize('policy', [dict(name='cat'), dict(name='fixed'), dict(name='top_k', k=2)])
 def test_no_labelled_image_is_scored_for_a_policy_that_does_not_ask(algorithm, dataset, monkeypatch, policy):
     semi, asked, original = algorithm(policy), [], SemiSupervision.score
-    monkeypatch.setattr(SemiSupervision, 'score', lambda self, indices: asked.append(indices) or original(self, indices))
+    monkeypatch.setattr(
+        SemiSupervision, 'score', lambda self, indices: asked.append(indices) or original(self, indices)
+    )
     semi.begin_epoch(1)
     assert [indices.tolist() for indices in asked] == [dataset.unlabelled_indices.tolist()]
 
