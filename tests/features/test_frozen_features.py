@@ -12,6 +12,8 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.errors import DataError
 from cssa_mm.features.cache import FeatureCache
 from cssa_mm.features.frozen_features import FrozenFeatures, Part, without_images
 
@@ -226,6 +228,37 @@ def test_another_run_with_another_split_finds_the_features_in_the_folder(
         assert torch.equal(found, expected)
     assert again.cache.serves_training
     assert len(list(folder.iterdir())) == 1
+
+
+def test_training_from_kept_features_is_bitwise_that_from_features_of_its_own(tiny_config, tmp_path, monkeypatch):
+    def train(name: str, **overrides) -> tuple[dict, str]:
+        runner = CSSARunner.from_cfg(tiny_config(work_dir=str(tmp_path / name), **overrides))
+        runner.train()
+        return runner.model.state_dict(), (tmp_path / name / 'pseudo_labels.jsonl').read_text()
+
+    def same(one: tuple[dict, str], other: tuple[dict, str]) -> bool:
+        return one[1] == other[1] and all(torch.equal(value, other[0][name]) for name, value in one[0].items())
+
+    kept = {'default_hooks.pseudo_labels.feature_cache.folder': str(tmp_path / 'features')}
+    without, fresh = train('without'), train('fresh', **kept)
+    (file,) = (tmp_path / 'features').iterdir()
+    stamp, loaded, load = file.stat().st_mtime_ns, [], FeatureCache.load
+    monkeypatch.setattr(FeatureCache, 'load', lambda path: loaded.append(path) or load(path))
+    again = train('again', **kept)
+    other_split = train('other', **kept, **{'train_dataloader.dataset.split.seed': 2})
+    assert same(without, fresh)
+    assert same(without, again)
+    assert not same(without, other_split)
+    assert loaded == [file, file]
+    assert file.stat().st_mtime_ns == stamp
+
+
+def test_a_broken_file_of_features_says_what_to_do(features, tmp_path):
+    features(folder=tmp_path).fill()
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(DataError, match='found no readable features .* remove the file'):
+        features(folder=tmp_path).fill()
 
 
 def test_in_a_folder_the_features_for_the_scores_serve_every_split(features, dataset, tmp_path):

@@ -48,7 +48,7 @@ def algorithm(model, dataset):
 
 @pytest.fixture
 def reference_scores(model, dataset):
-    """reference_scores(indices) -> the teacher's scores: files opened here one by one, averages copied into the head."""
+    """reference_scores(indices) -> the teacher's scores: files opened one by one, averages copied into the head."""
 
     @torch.no_grad()
     def score(indices) -> torch.Tensor:
