@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import Compose
-from mmengine.dist import barrier, get_dist_info, is_main_process
+from mmengine.dist import all_gather_object, barrier, get_dist_info, is_main_process
 from mmengine.logging import print_log
 from mmpretrain.datasets.transforms import PackInputs
 from mmpretrain.structures import DataSample
@@ -129,7 +129,8 @@ class FrozenFeatures:
         """The features of some views, from the folder where they are there, else encoded."""
         path = self.folder / f'{self._fingerprint(parts)}.pt' if self.folder else None
         bad_images = self.dataset.bad_images
-        if path is not None and path.is_file():
+        # The ranks must agree: a folder may belong to one machine alone, and who encodes waits for all others.
+        if path is not None and all(all_gather_object(path.is_file())):
             cache = FeatureCache.load(path)
             if bad_images is not None:
                 bad_images.reasons |= cache.bad_images
