@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cssa_mm.cli.study import main
 from cssa_mm.demo.scenes import generate_demo
 
 ROOT = Path(__file__).parents[2]
@@ -72,3 +73,23 @@ def test_a_killed_study_goes_on_where_it_was(command, tmp_path):
     failed = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert failed.returncode == 1
     assert '2 of 3 runs failed' in failed.stderr
+
+
+def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
+    given = {}
+    monkeypatch.setattr('cssa_mm.cli.study.run_study', lambda **arguments: given.update(arguments) or dict(failures={}))
+    words = 'noise --seeds 3 4 --jobs 2 --rows a b --config c --data-root d --validation 0.3 --work-dir w --features f'
+    assert main([*words.split(), '--keep-results', '--cfg-options', 'model.ema.decay=0.5']) == 0
+    assert given == dict(
+        study='noise',
+        seeds=[3, 4],
+        jobs=2,
+        rows=['a', 'b'],
+        config='c',
+        data_root='d',
+        validation=0.3,
+        work_dir='w',
+        features='f',
+        keep_results=True,
+        overrides={'model.ema.decay': 0.5},
+    )
