@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
@@ -18,12 +17,16 @@ from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.engine import bad_image_hook
 from cssa_mm.engine.bad_image_hook import BadImageHook, tolerated_bad_images
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError, DataError, ImageError
-from cssa_mm.semi.labelled_statistics import labels_used
+from cssa_mm.models.objective import Targets
+from cssa_mm.semi import pseudo_label_hook
 from cssa_mm.semi.policies import build_policy, label_rows
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+from cssa_mm.semi.statistics import labels_used
 
 STRONG_VIEW = [
-    dict(type='LoadRGBImage'),
+    dict(type='View', size=None),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Cutout', shape=16, prob=0.5),
     dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip')),
@@ -50,7 +53,7 @@ def train(tiny_config, data, tmp_path):
 
     def call(name='run', **overrides):
         roots = {f'{part}_dataloader.dataset.data_root': str(data) for part in ('train', 'val', 'test')}
-        runner = Runner.from_cfg(tiny_config(work_dir=str(tmp_path / name), **roots, **overrides))
+        runner = CSSARunner.from_cfg(tiny_config(work_dir=str(tmp_path / name), **roots, **overrides))
         call.last = runner
         runner.train()
         return runner
@@ -129,24 +132,24 @@ def test_other_errors_of_a_pipeline_are_no_bad_images():
 
 @pytest.mark.parametrize('reduction', ['sum', 'mean', 'batch_mean'])
 @pytest.mark.parametrize('is_labelled', [True, False])
-def test_a_bad_image_contributes_to_no_loss_whatever_the_bank_says(make_model, make_sample, reduction, is_labelled):
-    from cssa_mm.semi.bank import PseudoLabelBank
-    from cssa_mm.semi.policies import PseudoLabels
-
+def test_a_bad_image_contributes_to_no_loss_whatever_its_targets_say(make_model, make_sample, reduction, is_labelled):
     model = make_model(loss=dict(reduction=reduction))
-    ids = ['a', 'b', 'c', 'd']
-    none = torch.zeros(6)
-    model.bank = PseudoLabelBank(ids, PseudoLabels(torch.randint(0, 2, (4, 6)).to(torch.int8), None, none, none))
     torch.manual_seed(0)
-    inputs = torch.randn(4, 3, 64, 64)
-    samples = [make_sample(name, [1, 0, 1, 0, 0, 1], index < 2) for index, name in enumerate(ids)]
+    inputs, labels = torch.randn(4, 3, 64, 64), torch.randint(0, 2, (4, 6)).float()
+    samples = [make_sample(name, row, index < 2) for index, (name, row) in enumerate(zip('abcd', labels, strict=True))]
     bad = 1 if is_labelled else 2
-    kept = [index for index in range(4) if index != bad]
-    expected = model.loss(inputs[kept], [samples[index] for index in kept])
-    with_bad = model.loss(inputs, samples)
+
+    def losses(rows) -> dict:
+        chosen = [samples[index] for index in rows]
+        targets = Targets.of_annotations(chosen)._replace(is_semi_supervised=True)
+        return model.loss(inputs[list(rows)], chosen, targets=targets)
+
+    expected = losses([index for index in range(4) if index != bad])
+    with_bad = losses(range(4))
     samples[bad].set_metainfo(dict(bad_image='truncated'))
-    found = model.loss(inputs, samples)
+    found = losses(range(4))
     assert set(found) == set(expected)
+    assert 'loss_unlabelled' in found
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
     assert any(not torch.allclose(found[name], with_bad[name]) for name in found)
@@ -211,10 +214,13 @@ def test_the_labels_of_a_bad_labelled_image_are_used_nowhere(train, data, ids, m
 def test_a_bad_unlabelled_image_is_never_labelled(train, data, ids):
     spoil(data, ids[1])
     runner = train('run', **STRONG)
-    labels, _ = runner.model.bank.lookup([ids[1]])
+    bank = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)).semi_supervision.state.bank
+    labels, _ = bank.lookup([ids[1]])
     assert (labels == -1).all()
-    others = [name for name in runner.model.bank._rows if name != ids[1]]
-    assert (runner.model.bank.lookup(others)[0] >= 0).float().mean() > 0.5
+    dataset = runner.train_dataloader.dataset
+    others = [dataset.image_ids[index] for index in dataset.unlabelled_indices if dataset.image_ids[index] != ids[1]]
+    assert len(others) == 23
+    assert (bank.lookup(others)[0] >= 0).float().mean() > 0.5
 
 
 @pytest.mark.parametrize('views', [{}, STRONG], ids=['cached features', 'strong views'])
@@ -256,22 +262,20 @@ def test_too_many_bad_unlabelled_images_stop_training_when_they_are_first_read(t
     for index in dataset.unlabelled_indices[:3]:
         spoil(data, dataset.image_ids[index])
     with pytest.raises(DataError, match='found 3 bad images among 40'):
-        train('run', **STRONG, **{'default_hooks.feature_cache.gib': gib})
+        train('run', **STRONG, **{'default_hooks.pseudo_labels.feature_cache.gib': gib})
     states = train.last.optim_wrapper.optimizer.state.values()
     assert max((int(state['step']) for state in states), default=0) == steps
 
 
 def test_an_image_that_goes_bad_during_training_is_met_by_the_loader(train, data, ids, tmp_path, monkeypatch):
     """The worker's flag is all that tells of it: the image was whole when it was scored."""
-    from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+    record = pseudo_label_hook.append_record
 
-    report = PseudoLabelHook._report
-
-    def then_spoil(self, *arguments):
-        report(self, *arguments)
+    def then_spoil(*arguments):
+        record(*arguments)
         spoil(data, ids[1])
 
-    monkeypatch.setattr(PseudoLabelHook, '_report', then_spoil)
+    monkeypatch.setattr(pseudo_label_hook, 'append_record', then_spoil)
     train('run', **STRONG, **{'train_dataloader.num_workers': 1, 'train_cfg.semi_epochs': 1, 'train_cfg.val_begin': 2})
     assert (tmp_path / 'run' / 'bad_images.txt').read_text() == f'{data}/train/{ids[1]}.png\tfound an empty file\n'
 
