@@ -1,8 +1,11 @@
-# The demo with cssa_plus: cssa_demo.py, and what we add to the paper's method.
-_base_ = 'cssa_demo.py'
+# The demo with cssa_plus: the paper's method and what we add to it, on cssa_demo.py's tower with its temperatures.
+_base_ = ['_base_/datasets/icons.py', '_base_/models/cssa_plus.py', '_base_/schedules/demo.py', '_base_/runtime.py']
 model = dict(
-    head=dict(shared_prompts=True),
-    context_head=None,
+    class_names='IconsDataset',
+    backbone=dict(model_name='cssa-demo-rn', pretrained='demo'),
+    head=dict(attention_temperature=40.0, temperature=30.0, learn_temperature=False),
     # The covariance of this tower's 128 features is well known from 2,000 scenes.
-    evidence=dict(type='DiscriminantEvidence', shrinkage=0.002),
+    evidence=dict(shrinkage=0.002),
+    context_weight=0.1,
 )
+default_hooks = dict(checkpoint=dict(interval=6))

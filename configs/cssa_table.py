@@ -1,4 +1,4 @@
-# cssa_plus on one's own photos: a few dozen labelled ones, hundreds or thousands without labels. The paper's method:
+# cssa_plus on your own photos: a few dozen with labels, hundreds or thousands without. For the paper's method inherit
 # '_base_/models/cssa.py' instead.
 _base_ = ['_base_/datasets/table.py', '_base_/models/cssa_plus.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
 model = dict(

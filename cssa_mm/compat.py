@@ -19,7 +19,16 @@ import torch
 from cssa_mm.errors import ToolboxError
 
 INSTALL = "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
-MINIMUM = {'mmengine': (0, 10, 4), 'mmpretrain': (1, 2, 0), 'open_clip': (2, 24, 0), 'sklearn': (1, 3, 0)}
+TOOLBOX = ('mmengine', 'mmcv', 'mmpretrain')
+# The lowest versions that the tests pass with, by the name that is imported; setup.py asks for the same.
+MINIMUM = {
+    'torch': 'torch>=2.6',  # the first whose `torch.load` runs no code of the file that it reads
+    'mmengine': 'mmengine>=0.10.4',
+    'mmcv': 'mmcv-lite>=2.1',
+    'mmpretrain': 'mmpretrain>=1.2',
+    'open_clip': 'open_clip_torch>=3.1',  # the first with text towers that are read at an `eos_id`
+    'sklearn': 'scikit-learn>=1.3',
+}
 
 _torchvision_library: torch.library.Library | None = None
 
@@ -45,10 +54,11 @@ def mend_torchvision() -> None:
 
 
 def mend_tight_bbox() -> None:
-    """Let mmpretrain's browse_dataset crop its pictures: matplotlib's `adjust_bbox` asks for the renderer since 3.6."""
+    """Let mmpretrain's browse_dataset crop its pictures: matplotlib's `adjust_bbox` asks for the renderer since 3.8."""
     tight_bbox = importlib.import_module('matplotlib._tight_bbox')
     original = tight_bbox.adjust_bbox
-    if inspect.signature(original).parameters['renderer'].default is not inspect.Parameter.empty:
+    renderer = inspect.signature(original).parameters.get('renderer')
+    if renderer is None or renderer.default is not inspect.Parameter.empty:
         return
 
     def adjust_bbox(fig, bbox_inches, renderer=None, fixed_dpi=None):
@@ -69,25 +79,25 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def require_toolbox() -> None:
-    """Check that the toolbox is there and new enough.
+    """Check that the toolbox and what it stands on are there and new enough.
 
     Raises:
         ToolboxError: a package is missing or too old; the message holds the command that mends it.
     """
-    for name, minimum in MINIMUM.items():
+    for name, requirement in MINIMUM.items():
+        command = INSTALL if name in TOOLBOX else f"pip install '{requirement}'"
         try:
             module = importlib.import_module(name)
         # mmpretrain asserts the version of mmcv.
         except (ImportError, AssertionError) as error:
             reason = ' '.join(str(error).split())
             raise ToolboxError(
-                f'{name} cannot be imported ({reason}); cssa_mm needs it. Install it with: {INSTALL}'
+                f'{name} cannot be imported ({reason}); cssa_mm needs it. Install it with: {command}'
             ) from error
-        found = getattr(module, '__version__', '0')
-        if version_tuple(found) + (0, 0) < minimum:
-            raise ToolboxError(
-                f'{name} {found} is too old, expected >= {".".join(map(str, minimum))}. Upgrade with: {INSTALL}'
-            )
+        found = getattr(module, '__version__', 'without a version')
+        minimum = requirement.split('>=')[1]
+        if version_tuple(found) + (0, 0) < version_tuple(minimum):
+            raise ToolboxError(f'{name} {found} is too old, expected >= {minimum}. Upgrade with: {command}')
 
 
 def init_cpu_process_group(launcher: str) -> bool:

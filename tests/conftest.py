@@ -26,6 +26,42 @@ VISION = {
         timm_model_name='resnet10t', timm_model_pretrained=False, timm_pool='avg', timm_proj='linear', image_size=64
     ),
 }
+# A config file as a user writes it.
+USER_CONFIG = """
+_base_ = {base!r}
+sample = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
+view = dict(type='View', size=None)
+plain_view = [view, sample]
+# Nothing of this view can be cached: the tower sees every augmented image.
+strong_view = [
+    view,
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='Cutout', shape=16, prob=0.5),
+    dict(type='RandAugment', policies='timm_increasing', num_policies=2, total_level=10, magnitude_level=9),
+    sample,
+]
+loader = dict(batch_size=8, num_workers=0, persistent_workers=False)
+test = dict(data_root={data!r}, class_names={names!r}, ann_file='test.json', img_dir='test', pipeline=plain_view)
+train = dict(test, ann_file='train.json', img_dir='train', pipeline=strong_view, split=dict(proportion=0.4, seed=1))
+train_dataloader = dict(loader, dataset=train, sampler=dict(labelled_per_batch=2))
+val_dataloader = dict(loader, dataset=test)
+test_dataloader = dict(loader, dataset=test)
+del sample, plain_view, strong_view, loader, test, train
+model = dict(
+    backbone={backbone!r},
+    class_names={names!r},
+    head=dict(prompts=dict(num_context=2, initial_words='a'), temperature=15.0),
+    context_head=dict(num_contexts=2),
+    loss=dict(gamma_negative=0.0, clip=0.0),
+)
+train_cfg = dict(warmup_epochs=1, semi_epochs=2, val_begin=3)
+default_hooks = dict(
+    logger=dict(interval=1),
+    checkpoint=dict(max_keep_ckpts=-1),
+    pseudo_labels=dict(num_workers=0),
+)
+log_processor = dict(window_size=1)
+"""
 _runs = itertools.count()
 
 
@@ -132,6 +168,25 @@ def toy_data(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.fixture(scope='session')
+def write_config(clip_dir, toy_data, backbone_config):
+    """write_config(path, tower='tiny-rn', data=toy_data) -> the path of a config file on the toy data."""
+    names = [category['name'] for category in json.loads((toy_data / 'train.json').read_text())['categories']]
+
+    def write(path: Path, tower: str = 'tiny-rn', data: Path = toy_data) -> Path:
+        base = str(CONFIGS / 'cssa_coco_p05.py')
+        path.write_text(USER_CONFIG.format(base=base, data=str(data), names=names, backbone=backbone_config(tower)))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope='session')
+def config(write_config, tmp_path_factory) -> Path:
+    """A config file as a user writes it: the shipped one by inheritance, with data, tower and schedule of its own."""
+    return write_config(tmp_path_factory.mktemp('config') / 'toy.py')
+
+
 @pytest.fixture
 def tiny_config(backbone_config, toy_data, tmp_path):
     """tiny_config(**overrides) -> the shipped COCO config on the toy data and tiny-rn; keys may be dotted."""
@@ -201,6 +256,43 @@ def make_dataset():
         )
 
     return make
+
+
+@pytest.fixture
+def record():
+    """An epoch of three classes as a run writes it to `pseudo_labels.jsonl`."""
+    return dict(
+        epoch=7,
+        class_names=['sun', 'traffic light', 'dog'],
+        labelled_positives=[12, 3, 5],
+        positive_thresholds=[0.75, None, 0.5],
+        negative_thresholds=[0.25, None, 0.125],
+        positives=[20, 0, 9],
+        negatives=[70, 0, 81],
+        masked=[10, 100, 10],
+        precision=[0.9, None, 0.5],
+        recall=[0.8, 0.0, 0.25],
+        F1=[0.85, 0.0, 1 / 3],
+        CF1=0.4,
+        micro_precision=0.78,
+        micro_recall=0.55,
+        masked_share=0.4,
+        calibration_error=[0.02, 0.5, 0.1],
+        overall_calibration_error=0.21,
+        reliability=dict(
+            count=[200, 0, 0, 0, 40, 0, 0, 0, 0, 60],
+            score=[0.04] + [None] * 3 + [0.45] + [None] * 4 + [0.97],
+            positive=[0.1] + [None] * 3 + [0.4] + [None] * 4 + [0.7],
+        ),
+    )
+
+
+@pytest.fixture
+def truthless_record(record):
+    """The same where nobody knows the truth of the unlabelled images."""
+    none = dict.fromkeys(('precision', 'recall', 'F1', 'calibration_error'), [None] * 3)
+    none |= dict.fromkeys(('CF1', 'micro_precision', 'micro_recall', 'overall_calibration_error'))
+    return record | none | dict(reliability=dict(count=[0] * 10, score=[None] * 10, positive=[None] * 10))
 
 
 @pytest.fixture

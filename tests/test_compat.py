@@ -1,5 +1,7 @@
+import ast
 import importlib
 import os
+import re
 import subprocess
 import sys
 import types
@@ -55,26 +57,77 @@ def replace_package(monkeypatch):
     return replace
 
 
-@pytest.mark.parametrize('name', ['mmengine', 'mmpretrain', 'open_clip', 'sklearn'])
-def test_a_missing_package_is_one_line_with_the_command_that_mends_it(replace_package, name):
+TOOLBOX_COMMAND = "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
+
+
+@pytest.mark.parametrize(
+    ('name', 'command'),
+    [
+        ('mmengine', TOOLBOX_COMMAND),
+        ('mmcv', TOOLBOX_COMMAND),
+        ('mmpretrain', TOOLBOX_COMMAND),
+        ('open_clip', "pip install 'open_clip_torch>=3.1'"),
+        ('sklearn', "pip install 'scikit-learn>=1.3'"),
+    ],
+)
+def test_a_missing_package_is_one_line_with_the_command_that_mends_it(replace_package, name, command):
     replace_package(name, ModuleNotFoundError(f"No module named '{name}'"))
     with pytest.raises(ToolboxError) as error:
         compat.require_toolbox()
     assert str(error.value) == (
-        f"{name} cannot be imported (No module named '{name}'); cssa_mm needs it. Install it with: "
-        "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
+        f"{name} cannot be imported (No module named '{name}'); cssa_mm needs it. Install it with: {command}"
     )
 
 
 @pytest.mark.parametrize(
-    ('name', 'version', 'minimum'),
-    [('mmpretrain', '1.1.0', '1.2.0'), ('mmengine', '0.10.3', '0.10.4'), ('open_clip', '2.9.1', '2.24.0')],
+    ('name', 'version', 'minimum', 'command'),
+    [
+        ('torch', '2.5.1+cpu', '2.6', "pip install 'torch>=2.6'"),
+        ('mmengine', '0.10.3', '0.10.4', TOOLBOX_COMMAND),
+        ('mmcv', '2.0.1', '2.1', TOOLBOX_COMMAND),
+        ('mmpretrain', '1.1.1', '1.2', TOOLBOX_COMMAND),
+        ('open_clip', '3.0.0', '3.1', "pip install 'open_clip_torch>=3.1'"),
+        ('open_clip', '2.32.0', '3.1', "pip install 'open_clip_torch>=3.1'"),
+        ('sklearn', '1.2.2', '1.3', "pip install 'scikit-learn>=1.3'"),
+    ],
 )
-def test_a_package_that_is_too_old_is_named_with_both_versions(replace_package, name, version, minimum):
+def test_a_package_that_is_too_old_is_named_with_both_versions(replace_package, name, version, minimum, command):
     replace_package(name, types.SimpleNamespace(__version__=version))
     with pytest.raises(ToolboxError) as error:
         compat.require_toolbox()
-    assert str(error.value).startswith(f'{name} {version} is too old, expected >= {minimum}. Upgrade with: pip ')
+    assert str(error.value) == f'{name} {version} is too old, expected >= {minimum}. Upgrade with: {command}'
+
+
+def test_an_open_clip_that_tells_no_version_is_too_old(replace_package):
+    # So are those up to 2.24.
+    replace_package('open_clip', types.SimpleNamespace())
+    with pytest.raises(ToolboxError, match='open_clip without a version is too old, expected >= 3.1. '):
+        compat.require_toolbox()
+
+
+def requirements_of_setup() -> dict[str, list[str]]:
+    """Every list of requirements in setup.py: of the package and, by name, of its extras."""
+    tree = ast.parse((ROOT / 'setup.py').read_text('utf-8'))
+    keywords = {node.arg: node.value for node in ast.walk(tree) if isinstance(node, ast.keyword)}
+    extras = ast.literal_eval(keywords['extras_require'])
+    return {'package': ast.literal_eval(keywords['install_requires']), **extras}
+
+
+def test_setup_asks_for_the_versions_that_are_checked_at_import():
+    lists = requirements_of_setup()
+    for name, requirement in compat.MINIMUM.items():
+        assert requirement in lists['openmmlab' if name in compat.TOOLBOX else 'package']
+
+
+def test_what_setup_asks_for_is_what_the_lowest_environment_holds():
+    """Each minimum is pinned, or the comment above the pin names it and says why it could not be."""
+    text = (ROOT / 'requirements' / 'lowest.txt').read_text('utf-8')
+    lists = requirements_of_setup()
+    for requirement in lists['package'] + lists['openmmlab']:
+        name, minimum = re.match(r'([\w-]+)>=([\d.]+)', requirement).groups()
+        excuse, pin = re.search(rf'((?:^#.*\n)?)^{name}==(.+)$', text, re.MULTILINE).groups()
+        pinned = f'{pin}.'.startswith(f'{minimum}.')
+        assert pinned or excuse.startswith(f'# minimum {minimum}: '), requirement
 
 
 @pytest.mark.parametrize('version', ['1.2', '1.2.0', '1.2.1rc1', '1.10.0', '2.0'])

@@ -1,5 +1,7 @@
 # Sourced by the other scripts: sets PYTHON to the interpreter of a virtual environment with everything installed.
-# FAMILY=openmmlab (default) or onedl chooses the toolbox. uv is used where it is there, else pip.
+# FAMILY=openmmlab (default) or onedl chooses the toolbox; FAMILY=lowest is openmmlab with the lowest versions that
+# setup.py allows. Each has an environment of its own: .venv, .venv-onedl, .venv-lowest. uv is used where it is there,
+# else pip.
 # A second call reuses the environment while the requirements are the same.
 
 FAMILY=${FAMILY:-openmmlab}
@@ -31,7 +33,7 @@ install_requirements() {
         fail "opencv needs system libraries here: apt-get install libgl1 libglib2.0-0"
 }
 
-[ -f "$REQUIREMENTS" ] || fail "FAMILY=$FAMILY: found no $REQUIREMENTS, expected openmmlab or onedl"
+[ -f "$REQUIREMENTS" ] || fail "FAMILY=$FAMILY: found no $REQUIREMENTS, expected openmmlab, onedl or lowest"
 stamp=$(cat "$ROOT"/requirements/{base,test}.txt "$REQUIREMENTS" "$ROOT/setup.py" 2>/dev/null | sha256sum | cut -c1-16)
 if [ "$(cat "$VENV/.cssa_stamp" 2>/dev/null)" != "$stamp $ROOT" ]; then
     install_requirements

@@ -1,9 +1,6 @@
-"""Zero-shot, labelled-only and CSSA on the embedded demo; `bash tools/quickstart.sh` sets up the environment first."""
+"""The same as `cssa quickstart`; `bash tools/quickstart.sh` sets up the environment first."""
 
-from __future__ import annotations
-
-from cssa_mm.cli.arguments import main_of
-from cssa_mm.demo.quickstart import parser, quickstart
+from clone import run
 
 if __name__ == '__main__':
-    main_of(lambda: quickstart(parser(__doc__).parse_args()))
+    run('quickstart')

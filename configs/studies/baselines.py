@@ -1,14 +1,12 @@
 """What a user would do instead, on the same frozen features."""
 
-config = 'configs/cssa_demo.py'
-# 400 steps: its best number on validation scenes (docs/results.md).
-labelled_only = {'train_cfg.warmup_epochs': 200, 'train_cfg.semi_epochs': 0, 'model.context_head': None}
-plus = 'configs/cssa_plus_demo.py'
+config = 'cssa_demo'
+plus = 'cssa_plus_demo'
 oracle = {'default_hooks.pseudo_labels.oracle': True}
 rows = dict(
     zero_shot=dict(title='zero-shot CLIP, label-specific', kind='zero_shot'),
     linear_probe=dict(title='linear probe, global feature', kind='linear_probe'),
-    labelled_only=dict(title='labelled-only prompts', options=labelled_only),
+    labelled_only=dict(title='labelled-only prompts', config='labelled_only_demo'),
     cssa=dict(title='CSSA'),
     cssa_plus=dict(title='cssa_plus', config=plus),
     oracle=dict(title='CSSA, oracle: true labels for all', options=oracle),

@@ -1,6 +1,6 @@
 """How many contexts, found how, as the paper's auxiliary task or fed back into the logits."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 x_label = 'number of contexts K'
 rows = dict(none=dict(title='no context task', options={'model.context_head': None}))
 for method in ('spectral', 'kmeans', 'agglomerative'):

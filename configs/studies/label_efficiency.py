@@ -1,6 +1,6 @@
 """How far few labels carry."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 x_label = 'share of the 2,000 training images that is labelled'
 # share: (labelled images in a batch of 64, warm-up epochs of about 300 steps, labelled-only epochs of the best of 100,
 # 200, 400, 800, 1,600 and 3,200 steps, found with --validation 0.3).
@@ -19,12 +19,9 @@ for share, (labelled, warmup, alone) in shares.items():
         'train_dataloader.sampler.labelled_per_batch': labelled,
     }
     methods = {
-        'labelled-only': (
-            config,
-            {'train_cfg.warmup_epochs': alone, 'train_cfg.semi_epochs': 0, 'model.context_head': None},
-        ),
+        'labelled-only': ('labelled_only_demo', {'train_cfg.warmup_epochs': alone}),
         'CSSA': (config, {'train_cfg.warmup_epochs': warmup}),
-        'cssa_plus': ('configs/cssa_plus_demo.py', {'train_cfg.warmup_epochs': warmup}),
+        'cssa_plus': ('cssa_plus_demo', {'train_cfg.warmup_epochs': warmup}),
     }
     for method, (path, options) in methods.items():
         rows[f'{method}@{share}'] = dict(line=method, x=share, config=path, options={**split, **options})

@@ -1,6 +1,6 @@
 """What a large label space costs: the 24 classes of the demo among names that no scene shows."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 x_label = 'number of classes'
 rows = dict()
 for more in (0, 76, 476, 976, 1976, 4976):
@@ -15,8 +15,6 @@ for more in (0, 76, 476, 976, 1976, 4976):
     if more > 500:
         options['model.head.prompts.chunk_size'] = 500
     rows[f'cssa@{24 + more}'] = dict(line='CSSA', x=24 + more, options=options)
-    rows[f'cssa_plus@{24 + more}'] = dict(
-        line='cssa_plus', x=24 + more, config='configs/cssa_plus_demo.py', options=options
-    )
+    rows[f'cssa_plus@{24 + more}'] = dict(line='cssa_plus', x=24 + more, config='cssa_plus_demo', options=options)
 baseline = 'CSSA'
 since_first = True

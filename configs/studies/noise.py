@@ -1,18 +1,18 @@
 """What wrong labels cost: in the labelled set, and forced into the pseudo-labels."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 x_label = 'share of wrong positives'
 places = {
     'labels': 'train_dataloader.dataset.wrong_labels',
     'pseudo-labels': 'default_hooks.pseudo_labels.wrong_labels',
 }
 methods = {
-    'CAT': ('configs/cssa_demo.py', {}),
+    'CAT': ('cssa_demo', {}),
     'calibrated': (
-        'configs/cssa_demo.py',
+        'cssa_demo',
         {'default_hooks.pseudo_labels.policy': dict(name='calibrated', _delete_=True)},
     ),
-    'cssa_plus': ('configs/cssa_plus_demo.py', {}),
+    'cssa_plus': ('cssa_plus_demo', {}),
 }
 rows = dict()
 for place, key in places.items():

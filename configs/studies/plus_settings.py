@@ -4,7 +4,7 @@ import runpy
 from pathlib import Path
 
 photos = runpy.run_path(str(Path(__file__).with_name('real_photos.py')))
-config, min_positives = photos['config'], photos['min_positives']
+config, min_positives = photos['plus'], photos['min_positives']
 default = photos['rows']['cssa_plus@0.05']['options']
 changes = {
     'cssa_plus': ('as configured', {}),
@@ -27,7 +27,10 @@ changes = {
     'semi_10': ('10 semi-supervised epochs', {'train_cfg.semi_epochs': 10}),
     'lr_double': ('twice the learning rate', {'optim_wrapper.optimizer.lr': 2e-3}),
     'no_global_token': ('no global token', {'model.backbone.global_token': False}),
-    'feedback': ('contexts fed back', {'model.context_head': dict(type='ContextHead', feedback=True)}),
+    'feedback': (
+        'contexts fed back',
+        {'model.context_head': dict(type='ContextHead', num_contexts=6, feedback=True, _delete_=True)},
+    ),
     'dual': ('negative prompt (DualCoOp)', {'model.head.score': 'dual'}),
     'negative_embedding': ('negative vector (PositiveCoOp)', {'model.head.score': 'negative_embedding'}),
 }

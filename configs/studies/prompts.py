@@ -1,6 +1,6 @@
 """How many learned vectors, from which words, for each class or for all."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 x_label = 'learned vectors M'
 rows = dict()
 for kind, class_specific in (('class-specific', True), ('shared', False)):

@@ -2,17 +2,15 @@
 
 from cssa_mm.demo.scenes import CLASS_NAMES
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 # Four classes each, of all contexts, frequent ones and seldom ones.
 at_most = {name: number // 2 % 3 for number, name in enumerate(CLASS_NAMES) if number % 2 == 0}
 split = {'train_dataloader.dataset.split.at_most': at_most}
-# As in baselines.py.
-labelled_only = {'train_cfg.warmup_epochs': 200, 'train_cfg.semi_epochs': 0, 'model.context_head': None}
 rows = dict(
     zero_shot=dict(title='zero-shot CLIP, label-specific', kind='zero_shot', options=split),
-    labelled_only=dict(title='labelled-only prompts', options={**split, **labelled_only}),
+    labelled_only=dict(title='labelled-only prompts', config='labelled_only_demo', options=split),
     cssa=dict(title='CSSA', options=split),
-    cssa_plus=dict(title='cssa_plus', config='configs/cssa_plus_demo.py', options=split),
+    cssa_plus=dict(title='cssa_plus', config='cssa_plus_demo', options=split),
     oracle=dict(
         title='CSSA, oracle: true labels for all', options={**split, 'default_hooks.pseudo_labels.oracle': True}
     ),

@@ -1,6 +1,6 @@
 """Real photos with a long tail: does tuning on few labels do harm?"""
 
-config = 'configs/cssa_voc_p05.py'
+config, plus = 'cssa_voc_p05', 'cssa_plus_voc_p05'
 x_label = 'share of the training photos that is labelled'
 # Classes with fewer photos in either set have no average precision to speak of.
 min_positives = 5
@@ -22,11 +22,6 @@ settings = {
     'train_cfg.semi_epochs': 4,
     'optim_wrapper.optimizer.lr': 1e-3,
 }
-plus = {
-    'model.head.shared_prompts': True,
-    'model.context_head': None,
-    'model.evidence': dict(type='DiscriminantEvidence'),
-}
 methods = {
     'zero-shot': ('zero_shot', {}),
     'linear probe': ('linear_probe', {}),
@@ -37,7 +32,7 @@ methods = {
     'labelled-only': ('train', {'train_cfg.semi_epochs': 0, 'model.context_head': None}),
     'with pseudo-labels': ('train', {'model.context_head': None}),
     'CSSA': ('train', {}),
-    'cssa_plus': ('train', plus),
+    'cssa_plus': ('train', {}),
     'oracle': ('train', {'default_hooks.pseudo_labels.oracle': True}),
 }
 rows = dict()
@@ -46,6 +41,7 @@ for share, labelled in ((0.05, 2), (0.10, 4), (0.20, 8)):
         rows[f'{method.replace(" ", "_").replace(",", "")}@{share}'] = dict(
             line=method,
             x=share,
+            config=plus if method == 'cssa_plus' else None,
             kind=kind,
             options={
                 **settings,

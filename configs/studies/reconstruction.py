@@ -1,6 +1,6 @@
 """The choices that the paper leaves open, one changed at a time."""
 
-config = 'configs/cssa_demo.py'
+config = 'cssa_demo'
 finder = 'optim_wrapper.paramwise_cfg.custom_keys.semantic_prompts.lr_mult'
 changes = {
     'cssa': ('as configured', {}),

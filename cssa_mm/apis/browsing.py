@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,54 +13,103 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets.base import UNKNOWN, SemiMultiLabelDataset
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.views import paired_views
 from cssa_mm.errors import ConfigError
-from cssa_mm.visualization.view_pairs import ViewPair, draw_view_pairs, picture_suffixes
+from cssa_mm.features.view import scoring_pipeline, view_of
+from cssa_mm.visualization.style import checked_picture
+from cssa_mm.visualization.view_pairs import ViewPair, draw_view_pairs
 
 NAMES_SHOWN = 6
 
 
-def browse_data(args: argparse.Namespace) -> Path:
-    """Draw `args.num` training images of a config, half of them labelled where there are as many; returns the path.
+@dataclass(frozen=True)
+class BrowsingResult:
+    """A picture of training images, and what they are taken from.
+
+    Attributes:
+        path: the picture.
+        num_labelled: labelled training images.
+        num_unlabelled: unlabelled training images.
+        num_classes: C.
+        weak: names of the transforms of the weak view.
+        strong: names of the transforms of the strong view.
+    """
+
+    path: Path
+    num_labelled: int
+    num_unlabelled: int
+    num_classes: int
+    weak: tuple[str, ...]
+    strong: tuple[str, ...]
+
+    def text(self) -> str:
+        """The result in four lines."""
+        counts = f'{self.num_labelled} labelled and {self.num_unlabelled} unlabelled training images'
+        return (
+            f'{counts}, {self.num_classes} classes\nweak:   {", ".join(self.weak)}\nstrong: {", ".join(self.strong)}\n'
+            f'picture: {self.path}'
+        )
+
+
+def browse(
+    *,
+    config: str | os.PathLike | Config,
+    out: str | os.PathLike | None = None,
+    num: int = 12,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> BrowsingResult:
+    """Draw training images in both views, half of them labelled where there are as many.
 
     The weak view is the one that is scored for pseudo-labels, the strong one what training sees. The config's seed
     chooses the images and their augmentation.
 
+    Args:
+        config: a config file, or a shipped config by its name.
+        out: picture to write; `browse_data.png` in the config's work directory by default.
+        num: images to show.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+
     Raises:
-        ConfigError: the config has no training data, or `--num` or `--out` cannot be.
+        ConfigError: the config has no training data, `num` is below 1, or `out` is no picture.
+        DataError: images, annotations or class names are missing or don't fit.
+
+    Example:
+        >>> from cssa_mm.apis.browsing import browse
+        >>> browse(config='cssa_demo', num=4).path  # doctest: +SKIP
+        PosixPath('work_dirs/cssa_demo/browse_data.png')
     """
-    out = Path(args.out or Path('work_dirs', Path(args.config).stem, 'browse_data.png'))
-    if args.num < 1:
-        raise ConfigError(f'--num: found {args.num}, expected 1 or more images; give a larger number')
-    if out.suffix not in picture_suffixes():
-        raise ConfigError(f"--out: found '{out}', expected a name that ends with {', '.join(picture_suffixes())}")
-    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
-    init_default_scope(config.default_scope)
-    weak, strong = view_pipelines(config)
-    dataset = DATASETS.build(config.train_dataloader.dataset)
-    labelled, unlabelled = len(dataset.labelled_indices), len(dataset.unlabelled_indices)
-    print(f'{labelled} labelled and {unlabelled} unlabelled training images, {len(dataset.class_names)} classes')
-    for name, steps in (('weak', weak), ('strong', strong)):
-        print(f'{name + ":":8}{", ".join(step["type"] for step in steps)}')
-    pairs = view_pairs(dataset, weak, strong, args.num, config.randomness.get('seed') or 0)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draw_view_pairs(pairs, out)
-    print(f'picture: {out}')
-    return out
+    if num < 1:
+        raise ConfigError(f'--num: found {num}, expected 1 or more images; give a larger number')
+    settings = load_config(config, overrides=overrides, data_root=data_root)
+    path = checked_picture(out or Path(work_dir_of(settings, None), 'browse_data.png'))
+    init_default_scope(settings.default_scope)
+    weak, strong = view_pipelines(settings)
+    dataset = DATASETS.build(settings.train_dataloader.dataset)
+    pairs = view_pairs(dataset, weak, strong, num, settings.randomness.get('seed') or 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_view_pairs(pairs, path)
+    return BrowsingResult(
+        path=path,
+        num_labelled=len(dataset.labelled_indices),
+        num_unlabelled=len(dataset.unlabelled_indices),
+        num_classes=len(dataset.class_names),
+        weak=tuple(step['type'] for step in weak),
+        strong=tuple(step['type'] for step in strong),
+    )
 
 
 def view_pipelines(config: Config) -> tuple[list[dict], list[dict]]:
     """The pipelines of the weak view, scored for pseudo-labels, and of the strong one, as the runner will have them."""
-    held_out = config.get('val_dataloader') or config.get('test_dataloader')
-    if not config.get('train_dataloader') or not held_out:
+    if not config.get('train_dataloader'):
         raise ConfigError(
-            'config: found no train_dataloader, or neither val_dataloader nor test_dataloader, expected the data that '
-            'training reads; take a training config'
+            'config: found no train_dataloader, expected the data that training reads; take a training config'
         )
-    hook = config.get('default_hooks', {}).get('pseudo_labels') or {}
-    return hook.get('pipeline') or held_out.dataset.pipeline, config.train_dataloader.dataset.pipeline
+    return scoring_pipeline(view_of(config)), config.train_dataloader.dataset.pipeline
 
 
 def view_pairs(

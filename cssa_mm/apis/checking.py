@@ -1,16 +1,14 @@
-"""Check the data of a config before training on it: `tools/check_data.py`."""
+"""Check the data of a config before training on it."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
-from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -18,54 +16,92 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.findings import MEND, NOTE, WARN, Finding, Part, of_images, of_labels, overlap, verdict
-from cssa_mm.datasets import LoadRGBImage
-from cssa_mm.datasets.annotations import Annotations, read_annotations
+from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
+from cssa_mm.datasets.building import build_dataset
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
+from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.datasets.splits.option import resolve_split
 from cssa_mm.engine.bad_image_hook import BadImageHook
-from cssa_mm.errors import ConfigError, CSSAError, DataError
+from cssa_mm.errors import CSSAError, DataError
 
 
-def check_data(args: argparse.Namespace) -> int:
-    """Open every image of a config, compare its parts, print a line for each kind of problem and a verdict.
+@dataclass(frozen=True)
+class CheckReport:
+    """What a check found.
 
-    Returns:
-        0 where training would run well, 1 where something must be mended first.
+    Attributes:
+        parts: the training, validation and test images that could be read.
+        findings: the kinds of problems, what must be mended first.
     """
-    if args.out and not os.path.isdir(os.path.dirname(args.out) or '.'):
-        raise ConfigError(f"--out: found no directory for '{args.out}', expected an existing one; make it first")
-    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
+
+    parts: list[Part]
+    findings: list[Finding]
+
+    @property
+    def trains(self) -> bool:
+        """Whether training would run well: nothing must be mended."""
+        return all(finding.severity != MEND for finding in self.findings)
+
+    def text(self) -> str:
+        """A line for each part, a line for each kind of problem, and a verdict."""
+        lines = [summary(part) for part in self.parts] + [finding.line() for finding in self.findings]
+        return '\n'.join([*lines, verdict(self.findings)])
+
+    def as_dict(self) -> dict[str, object]:
+        """Everything that was found, with all names, as JSON can hold it."""
+        return dict(
+            trains=self.trains,
+            parts={part.name: counts(part) for part in self.parts},
+            findings=[asdict(finding) | dict(count=len(finding.names)) for finding in self.findings],
+        )
+
+
+def check(
+    *,
+    config: str | os.PathLike | Config,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+    num_workers: int | None = None,
+) -> CheckReport:
+    """Open every image of a config and compare its parts.
+
+    Args:
+        config: a config file, or a shipped config by its name.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        num_workers: processes that open images; one for each core by default.
+
+    Raises:
+        ConfigError: a key or component of the config is unknown.
+        DataError: a process that opens images was killed. What is wrong with the data is a finding, not an error.
+
+    Example:
+        >>> from cssa_mm.apis.checking import check
+        >>> check(config='cssa_table', data_root='photos').trains  # doctest: +SKIP
+        True
+    """
+    settings = load_config(config, overrides=overrides, data_root=data_root)
     findings: list[Finding] = []
     parts = []
-    for name, options in sections(config).items():
+    for name, options in sections(settings).items():
         try:
-            data = read_annotations(options, f'{name}_dataloader.dataset')
-            is_labelled = _labelled(data, options.get('split'))
+            dataset = build_dataset(options, f'{name}_dataloader.dataset')
+            data = dataset.read_annotations()
+            is_labelled = _labelled(dataset, data, options.get('split'))
         except CSSAError as error:
             findings.append(Finding(MEND, name, 'error that stops the reading', [str(error)], ''))
             continue
-        parts.append(Part(name, data, is_labelled, open_all(data, args.num_workers, f'Images of {name}')))
-    hook = config.get('default_hooks', {}).get('bad_images')
+        facts = open_all(dataset, data.img_paths, num_workers, f'Images of {name}')
+        parts.append(Part(name, dataset, data, is_labelled, facts))
+    hook = settings.get('default_hooks', {}).get('bad_images')
     share = 0.0 if hook is None else hook.get('max_share', BadImageHook().max_share)
     for part in parts:
-        print(summary(part))
         findings += of_images(part, share)
         if part.name == 'train':
-            findings += of_labels(part, config)
+            findings += of_labels(part, settings)
             findings += [finding for other in parts if other is not part for finding in overlap(part, other)]
     findings.sort(key=lambda finding: (MEND, WARN, NOTE).index(finding.severity))
-    for finding in findings:
-        print(finding.line())
-    to_mend = [finding for finding in findings if finding.severity == MEND]
-    print(verdict(findings))
-    if args.out:
-        report = dict(
-            trains=not to_mend,
-            parts={part.name: counts(part) for part in parts},
-            findings=[asdict(finding) | dict(count=len(finding.names)) for finding in findings],
-        )
-        Path(args.out).write_text(json.dumps(report, indent=2, ensure_ascii=False), encoding='utf-8')
-    return 1 if to_mend else 0
+    return CheckReport(parts, findings)
 
 
 def sections(config: Config) -> dict[str, dict]:
@@ -78,19 +114,21 @@ def sections(config: Config) -> dict[str, dict]:
     return found
 
 
-def open_all(data: Annotations, num_workers: int | None, description: str) -> list[ImageFacts]:
-    """The facts of all images of a data set, read by several processes."""
-    loaders = [step for step in data.dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
-    look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(data.dataset.backend_args))
+def open_all(
+    dataset: SemiMultiLabelDataset, paths: Sequence[str], num_workers: int | None, description: str
+) -> list[ImageFacts]:
+    """The facts of the images at ``paths``, opened as ``dataset`` opens them, by several processes."""
+    loaders = [step for step in dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
+    look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(dataset.backend_args))
     num_workers = num_workers or _num_cores()
-    bar = partial(tqdm, desc=description, total=len(data.img_paths), unit='image', mininterval=0.5)
+    bar = partial(tqdm, desc=description, total=len(paths), unit='image', mininterval=0.5)
     if num_workers < 2:
-        return list(bar(map(look, data.img_paths)))
+        return list(bar(map(look, paths)))
     try:
         with ProcessPoolExecutor(
             num_workers, get_context('fork' if 'fork' in get_all_start_methods() else None)
         ) as pool:
-            return list(bar(pool.map(look, data.img_paths, chunksize=16)))
+            return list(bar(pool.map(look, paths, chunksize=16)))
     except BrokenProcessPool as error:
         raise DataError(
             f'{description}: found one of {num_workers} processes killed, probably for want of memory; use fewer of '
@@ -107,7 +145,7 @@ def counts(part: Part) -> dict:
         labelled=len(labels),
         known_cells=int((labels >= 0).sum()),
         positives=sum(positives),
-        labelled_positives=dict(zip(part.data.dataset.class_names, positives, strict=True)),
+        labelled_positives=dict(zip(part.dataset.class_names, positives, strict=True)),
     )
 
 
@@ -123,9 +161,8 @@ def summary(part: Part) -> str:
     )
 
 
-def _labelled(data: Annotations, option: object) -> np.ndarray:
-    dataset = data.dataset
-    split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset._locate)
+def _labelled(dataset: SemiMultiLabelDataset, data: Annotations, option: object) -> np.ndarray:
+    split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset.locate)
     if split is None:
         return (data.labels >= 0).any(axis=1)
     return np.isin(data.image_ids, split.image_ids)

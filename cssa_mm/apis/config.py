@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ def load_config(
         3
     """
     name = config.filename if isinstance(config, Config) else str(config)
-    result = config.copy() if isinstance(config, Config) else _read(name)
+    result = copy.deepcopy(config) if isinstance(config, Config) else _read(name)
     if data_root is not None:
         _set_data_root(result, os.fspath(data_root))
     if overrides:

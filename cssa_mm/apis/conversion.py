@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmpretrain.registry import MODELS
 from torch import Tensor
 
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.errors import CheckpointError
 from cssa_mm.files import replacing
-from cssa_mm.models.identity import FORMAT, KEY, encode_description, with_defaults
+from cssa_mm.models.identity import (
+    FORMAT,
+    KEY,
+    check_registered,
+    decode_description,
+    encode_description,
+    with_defaults,
+)
 from cssa_mm.models.open_clip_loader import tower_source
 from cssa_mm.models.thresholds import ClassThresholds
 
 PARTS = dict(head='LabelAlignmentHead', context_head='ContextHead', evidence='DiscriminantEvidence')
+READ = ('model', 'val_dataloader', 'test_dataloader')  # keys of the config
 BACKBONE = dict(dense='value', global_token=True, precision='fp32')
+RESIZE = dict(interpolation='bilinear', backend='cv2')  # mmcv's defaults
 
 
 def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike | None = None) -> Path:
@@ -47,11 +56,13 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
     state = content.get('state_dict', {}).get(KEY) if isinstance(content, Mapping) else None
     if not isinstance(state, Tensor):
         raise CheckpointError(f"checkpoint: found '{checkpoint}' that is not of a CSSAClassifier, expected format 1")
-    saved = json.loads(bytes(state.tolist()))
+    saved = decode_description(state)
     found = saved.get('format', 1)
     if found != 1:
         raise CheckpointError(f"checkpoint: found '{checkpoint}' of format {found}, expected format 1; use it as it is")
-    config = _read_config(content.get('meta', {}).get('cfg') or '', checkpoint)
+    if 'model_name' not in saved.get('tower', {}) or 'class_names' not in saved:
+        raise CheckpointError(f"checkpoint: found '{checkpoint}' that names no tower and classes, expected format 1")
+    config = _read_config((content.get('meta') or {}).get('cfg') or '', checkpoint)
     model = config['model']
     tower = {key: model['backbone'].get(key, value) for key, value in BACKBONE.items()}
     source = (model['backbone'].get('pretrained'), model['backbone'].get('config_dir'))
@@ -74,7 +85,9 @@ def _options(part: str, model: Mapping[str, Any]) -> dict | None:
     # A context head or evidence that the config does not name was not there; a head always is.
     if part != 'head' and part not in model:
         return None
-    return with_defaults(PARTS[part], model.get(part) or {})
+    options = {'type': PARTS[part]} | (model.get(part) or {})
+    check_registered(f'model.{part}', options, MODELS)
+    return with_defaults(PARTS[part], options)
 
 
 def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
@@ -84,33 +97,37 @@ def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
     kinds = [step['type'] for step in steps]
     if kinds == ['LoadRGBImage']:
         return View(size=None).as_config()
-    if kinds == ['LoadRGBImage', 'Resize'] and 'scale' in steps[1]:
-        width, height = steps[1]['scale']
-        options = {key: steps[1][key] for key in ('interpolation', 'backend') if key in steps[1]}
-        return View(size=(height, width), **options).as_config()
+    if kinds == ['LoadRGBImage', 'Resize'] and {'scale'} <= set(steps[1]) - {'type'} <= {'scale', *RESIZE}:
+        options = RESIZE | {key: value for key, value in steps[1].items() if key != 'type'}
+        scale = options.pop('scale')
+        # mmcv's order is (width, height).
+        return View(size=scale[::-1] if isinstance(scale, list) else scale, **options).as_config()
     raise CheckpointError(
         f"checkpoint: found '{checkpoint}' with the test pipeline {', '.join(kinds) or 'of none'}, expected "
-        'LoadRGBImage and at most a Resize; train again'
+        'LoadRGBImage and at most a Resize to a scale; train again'
     )
 
 
 def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
     """The assignments of a config's text, read as data: nothing of a checkpoint is ever run."""
     try:
-        lines = ast.parse(text).body
-        found = {line.targets[0].id: _value(line.value) for line in lines if isinstance(line, ast.Assign)}
-        return found if found['model']['backbone'] else {}
-    except (SyntaxError, ValueError, AttributeError, KeyError, TypeError) as error:
+        lines = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
+        values = {line.targets[0].id: line.value for line in lines}
+        found = {name: _value(values[name]) for name in READ if name in values}
+        found['model']['backbone'].get('pretrained')
+    except (SyntaxError, ValueError, AttributeError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise CheckpointError(
             f"checkpoint: found '{checkpoint}' with no readable config ({type(error).__name__}), expected the one that "
             'it was trained with; train again'
         ) from error
+    return found
 
 
 def _value(node: ast.expr) -> Any:
-    """A literal, where `dict(a=1)` is one, too."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+    """A literal, where `dict(a=1)` and `dict({'a.b': 1})`, as MMEngine writes them, are literals, too."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        given = [_value(argument) for argument in node.args]
+        return dict(*given, **{keyword.arg: _value(keyword.value) for keyword in node.keywords})
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from mmengine.config import Config
 
-from cssa_mm.datasets.annotations import Annotations
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, ImageFacts
+from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images
 from cssa_mm.models.class_names import resolve_class_names
 
-# How much a finding matters: training refuses it or its figures would be wrong; it costs quality; good to know.
+# The severity of a finding: training refuses it or its metrics would be wrong; it costs quality; good to know.
 MEND, WARN, NOTE = 'mend', 'warn', 'note'
 
 
 @dataclass
 class Finding:
-    """One kind of problem in one part of the data, with all names that it concerns and the way to mend it."""
+    """One kind of problem in one part of the data, with all names that it concerns and how to mend it."""
 
     severity: str
     part: str
@@ -39,33 +40,34 @@ class Finding:
 
 @dataclass
 class Part:
-    """The training, validation or test images with what their files told, in the order of the annotation."""
+    """The training, validation or test images with the facts about their files, in the order of the annotation."""
 
     name: str
+    dataset: SemiMultiLabelDataset
     data: Annotations
     is_labelled: np.ndarray
     facts: list[ImageFacts]
 
     def names(self, indices: Sequence[int]) -> list[str]:
         """The paths of some images, from the data root on."""
-        root = os.path.join(self.data.dataset.data_root, '')
+        root = os.path.join(self.dataset.data_root, '')
         return [self.data.img_paths[index].removeprefix(root) for index in indices]
 
 
 def of_images(part: Part, max_share: float) -> Iterator[Finding]:
-    """What the files themselves tell: bad, odd and doubled images."""
+    """Findings in the image files: bad, odd and doubled images."""
     bad = [index for index, facts in enumerate(part.facts) if facts.fault]
     tolerated = tolerated_bad_images(len(part.facts), max_share) if part.name == 'train' else 0
     for fault in FAULTS:
         indices = [index for index in bad if part.facts[index].fault == fault]
         if indices:
-            # Training starts with all files there, and then survives a few that are broken.
+            # Training refuses to start where files are missing; it survives a few broken ones.
             survives = fault != 'missing' and len(bad) <= tolerated
             fix = 'used for nothing; restore or remove' if survives else 'restore the files, or remove their entries'
             yield Finding(WARN if survives else MEND, part.name, f'{fault} images', part.names(indices), fix)
     for oddity in ODDITIES:
         indices = [index for index, facts in enumerate(part.facts) if oddity in facts.oddities]
-        fix = {'tiny': 'remove what is no photo', 'very large': 'slow to read; shrink them'}.get(oddity, '')
+        fix = {'tiny': 'remove those that are not photos', 'very large': 'slow to read; shrink them'}.get(oddity, '')
         if indices:
             kind = f'{oddity} images' + ('' if fix else ' (read well)')
             yield Finding(WARN if fix else NOTE, part.name, kind, part.names(indices), fix)
@@ -76,8 +78,8 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
 
 
 def of_labels(part: Part, config: Config) -> Iterator[Finding]:
-    """What the labels of the training images lack."""
-    labels, names = part.data.labels[part.is_labelled], part.data.dataset.class_names
+    """Findings in the labels of the training images."""
+    labels, names = part.data.labels[part.is_labelled], part.dataset.class_names
     if not len(labels):
         yield Finding(MEND, part.name, 'reason not to train', ['no labelled image'], 'label some images')
     if part.is_labelled.all() and config.train_cfg.get('semi_epochs', 1):
@@ -100,8 +102,8 @@ def of_labels(part: Part, config: Config) -> Iterator[Finding]:
 
 
 def overlap(train: Part, other: Part) -> Iterator[Finding]:
-    """Images that are trained on and tested on."""
-    if train.data.dataset.data_root == other.data.dataset.data_root:
+    """Images that are in the training set and in another part."""
+    if train.dataset.data_root == other.dataset.data_root:
         shared = sorted(set(train.data.image_ids) & set(other.data.image_ids))
         if shared:
             yield Finding(MEND, other.name, 'image ids of the training set', shared, 'remove them from one')
@@ -116,7 +118,7 @@ def overlap(train: Part, other: Part) -> Iterator[Finding]:
 
 
 def verdict(findings: list[Finding]) -> str:
-    """The last line."""
+    """The last line of the report."""
     to_mend = [finding for finding in findings if finding.severity == MEND]
     if to_mend:
         kinds = ', '.join(f'{finding.kind} ({finding.part})' for finding in to_mend)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
 from cssa_mm.engine.checkpoints import read_checkpoint
@@ -22,6 +24,7 @@ from cssa_mm.models.thresholds import ClassThresholds
 
 WORDS = 'a photo of a'
 VIEW_SIZE = 224
+TOWER_OPTIONS = ('model_name', 'pretrained', 'config_dir', 'dense', 'global_token', 'precision')
 
 
 def load_model(
@@ -120,12 +123,24 @@ def zero_shot(
     return model.to(checked_device(device)).eval()
 
 
+def untrained_model(config: Config, *, device: str | torch.device | None = None) -> CSSAClassifier:
+    """The model of a config as training would start it, on a device, in eval mode.
+
+    Args:
+        config: of `load_config`.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+    """
+    init_default_scope('mmpretrain')
+    # As the Runner does: prompts may start from random vectors.
+    set_random_seed((config.get('randomness') or {}).get('seed') or 0)
+    return MODELS.build(config.model).to(checked_device(device)).eval()
+
+
 def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> CSSAClassifier:
     """The model that a checkpoint describes, with the weights of its tower alone."""
     init_default_scope('mmpretrain')
-    options = dict(description['tower'])
-    model_config = options.pop('model_config')
-    options.pop('weights_hash')
+    model_config = description['tower']['model_config']
+    options = {key: description['tower'][key] for key in TOWER_OPTIONS}
     if tower is not None:
         if not Path(tower).is_file():
             raise CheckpointError(f"tower: found no file '{tower}', expected the weights of {options['model_name']}")
@@ -143,8 +158,9 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
 
 
 def _require_weights(options: Mapping[str, Any]) -> None:
-    pretrained = options['pretrained']
-    if pretrained is not None and os.path.isabs(pretrained) and not Path(pretrained).is_file():
+    pretrained = options['pretrained'] or ''
+    is_path = '/' in pretrained or bool(Path(pretrained).suffix)  # else an open_clip tag
+    if is_path and not Path(pretrained).is_file():
         raise CheckpointError(
             f"tower: found no file '{pretrained}', where the tower {options['model_name']} of this checkpoint lay, "
             'expected its weights; give tower=PATH (--tower PATH)'

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint, set_random_seed
-from mmpretrain.registry import DATASETS, MODELS
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.browsing import choose
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.loading import load_model, untrained_model
+from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
-from cssa_mm.errors import CheckpointError, ConfigError, DataError
+from cssa_mm.datasets.voc_boxes import voc_boxes
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.features.class_maps import class_maps
+from cssa_mm.files import write_json
+from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game
 
 # What is compared, in the order of the table.
@@ -37,23 +41,107 @@ MAPS = {'attention': 'label attention', 'cosine': 'cosine map of CLIP', 'dot': '
 PHOTOS = 6
 
 
-def pointing_game(args: argparse.Namespace) -> dict[str, dict]:
-    """Play it with the EMA model of a checkpoint, or with the untrained one; prints and returns the shares of hits.
+@dataclass(frozen=True)
+class PointingReport:
+    """How often the maps of each method hit a box of their class.
 
-    A picture, `pointing_game.png` in the work directory, shows the maps of a few images.
+    Attributes:
+        classes: for each class with trials, and `all`: the `count` of its trials, and for each of `METHODS` its `hit`,
+            a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
+        left_out: classes without trials.
+        picture: of a few images; None without trials.
+    """
+
+    classes: dict[str, dict]
+    left_out: tuple[str, ...]
+    picture: Path | None
+
+    def text(self) -> str:
+        """An aligned table, in per cent, and what its columns mean."""
+        rows = [['hits in per cent', 'n', *METHODS]]
+        for title, entry in self.classes.items():
+            # The chance of a random cell is computed, not drawn: it has no interval.
+            cells = [f'{100 * entry[name]["hit"]:.1f}' if name == 'random' else _cell(entry[name]) for name in METHODS]
+            rows.append([title, str(entry['count']), *cells])
+        lines = [aligned(rows), *(f'{name}: {meaning}' for name, meaning in METHODS.items())]
+        lines.append('In brackets: 95 % interval (Wilson).')
+        if self.left_out:
+            lines.append(f'Left out, without boxes: {", ".join(self.left_out)}')
+        if self.picture:
+            lines.append(f'picture: {self.picture}')
+        return '\n'.join(lines)
+
+
+def pointing_game(
+    *,
+    config: str | os.PathLike | Config,
+    checkpoint: str | os.PathLike | None = None,
+    tolerance: float = 0.0,
+    max_box_share: float = 1.0,
+    out: str | os.PathLike | None = None,
+    work_dir: str | os.PathLike | None = None,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+    device: str | None = None,
+) -> PointingReport:
+    """Does the label attention point at the object? With the EMA model of a checkpoint, or with the untrained one.
 
     An image counts for a class of which it has boxes; every class of every image is one trial.
 
+    Args:
+        config: a config file, or a shipped config by its name, whose test set is in VOC form.
+        checkpoint: of a training; None takes the untrained model.
+        tolerance: pixels that a miss may be off.
+        max_box_share: leave out boxes that cover more than this share of the grid; 1 keeps all.
+        out: JSON file for the shares of hits.
+        work_dir: directory of the picture; `work_dirs/NAME_OF_CONFIG` by default.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+
     Raises:
-        ConfigError: the test set is not in VOC's layout, or the model has no label attention.
-        CheckpointError: there is no such checkpoint.
+        ConfigError: the test set is not in VOC form, or the model has no label attention.
+        CheckpointError: the checkpoint is missing or was made for another model.
+        DataError: no image has a box.
+
+    Example:
+        >>> from cssa_mm.apis.pointing import pointing_game
+        >>> report = pointing_game(config='cssa_voc_p05', data_root='VOC2012')  # doctest: +SKIP
+        >>> report.classes['all']['attention']['hit']  # doctest: +SKIP
+        0.74
+    """
+    settings = load_config(config, overrides=overrides, data_root=data_root)
+    init_default_scope(settings.default_scope)
+    dataset = DATASETS.build(settings.test_dataloader.dataset)
+    chosen, boxes, sizes = images_with_boxes(dataset)
+    if checkpoint is None:
+        model = untrained_model(settings, device=device)
+    else:
+        model = load_model(checkpoint, device=device)
+        check_same_classes(model, dataset, 'test_dataloader.dataset')
+    found = play(model, dataset, chosen, boxes, sizes, tolerance)
+    # Where a box fills nearly all of the image, everything hits.
+    too_large = found['random'] > max_box_share
+    found = {name: np.where(too_large, np.nan, value) for name, value in found.items()}
+    classes = _summary(found, model.class_names)
+    if out:
+        write_json(out, classes, indent=2)
+    picture = None
+    if classes:
+        picture = Path(work_dir_of(settings, work_dir), 'pointing_game.png')
+        trials = example_trials(model, dataset, chosen, boxes, sizes, found, settings.randomness.seed)
+        shares = {title: classes['all'][name]['hit'] for name, title in MAPS.items()}
+        draw_pointing_game(trials, shares, classes['all']['count'], picture)
+    return PointingReport(classes, tuple(name for name in model.class_names if name not in classes), picture)
+
+
+def images_with_boxes(dataset: object) -> tuple[np.ndarray, list[Boxes], list[tuple[float, float]]]:
+    """The indices of the images that have boxes, the boxes of each by class, and each one's width and height.
+
+    Raises:
+        ConfigError: the data set is not in VOC form.
         DataError: no image has a box.
     """
-    if args.checkpoint != 'none' and not Path(args.checkpoint).is_file():
-        raise CheckpointError(f"checkpoint: found no file '{args.checkpoint}', expected one of tools/train.py, or none")
-    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
-    init_default_scope(config.default_scope)
-    dataset = DATASETS.build(config.test_dataloader.dataset)
     if not isinstance(dataset, VOCMultiLabelDataset):
         raise ConfigError(
             f'test_dataloader.dataset: found a {type(dataset).__name__}, expected a VOCMultiLabelDataset, whose XML '
@@ -66,47 +154,7 @@ def pointing_game(args: argparse.Namespace) -> dict[str, dict]:
             f'{dataset.in_root("Annotations")}: found no box (bndbox) in the files of {len(dataset)} images, expected '
             'some; take a data set with boxes'
         )
-    boxes, sizes = [boxes[i] for i in chosen], [sizes[i] for i in chosen]
-    set_random_seed(config.randomness.seed)  # as the Runner does: words may leave room for random vectors
-    model = MODELS.build(config.model)
-    if args.checkpoint != 'none':
-        load_checkpoint(model, args.checkpoint, map_location='cpu')
-    found = play(model, dataset, chosen, boxes, sizes, args.tolerance)
-    # Where a box fills nearly all of the image, everything hits.
-    too_large = found['random'] > args.max_box_share
-    found = {name: np.where(too_large, np.nan, value) for name, value in found.items()}
-    report = _summary(found, model.class_names)
-    print(_format(report, model.class_names))
-    if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(report, indent=2) + '\n')
-    if report:
-        picture = Path(args.work_dir or Path('work_dirs', Path(args.config).stem), 'pointing_game.png')
-        trials = example_trials(model, dataset, chosen, boxes, sizes, found, config.randomness.seed)
-        shares = {title: report['all'][name]['hit'] for name, title in MAPS.items()}
-        draw_pointing_game(trials, shares, report['all']['count'], picture)
-        print(f'picture: {picture}')
-    return report
-
-
-def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tuple[float, float]]:
-    """Boxes of an image by class, and its width and height, as its XML file has them; objects without box left out.
-
-    Raises:
-        DataError: the file has no size, or a number of a box is missing.
-    """
-    path = dataset.in_root('Annotations', f'{image_id}.xml')
-    root = ElementTree.fromstring(dataset.read_text(path, 'the VOC annotation of an image'))
-    boxes: dict[int, list] = {}
-    for item in root.iter('object'):
-        box = item.find('bndbox')
-        if box is not None:
-            left, top, right, bottom = (_number(box, key, path) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
-            # VOC counts pixels from 1, the last one included.
-            corners = (left - 1, top - 1, right, bottom)
-            boxes.setdefault(dataset.class_index.find(item.findtext('name', '').strip(), path), []).append(corners)
-    size = (_number(root, 'size/width', path), _number(root, 'size/height', path))
-    return {class_index: np.array(corners) for class_index, corners in boxes.items()}, size
+    return chosen, [boxes[i] for i in chosen], [sizes[i] for i in chosen]
 
 
 def play(
@@ -176,14 +224,6 @@ def example_trials(
     return trials
 
 
-def _number(root: ElementTree.Element, key: str, path: str) -> float:
-    text = root.findtext(key, '').strip()
-    try:
-        return float(text)
-    except ValueError:
-        raise DataError(f"{path}: found '{text}' as {key}, expected a number; correct the file.") from None
-
-
 def _summary(found: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, dict]:
     """For each class with trials, and `all`: how many, and of each method the share of hits and its interval."""
     columns = {name: slice(index, index + 1) for index, name in enumerate(class_names)} | {'all': slice(None)}
@@ -199,19 +239,6 @@ def _summary(found: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dic
     return report
 
 
-def _format(report: Mapping[str, Mapping], class_names: Sequence[str]) -> str:
-    def cell(entry: Mapping) -> str:
-        low, high = (100 * value for value in entry['interval'])
-        return f'{100 * entry["hit"]:.1f} ({low:.0f}-{high:.0f})'
-
-    rows = [['hits in per cent', 'n', *METHODS]]
-    for title, entry in report.items():
-        # The chance of a random cell is computed, not drawn: it has no interval.
-        cells = [f'{100 * entry[name]["hit"]:.1f}' if name == 'random' else cell(entry[name]) for name in METHODS]
-        rows.append([title, str(entry['count']), *cells])
-    lines = [aligned(rows), *(f'{name}: {meaning}' for name, meaning in METHODS.items())]
-    missing = [name for name in class_names if name not in report]
-    lines.append('In brackets: 95 % interval (Wilson).')
-    if missing:
-        lines.append(f'Left out, without boxes: {", ".join(missing)}')
-    return '\n'.join(lines)
+def _cell(entry: Mapping) -> str:
+    low, high = (100 * value for value in entry['interval'])
+    return f'{100 * entry["hit"]:.1f} ({low:.0f}-{high:.0f})'

@@ -127,9 +127,14 @@ def _read(path: str) -> np.ndarray:
 def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
     """An image in memory as uint8 (H, W, 3), RGB."""
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        try:
+            return to_rgb(image)
+        except OSError as error:  # Pillow decodes at the first use
+            raise ImageError(
+                f'image: found a PIL image that cannot be decoded ({error}), expected a whole one'
+            ) from error
     if isinstance(image, Tensor):
-        if image.ndim != 3 or image.shape[0] != 3:
+        if image.ndim != 3 or image.shape[0] != 3 or not image.numel():
             raise DataError(f'image: found a tensor of shape {tuple(image.shape)}, expected (3, height, width)')
         if image.is_floating_point():
             if not (0 <= float(image.min()) and float(image.max()) <= 1):
@@ -139,9 +144,11 @@ def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
                 )
             image = (image * 255).round().to(torch.uint8)
         image = image.cpu().numpy().transpose(1, 2, 0)
+    if not isinstance(image, np.ndarray):
+        raise DataError(f'image: found a {type(image).__name__}, expected a path, a PIL image, an array or a tensor')
     if image.ndim == 2:
         image = np.repeat(image[:, :, None], 3, axis=2)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise DataError(
             f'image: found an array of shape {image.shape} and type {image.dtype}, expected uint8 of shape (height, '
             'width, 3) in RGB order, or (height, width)'

@@ -2,66 +2,78 @@
 
 from __future__ import annotations
 
-import argparse
-import warnings
+import os
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.registry import init_default_scope
-from mmpretrain.registry import DATASETS, MODELS
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from mmengine.config import Config
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.loading import untrained_model
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.view import View
+from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
+from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import encode
+from cssa_mm.features.view import view_of
+from cssa_mm.models import CSSAClassifier
 
 
-def linear_probe(args: argparse.Namespace) -> dict[str, float]:
-    """Fit on the labelled images of a config, test on its test images; prints and returns the metrics in per cent.
+def linear_probe(
+    *,
+    config: str | os.PathLike | Config,
+    penalty: float = 0.1,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+    device: str | None = None,
+) -> dict[str, float]:
+    """Fit a logistic regression per class on the labelled images of a config, and test it on its test images.
 
-    A class without labelled positives or negatives gets its constant rate as score.
+    Args:
+        config: a config file, or a shipped config by its name.
+        penalty: weight of the squared norm (1/C of scikit-learn).
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
+        device: 'cpu', 'cuda' or 'mps', for the features; by default the best one that this machine has.
+
+    Returns:
+        `mAP`, `CF1` and `OF1` in per cent, and `num_labelled`, the number of images fitted on.
+
+    Raises:
+        ConfigError: a key or component of the config is unknown, or `penalty` is not positive.
+        DataError: images, annotations or class names are missing or don't fit.
+
+    Example:
+        >>> from cssa_mm.apis.probing import linear_probe
+        >>> linear_probe(config='cssa_demo')['num_labelled']  # doctest: +SKIP
+        100
     """
-    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
-    init_default_scope(config.default_scope)
-    model = MODELS.build(config.model)
-    train = DATASETS.build(config.train_dataloader.dataset)
-    test = DATASETS.build(config.test_dataloader.dataset)
-    plain = test.pipeline.transforms
+    if penalty <= 0:
+        raise ConfigError(f'--penalty: found {penalty}, expected a number above 0; give a larger one')
+    settings = load_config(config, overrides=overrides, data_root=data_root)
+    model = untrained_model(settings, device=device)
+    train = DATASETS.build(settings.train_dataloader.dataset)
+    test = DATASETS.build(settings.test_dataloader.dataset)
+    view = view_of(settings)
     known = train.labels[train.labelled_indices]
     scores = probe_scores(
-        global_features(model, train, train.labelled_indices, plain, 'Labelled images'),
+        global_features(model, train, train.labelled_indices, view, 'Labelled images'),
         known,
-        global_features(model, test, np.arange(len(test)), plain, 'Test images'),
-        args.penalty,
+        global_features(model, test, np.arange(len(test)), view, 'Test images'),
+        penalty,
     )
     per_class = average_precision_per_class(scores, test.labels)
     cf1, of1 = cf1_of1(scores, test.labels)
-    metrics = {'mAP': 100 * float(np.nanmean(per_class)), 'CF1': 100 * cf1, 'OF1': 100 * of1}
-    values = '  '.join(f'{name} {value:.2f}' for name, value in metrics.items())
-    print(f'Linear probe, {len(known)} labelled images: {values}')
-    return metrics
+    return dict(mAP=100 * float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, num_labelled=len(known))
 
 
 def global_features(
-    model: torch.nn.Module, dataset: object, indices: np.ndarray, pipeline: list, description: str
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: np.ndarray, view: View, description: str
 ) -> np.ndarray:
     """Unit global features (n, D) of some images."""
-    batches = encode(model, dataset, indices, pipeline, description)
+    batches = encode(model, dataset, indices, view, description)
     return torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in batches]).numpy()
-
-
-def probe_scores(features: np.ndarray, labels: np.ndarray, test_features: np.ndarray, penalty: float) -> np.ndarray:
-    """Scores (m, C) of m test images from n labelled ones: features (n, D), labels (n, C) in 1, 0, -1."""
-    scores = np.zeros((len(test_features), labels.shape[1]))
-    for column, target in enumerate(labels.T):
-        rows = target >= 0
-        if len(np.unique(target[rows])) < 2:
-            scores[:, column] = target[rows].mean() if rows.any() else 0.0
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', ConvergenceWarning)
-            classifier = LogisticRegression(C=1 / penalty, max_iter=2000).fit(features[rows], target[rows])
-        scores[:, column] = classifier.predict_proba(test_features)[:, 1]
-    return scores

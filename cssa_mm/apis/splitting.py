@@ -1,57 +1,103 @@
-"""Draw a labelled split and write it to a file that can be published: `tools/make_split.py`."""
+"""Draw a labelled split and write it to a file that can be published."""
 
 from __future__ import annotations
 
-import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from mmengine.config import Config
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.datasets.annotations import Annotations, read_annotations
-from cssa_mm.datasets.splits.split import Split, make_split, save_split
+from cssa_mm.datasets.building import build_dataset
+from cssa_mm.datasets.image_table import Annotations
+from cssa_mm.datasets.splits.split import Split, hash_ids, make_split, save_split
 from cssa_mm.errors import SplitError
 
 
-def write_split(args: argparse.Namespace) -> Split:
-    """Draw the split of a config's training images from its annotation files alone, write and describe it.
+@dataclass(frozen=True)
+class SplitResult:
+    """A split and its file.
+
+    Attributes:
+        split: which training images are labelled.
+        path: the file.
+        num_images: training images, labelled or not.
+    """
+
+    split: Split
+    path: Path
+    num_images: int
+
+    def text(self) -> str:
+        """What was drawn, which classes got no labelled positive, and how the file is used."""
+        split = self.split
+        lines = [
+            f"{self.path}: {len(split.image_ids):,} of {self.num_images:,} images labelled, rule '{split.rule}', seed "
+            f'{split.seed}, ids {split.id_hash[:12]}'
+        ]
+        without = [name for name, count in split.class_counts.items() if not count]
+        if without:
+            lines.append(f'Classes without a labelled positive, {len(without)}: {", ".join(without)}')
+            if split.rule == 'cap':
+                lines.append('--stratified gives one to every class that has any.')
+        lines.append(f'Train with it: --cfg-options train_dataloader.dataset.split={self.path.absolute()}')
+        return '\n'.join(lines)
+
+
+def split(
+    *,
+    config: str | os.PathLike | Config,
+    labelled: float,
+    seed: int = 1,
+    stratified: bool = False,
+    at_most: Mapping[str, int] | None = None,
+    out: str | os.PathLike | None = None,
+    data_root: str | os.PathLike | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> SplitResult:
+    """Draw the split of a config's training images from its annotation files alone, and write it.
+
+    Args:
+        config: a config file, or a shipped config by its name.
+        labelled: share of labelled images, in (0, 1).
+        seed: of the draw.
+        stratified: balance the classes; False draws by CAP's random rule.
+        at_most: class name -> most labelled positives, to make classes rare.
+        out: file to write; in `splits/`, named by all that decides the split, by default.
+        data_root: directory of the data.
+        overrides: dotted key -> value, as `--cfg-options` takes them.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, or the draw would label an image of
-            which the annotation says nothing.
+        SplitError: `labelled` leaves no labelled or no unlabelled image, `at_most` names an unknown class or leaves
+            too few images, or the draw would label an image of which the annotation says nothing.
+        DataError: annotations or class names are missing or don't fit.
+
+    Example:
+        >>> from cssa_mm.apis.splitting import split
+        >>> len(split(config='cssa_demo', labelled=0.1).split.image_ids)  # doctest: +SKIP
+        200
     """
-    config = load_config(args.config, overrides=args.cfg_options, data_root=args.data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root)
     # With a split of any kind: without, a table whose images all have labels is refused.
-    options = dict(config.train_dataloader.dataset, split=dict(proportion=args.labelled, seed=args.seed))
-    data = read_annotations(options, 'train_dataloader.dataset')
-    split = make_split(data.image_ids, args.labelled, args.seed, data.labels, data.dataset.class_names, args.stratified)
-    _refuse_blank_images(split, data)
-    path = Path(args.out) if args.out else default_path(args.config, split)
-    save_split(split, path)
-    print(describe(split, len(data.image_ids), path))
-    return split
+    options = dict(settings.train_dataloader.dataset, split=dict(proportion=labelled, seed=seed))
+    dataset = build_dataset(options, 'train_dataloader.dataset')
+    data = dataset.read_annotations()
+    drawn = make_split(data.image_ids, labelled, seed, data.labels, dataset.class_names, stratified, at_most)
+    _refuse_blank_images(drawn, data)
+    path = Path(out) if out else default_path(settings.filename or 'config', drawn)
+    save_split(drawn, path)
+    return SplitResult(drawn, path, len(data.image_ids))
 
 
-def default_path(config: str, split: Split) -> Path:
-    """Where a split goes without --out: `splits/` of the working directory, named by all that decides it."""
+def default_path(config: str | os.PathLike, split: Split) -> Path:
+    """Where a split goes by default: `splits/` of the working directory, named by all that decides it."""
     rule = '' if split.rule == 'cap' else f'_{split.rule}'
+    if split.at_most:
+        rule += '_' + hash_ids([f'{name}={limit}' for name, limit in sorted(split.at_most.items())])[:8]
     return Path('splits', f'{Path(config).stem}_labelled{split.proportion:g}_seed{split.seed}{rule}.txt')
-
-
-def describe(split: Split, num_images: int, path: Path) -> str:
-    """What was drawn, which classes got no labelled positive, and how the file is used."""
-    labelled = len(split.image_ids)
-    lines = [
-        f"{path}: {labelled:,} of {num_images:,} images labelled, rule '{split.rule}', seed {split.seed}, ids "
-        f'{split.id_hash[:12]}'
-    ]
-    without = [name for name, count in split.class_counts.items() if not count]
-    if without:
-        lines.append(f'Classes without a labelled positive, {len(without)}: {", ".join(without)}')
-        if split.rule == 'cap':
-            lines.append('--stratified gives one to every class that has any.')
-    lines.append(f'Train with it: --cfg-options train_dataloader.dataset.split={path.absolute()}')
-    return '\n'.join(lines)
 
 
 def _refuse_blank_images(split: Split, data: Annotations) -> None:

@@ -104,10 +104,11 @@ def train(
     folder = work_dir_of(settings, work_dir)
     runner = build_runner(settings, folder, launcher)
     runner.train()
-    latest = Path(folder, 'last_checkpoint')
+    # Not the file last_checkpoint: an earlier run may have left it.
+    latest = runner.message_hub.get_info('last_ckpt')
     return TrainingResult(
         work_dir=Path(folder),
-        checkpoint=Path(latest.read_text().strip()) if latest.is_file() else None,
+        checkpoint=None if latest is None else Path(latest),
         metrics=_last_validation(runner),
         runner=runner,
     )

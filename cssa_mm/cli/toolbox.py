@@ -1,7 +1,8 @@
-"""mmpretrain's own tools with cssa_mm in them."""
+"""`cssa toolbox`: mmpretrain's own tools with cssa_mm in them."""
 
 from __future__ import annotations
 
+import argparse
 import runpy
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,25 @@ from pathlib import Path
 
 import mmpretrain
 
+from cssa_mm.cli.arguments import command_parser, run
 from cssa_mm.compat import mend_tight_bbox
 from cssa_mm.errors import ConfigError, nearest
 
 TOOLS = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
+EXAMPLE = 'cssa toolbox visualization/browse_dataset configs/cssa_demo.py --not-show --output-dir pictures'
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of `cssa toolbox`."""
+    result = command_parser('toolbox', "Run one of mmpretrain's own tools with cssa_mm in it.", EXAMPLE)
+    result.add_argument('tool', help='its path without .py, such as visualization/browse_dataset')
+    result.add_argument('arguments', nargs=argparse.REMAINDER, help='of the tool')
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cssa toolbox`; returns the exit status."""
+    return run(parser(), lambda options: run_tool(options.tool, options.arguments), arguments)
 
 
 def run_tool(name: str, arguments: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
-"""Training images that can't be read: each becomes a neutral item that says so and contributes nothing.
+"""Training images that can't be read: each becomes a neutral item that is flagged and contributes nothing.
 
-Another image is never taken in its place: the order of the others, their views and the draws of all later epochs
-stay as they would be with the image whole.
+No other image takes its place, so the order of the others, their views and all later random draws stay the same.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ MEAN_COLOUR = (122, 116, 104)  # of CLIP's training images
 
 
 class BadImages:
-    """The bad images of a training set that this process knows of, by image id.
+    """The bad images of a training set that this process knows, by image id.
 
     A data set whose ``bad_images`` is one of these turns bad images into neutral items: every label unknown, a
     picture of the mean colour, the reason under ``FLAG``. A worker process has a copy of its own, so the flag
@@ -47,14 +46,14 @@ class BadImages:
         return _flagged(pipeline(self._neutral(info)), reason)
 
     def note(self, samples: Iterable[object]) -> None:
-        """Remember the bad images among packed samples, or plain items, that a loader has brought."""
+        """Remember the bad images among packed samples, or plain items, that a loader returned."""
         for sample in samples:
             reason = sample.get(FLAG)
             if reason is not None:
                 self.reasons.setdefault(sample.get('image_id'), reason)
 
     def share(self) -> None:
-        """Let every rank know what any of them knows; all ranks must call it."""
+        """Share the known bad images between all ranks; every rank must call it."""
         for reasons in dist.all_gather_object(self.reasons):
             for image_id, reason in reasons.items():
                 self.reasons.setdefault(image_id, reason)

@@ -1,4 +1,4 @@
-"""The base of all data sets: a multi-label image list of which a split hides a part of the labels.
+"""The base of all data sets: a list of images with several labels each, some of which a split hides.
 
 A new data set is one method::
 
@@ -28,7 +28,7 @@ from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord, ImageTable
+from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
 from cssa_mm.datasets.splits.option import SplitOption, resolve_split, validation_part
@@ -40,10 +40,10 @@ PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
 class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
-    """A multi-label data set whose labels are known for a part of its images only.
+    """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
-    An image of which no label is known at all is unlabelled, whatever the split.
+    An image without any known label is unlabelled, whatever the split says.
 
     Args:
         data_root: Directory, or address in a storage (s3://bucket/x), that relative paths start from.
@@ -60,8 +60,8 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         backend_args: Storage backend of the annotations, as in MMEngine, and of the images unless the loader
             in ``pipeline`` has ``backend_args`` of its own.
         lazy_init: Read nothing until :meth:`full_init`; until then the attributes below don't exist.
-        wrong_labels: Share of the labelled images' positives that are made wrong, by the seed of the split: a study
-            of noise. ``hidden_labels`` stay true.
+        wrong_labels: Fraction of the labelled images' positives that are moved to a wrong class, for studies of label
+            noise; drawn by the seed of the split. ``hidden_labels`` stay true.
 
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
@@ -109,32 +109,30 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         """Read the annotations: every image of the set, in the order in which splits count them."""
         raise NotImplementedError(f'{type(self).__name__} must implement load_images()')
 
-    def read_records(self) -> Sequence[ImageRecord]:
-        """The images without what ``validation`` holds out, or that alone; DataError where there is none at all."""
+    def read_annotations(self) -> Annotations:
+        """Read the annotation files alone, whether the images are there or not, less what ``validation`` holds out."""
+        source = self.in_root(self.ann_file)
+        if not self.class_names:
+            raise ConfigError(f'class_names: found none for {source}, expected a list, or a file with one a line.')
+        self.class_index = ClassIndex(self.class_names)
         records = self.load_images()
         if not records:
-            source = self.in_root(self.ann_file)
             raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
-        return validation_part(self._validation, records, self.part == 'validation')
+        records = validation_part(self._validation, records, self.part == 'validation')
+        image_ids, img_paths, labels = zip(*records, strict=True)
+        refuse_doubled_ids(image_ids, source)
+        return Annotations(list(image_ids), list(img_paths), np.stack(labels).astype(np.int8, copy=False))
 
     def full_init(self) -> None:
         """Read the annotations, apply the split and keep the images of ``part``."""
         if self._fully_initialized:
             return
-        source = self.in_root(self.ann_file)
-        if not self.class_names:
-            raise ConfigError(f'class_names: {source} comes without any, expected a list, or a file with one a line.')
-        self.class_index = ClassIndex(self.class_names)
-        records = self.read_records()
-        self.image_ids = [record.image_id for record in records]
-        self.img_paths = [record.img_path for record in records]
-        self.hidden_labels = np.stack([record.labels for record in records]).astype(np.int8, copy=False)
-        refuse_doubled_ids(self.image_ids, source)
+        self.image_ids, self.img_paths, self.hidden_labels = self.read_annotations()
         if self.is_local:
             refuse_missing_images(self.img_paths)
 
         self.split = resolve_split(
-            self._split_option, self.image_ids, self.hidden_labels, self.class_names, self._locate
+            self._split_option, self.image_ids, self.hidden_labels, self.class_names, self.locate
         )
         self.is_labelled = self._mark_labelled(self.split)
         self.labels = np.where(self.is_labelled[:, None], self.hidden_labels, np.int8(UNKNOWN))
@@ -158,13 +156,13 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if blank.size:
             raise SplitError(
                 f"split: found image id '{self.image_ids[blank[0]]}' as labelled, but the annotation has no "
-                f'label for it ({blank.size} such ids), expected annotated images; split those only.'
+                f'label for it ({blank.size} such ids), expected annotated images; label those only.'
             )
         return in_split
 
     def _read_class_names(self, class_names: Sequence[str] | str) -> tuple[str, ...]:
         if isinstance(class_names, str):
-            text = self.read_text(self._locate(class_names), 'a text file with one class name a line')
+            text = self.read_text(self.locate(class_names), 'a text file with one class name a line')
             class_names = [line.strip() for line in text.splitlines() if line.strip()]
         return tuple(class_names)
 
@@ -178,7 +176,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     ) -> SemiMultiLabelDataset:
         """A light copy with another pipeline, restricted to ``indices`` (all images when None).
 
-        It scores the unlabelled images on the weak view, for one.
+        For example, to score the unlabelled images on the weak view.
         """
         self.full_init()
         other = copy.copy(self)
@@ -239,7 +237,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if item is None:
             raise DataError(
                 f'{self.img_paths[index]}: the pipeline returned nothing for this image, expected an item; '
-                f'mend or remove the image (another is never taken in its place).'
+                f'repair or remove the image (no other image takes its place).'
             )
         return item
 

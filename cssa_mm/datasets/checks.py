@@ -16,7 +16,7 @@ _warned: set[str] = set()
 
 
 def refuse_doubled_ids(image_ids: Sequence[str], source: str) -> None:
-    """DataError when an image id occurs twice; ``source`` is blamed."""
+    """DataError, naming ``source``, when an image id occurs twice."""
     doubled = [image_id for image_id, count in Counter(image_ids).items() if count > 1]
     if doubled:
         raise DataError(
@@ -61,7 +61,7 @@ def warn_about_classes_without_positives(labels: np.ndarray, class_names: Sequen
     missing = [name for name, is_shown in zip(class_names, shown, strict=True) if not is_shown]
     message = (
         f'{owner}: no labelled image shows {len(missing)} of the {len(class_names)} classes: '
-        f'{", ".join(missing)}. Label some images of them, or expect no more than zero-shot answers there.'
+        f'{", ".join(missing)}. Label some images of these, or expect zero-shot quality for them.'
     )
     if missing and message not in _warned:
         _warned.add(message)

@@ -1,4 +1,4 @@
-"""Class names, and the labels that follow from the names in an annotation."""
+"""Class names, and the labels that the names in an annotation stand for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ClassIndex:
                 raise DataError(f"class_names: found '{name}' twice, expected each class once; remove one.")
 
     def find(self, name: str, source: str) -> int:
-        """Index of a class; DataError, blaming the file ``source``, when there is none."""
+        """Index of a class; DataError, naming the file ``source``, when there is none."""
         index = self._index.get(plain_name(name))
         if index is None:
             raise DataError(
@@ -47,7 +47,7 @@ class ClassIndex:
         return labels
 
     def check_complete(self, names: Sequence[str], source: str) -> None:
-        """DataError, blaming ``source``, when the categories of an annotation lack a class."""
+        """DataError, naming ``source``, when the categories of an annotation lack a class."""
         declared = {plain_name(name) for name in names}
         for name in self.class_names:
             if plain_name(name) not in declared:

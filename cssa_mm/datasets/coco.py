@@ -107,13 +107,13 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
 
 
 def _without_polygons(content: bytes) -> Iterator[bytes]:
-    """The JSON without its polygons, in pieces: a third of COCO's 330 MB, which is parsed within little memory.
+    """The JSON without its polygons, in pieces: a third of COCO's 330 MB, which needs little memory to parse.
 
     Lines keep their numbers, for the messages of the parser.
     """
     start = 0
     while start < len(content):
-        # Never through a polygon.
+        # Never cut through a polygon.
         end = content.find(b'"segmentation"', start + PIECE)
         end = len(content) if end < 0 else end
         yield POLYGONS.sub(lambda match: b'"segmentation":0' + b'\n' * match[0].count(b'\n'), content[start:end])

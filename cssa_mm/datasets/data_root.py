@@ -86,7 +86,8 @@ class DataRoot:
                 f'MMEngine knows, e.g. dict(backend=...); install or register it.'
             ) from error
 
-    def _locate(self, path: str) -> str:
+    def locate(self, path: str) -> str:
+        """The path of a file that a config names: below the data root where it is there, else as it is written."""
         below_root = self.in_root(os.path.expanduser(path))
         # Not every storage can be asked what exists: there, a local file comes first.
         is_below = os.path.exists(below_root) if self.is_local else not os.path.exists(path)
@@ -96,6 +97,6 @@ class DataRoot:
 def _is_below(path: str, root: str) -> bool:
     if ('://' in path) != ('://' in root):
         return False
-    # Without a look at the disk, so that links stay what they are.
+    # Links are not followed, so that they may lead elsewhere.
     path, root = os.path.abspath(path), os.path.abspath(root)
     return os.path.commonpath([path, root]) == root

@@ -1,4 +1,4 @@
-"""What there is to know about one image file: whether it reads, what is odd about it, and a hash of its bytes."""
+"""Facts about one image file: whether it can be read, what is unusual about it, and a hash of its bytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from cssa_mm.datasets.bad_images import reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage, decode_file
 from cssa_mm.errors import ImageError
 
-# What keeps an image from being used, and what is only worth knowing.
+# Faults keep an image from being used; oddities are only worth knowing.
 FAULTS = ('missing', 'empty', 'truncated', 'enormous', 'unreadable')
 ODDITIES = ('tiny', 'very large', 'grey', 'palette', 'CMYK', '16-bit', 'transparent', 'animated', 'EXIF-rotated')
-TINY = 32  # pixels on the shorter side; less is hardly a picture
+TINY = 32  # pixels on the shorter side
 MODES = {'1': 'grey', 'L': 'grey', 'LA': 'grey', 'P': 'palette', 'PA': 'palette', 'CMYK': 'CMYK', 'F': '16-bit'}
 ORIENTATION = 0x0112  # the EXIF tag
 

@@ -19,6 +19,14 @@ class ImageRecord(NamedTuple):
     labels: np.ndarray
 
 
+class Annotations(NamedTuple):
+    """What annotation files say: ids and paths of n images, and their labels, int8 (n, C) with 1, 0 or -1 (unknown)."""
+
+    image_ids: list[str]
+    img_paths: list[str]
+    labels: np.ndarray
+
+
 class ImageTable:
     """The columns of a data set: n images in their order, C classes.
 
@@ -58,7 +66,7 @@ class ImageTable:
             ) from None
 
     def positive_rates(self) -> np.ndarray:
-        """Share of positives among the known cells of each class, float64 (C,).
+        """The rate of positives among the known cells of each class, float64 (C,).
 
         Labelled images only; a class without any known cell has rate 0.
         """

@@ -44,7 +44,7 @@ class NUSWIDEMultiLabelDataset(SemiMultiLabelDataset):
 
     Raises:
         ConfigError: An unknown ``subset`` or ``layout``.
-        DataError: Lists and labels that don't fit each other, or labels of other values than 0 and 1.
+        DataError: Lists and labels that don't match, or labels of other values than 0 and 1.
     """
 
     METAINFO = dict(classes=NUSWIDE_CLASSES)

@@ -1,4 +1,4 @@
-"""The pipeline of a data set, whose loader reads from the data set's storage."""
+"""The pipeline of a data set; its loader reads from the data set's storage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmpretrain.registry import TRANSFORMS
 
 
 def build_pipeline(pipeline: Sequence, backend_args: dict | None) -> Compose:
-    """Transforms, or their configs, as one; those with a storage backend to choose take this, unless they have one."""
+    """Compose transforms, or their configs; a step whose ``backend_args`` is None gets those of the data set."""
     steps = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
     for step in steps:
         if getattr(step, 'backend_args', 'none of this kind') is None:

@@ -26,12 +26,12 @@ class SampleKey(NamedTuple):
 
 
 def read_keys(read: Callable[[int], Item], keys: Iterable[int | SampleKey]) -> list[Item]:
-    """What `read` makes of the index of each key, in order, with the global generators seeded for it.
+    """Call `read` with the index of each key, in order, after seeding the global generators with its seed.
 
-    Afterwards, and where `read` raises, the generators are as before. A plain index is read with them as they are.
+    Afterwards, and where `read` raises, the generators are as before. A plain index is read without seeding.
     """
     items = []
-    # Keeping the generators takes longer than reading an image that is in memory: once for a batch, not for each key.
+    # Saving the generators takes longer than reading an image from memory, so it is done once for a run of keys.
     for is_seeded, group in groupby(keys, key=lambda key: isinstance(key, SampleKey)):
         if is_seeded:
             with generators_kept():

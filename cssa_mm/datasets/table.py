@@ -1,4 +1,4 @@
-"""One's own photos: a folder of images, and a table that labels some of them."""
+"""Your own photos: a folder of images, and a table that labels some of them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.image_folder import ImageFolder, list_images, rows_by_image
+from cssa_mm.datasets.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.readers.label_studio import read_label_studio
+from cssa_mm.datasets.readers.matching import rows_by_image
 from cssa_mm.datasets.readers.tables import (
     Columns,
     LabelTable,
@@ -46,17 +47,17 @@ class TableDataset(SemiMultiLabelDataset):
 
     Args:
         img_dir: Directory of the images, below ``data_root``.
-        format: One of the above; None tells by the file's extension and content.
+        format: One of the above; None decides by the file's extension and content.
         image_column: Column (CSV) or field of ``data`` (Label Studio) with the image path.
         label_column: Column with the class names. Where the header lacks it, each column is a class.
         label_separators: Characters, each of which separates class names in a cell.
         none_word: A label (or folder) that says 'none of the classes'.
         delimiter: Character between the columns; None finds it in the header.
         include_unlisted: Whether images that no row mentions are part of the set; never in ``test_mode``.
-        held_out: Another table, of the test images: no unlabelled image that it lists is trained on. It may be absent.
-        classes_from: Files below ``data_root`` of which the first that exists tells the classes, unless
-            ``class_names`` does: a ``.txt`` with one name a line, or a table (a test set needs that of its training).
-            By default it is ``ann_file``.
+        held_out: Another table that lists the test images; training leaves them out. The file may be missing.
+        classes_from: Files below ``data_root``; the first that exists defines the classes, unless ``class_names``
+            does: a ``.txt`` with one name a line, or a table (a test set needs the table of its training set). The
+            default is ``ann_file``.
         **base_options: The keys of :class:`SemiMultiLabelDataset`.
 
     Raises:

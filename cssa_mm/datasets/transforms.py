@@ -18,14 +18,14 @@ class LoadRGBImage(BaseTransform):
     """Read and decode ``img_path`` to ``img``: uint8 (H, W, 3) in RGB order, upright by its EXIF tag.
 
     Palette, grey, CMYK and 16-bit images are converted; transparency is dropped; of an animation the first frame
-    counts. An ``img`` that is there already is kept: the neutral one in place of a bad image.
+    counts. An ``img`` that is there already is kept, such as the neutral one of a bad image.
 
     Args:
         backend_args: Storage backend, as in MMEngine; None reads local files.
 
     Raises:
-        ImageError: The file is missing, empty, holds no readable image, or one so large that Pillow takes it for
-            a decompression bomb.
+        ImageError: The file is missing, empty or not readable as an image, or the image is so large that Pillow takes
+            it for a decompression bomb.
     """
 
     def __init__(self, backend_args: dict | None = None):
@@ -58,7 +58,7 @@ class LoadRGBImage(BaseTransform):
 
 
 def decode_file(content: bytes, path: str) -> np.ndarray:
-    """The image in a file's bytes, uint8 (H, W, 3); an ImageError that names ``path`` where there is none."""
+    """The image in a file's bytes, uint8 (H, W, 3); an ImageError names ``path`` where there is none."""
     if not content:
         raise ImageError(f'{path}: found an empty file, expected an image; restore or remove it.')
     try:

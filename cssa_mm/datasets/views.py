@@ -9,7 +9,7 @@ from mmpretrain.registry import TRANSFORMS
 
 
 def paired_views(weak: Sequence[dict], strong: Sequence[dict]) -> list[dict]:
-    """One pipeline for both views: the steps that they begin with in common run once, then mmpretrain's MultiView.
+    """One pipeline for both views: the steps that both begin with run once, then mmpretrain's MultiView.
 
     So an image is decoded and resized once. The strong branch draws its random numbers first: with the same
     `SampleKey` its pixels are bitwise those that training sees.

@@ -21,14 +21,14 @@ VOC_CLASSES = (
 class VOCMultiLabelDataset(SemiMultiLabelDataset):
     """Pascal VOC in its own directory layout; image ids are the file names without extension, sorted.
 
-    The years 2007 to 2012 have one layout, which annotation tools write, too.
+    The years 2007 to 2012 share one layout, which annotation tools write too.
 
     Args:
         image_set: The list ``ImageSets/Main/<image_set>.txt`` to read: train, val, trainval, test or another.
         ignore_difficult: True: a class that shows in an image by objects marked difficult only is unknown
             there. False (default): they count like any other object.
         keep_empty: True: images without any object are negatives of every class. False (default): they are
-            errors, for VOC has none, and where objects should be, a lost annotation would teach their absence.
+            errors, as VOC has none, and a lost annotation would teach the absence of objects that are there.
         **base_options: The keys of :class:`SemiMultiLabelDataset`; ``data_root`` is the directory that holds
             ``Annotations``, ``ImageSets`` and ``JPEGImages``.
     """

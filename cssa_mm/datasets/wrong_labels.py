@@ -13,18 +13,18 @@ def checked_share(where: str, share: float) -> float:
     """The share of labels to make wrong.
 
     Raises:
-        ConfigError: it is no number from 0 to 1.
+        ConfigError: It is not a number in [0, 1].
     """
     if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share <= 1:
-        raise ConfigError(f'{where}: found wrong_labels={share!r}, expected a share from 0 to 1; 0 leaves all as it is')
+        raise ConfigError(f'{where}: found wrong_labels={share!r}, expected a number in [0, 1]; 0 changes no label.')
     return float(share)
 
 
 def move_positives(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Move a share of the positive cells to another class of their image, which it truly does not show.
+    """Move a share of the positive cells to another class, which their image truly does not show.
 
-    Every image keeps its number of positives, and a larger share makes wrong what a smaller one does. A cell
-    whose image has no negative left to take is not moved; another one is in its place, while there are any.
+    Every image keeps its number of positives, and the errors of a larger share include those of a smaller one. A cell
+    whose image has no negative left is skipped, and another cell is moved instead while there is one.
 
     Args:
         labels: true labels (n, C) in {1, 0, -1}.
@@ -37,7 +37,7 @@ def move_positives(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     wrong = labels.copy()
     rng = np.random.default_rng(seed)
     rows, classes = np.nonzero(labels == 1)
-    # A draw for every cell, moved or not: the errors of a share are a beginning of those of a larger one.
+    # Draw for every cell, moved or not, so that the errors of a larger share include those of a smaller one.
     order, choices = rng.permutation(len(rows)), rng.random(len(rows))
     left = round(share * len(rows))
     for cell in order:
@@ -51,9 +51,9 @@ def move_positives(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def swapped_rows(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Where each pseudo-label comes from when a share of each class's positives trades places with negatives.
+    """The row that each pseudo-label comes from when a share of each class's positives changes places with negatives.
 
-    The number of positives and of negatives of each class stays as it is. Nobody looks at the truth: a wrong
+    The numbers of positives and negatives of each class stay the same. The truth is not consulted, so a wrong
     pseudo-label may become right.
 
     Args:

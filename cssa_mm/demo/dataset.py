@@ -1,4 +1,4 @@
-"""The embedded demo as a data set: it makes its own images where there are none."""
+"""The embedded demo as a data set, which generates its images where they are missing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class IconsDataset(COCOMultiLabelDataset):
     Args:
         subset: 'train' or 'test'.
         data_root: Directory of the demo data; it is created where it is missing.
-        distractors: So many made-up class names that no scene shows follow the real ones, for a large label space.
+        distractors: Number of made-up class names, which no scene shows, behind the real ones: a large label space.
         **base_options: The keys of :class:`COCOMultiLabelDataset` except ``ann_file`` and ``img_dir``.
 
     Raises:
@@ -51,7 +51,7 @@ class IconsDataset(COCOMultiLabelDataset):
         if version != GENERATOR_VERSION:
             raise DataError(
                 f'{meta}: found scenes of generator version {version}, expected {GENERATOR_VERSION}; remove '
-                f"'{self.data_root}' and they are drawn anew."
+                f"'{self.data_root}' to have them drawn again."
             )
         return super().load_images()
 

@@ -1,7 +1,7 @@
 """Multi-label metrics and the quality of pseudo-labels."""
 
 from cssa_mm.evaluation.multilabel_metric import (
-    MultiLabelSemiMetric,
+    CSSAMetric,
     average_precision_per_class,
     cf1_of1,
     mean_average_precision,
@@ -9,7 +9,7 @@ from cssa_mm.evaluation.multilabel_metric import (
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
 
 __all__ = [
-    'MultiLabelSemiMetric',
+    'CSSAMetric',
     'average_precision_per_class',
     'cf1_of1',
     'format_table',

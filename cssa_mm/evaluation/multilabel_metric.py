@@ -86,8 +86,8 @@ def cf1_of1(scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[
     return _harmonic_mean(class_precision, class_recall), _harmonic_mean(overall_precision, overall_recall)
 
 
-@METRICS.register_module(name='CSSAMetric')
-class MultiLabelSemiMetric(BaseMetric):
+@METRICS.register_module()
+class CSSAMetric(BaseMetric):
     """mAP, CF1 and OF1 of the EMA model and the student, in per cent.
 
     For each row of ``score_fields`` the results hold ``<row>/mAP``, ``<row>/CF1`` and ``<row>/OF1``; a row

@@ -24,7 +24,13 @@ from cssa_mm.datasets.view import View
 from cssa_mm.features.cache import FeatureCache
 from cssa_mm.features.encode import Features, encode, gather_rows, share_of_rank
 from cssa_mm.features.view import draws_view_or_mirror
+from cssa_mm.files import code_digest
 from cssa_mm.models import CSSAClassifier
+
+# The code that features depend on.
+ENCODING = (
+    'features', 'models/towers', 'models/clip_backbone', 'models/preprocessor', 'datasets/transforms', 'datasets/view',
+)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -161,6 +167,7 @@ class FrozenFeatures:
         tower, preprocessor = self.model.backbone, self.model.data_preprocessor
         facts = [
             tower.identity,
+            code_digest(ENCODING),
             [tower.dense, tower.global_token, tower.precision, self.model.head.bias.device.type],
             [getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')],
             self.view.as_config(),

@@ -21,23 +21,25 @@ from typing import Any
 
 import torch
 from mmengine.logging import print_log
+from mmengine.registry import Registry
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
+from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.thresholds import ClassThresholds
 
 FORMAT = 2
 KEY = '_extra_state'
-# Options that no score of a trained model depends on: they say how training begins or proceeds.
+# Options that no score of a trained model depends on: they say how training begins or proceeds, or where files lie.
 TRAINING_ONLY = {
-    'head.temperature', 'head.learn_temperature', 'head.bias', 'head.prompts.initial_words', 'head.prompts.chunk_size',
-    'context_head.target', 'context_head.affinity', 'context_head.method', 'tower.pretrained', 'tower.config_dir',
-    'tower.model_config', 'tower.precision',
+    'head.temperature', 'head.prompts.initial_words', 'head.prompts.chunk_size', 'context_head.target',
+    'context_head.affinity', 'context_head.method', 'tower.pretrained', 'tower.config_dir', 'tower.model_config',
+    'tower.model_config.text_cfg.tokenizer_kwargs.bpe_path', 'tower.precision',
 }  # fmt: skip
-# Parts of the model that a parameter may name first.
-COMPARED = ('tower', 'class_names', 'head', 'context_head', 'evidence')
+PARTS = ('head', 'context_head', 'evidence')
+COMPARED = ('tower', 'class_names', *PARTS)
 
 
 def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +78,27 @@ def encode_description(description: Mapping[str, Any]) -> Tensor:
     return torch.tensor(list(json.dumps(description).encode()), dtype=torch.uint8)
 
 
+def decode_description(state: Tensor) -> dict[str, Any]:
+    """What `encode_description` gave, of any format.
+
+    Raises:
+        CheckpointError: the bytes are no description.
+    """
+    try:
+        description = json.loads(bytes(state.tolist()))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f'checkpoint: found a broken description ({error}), expected the JSON that tools/train.py wrote; copy the '
+            'file again'
+        ) from error
+    if not isinstance(description, dict):
+        raise CheckpointError(
+            f'checkpoint: found a description that is a {type(description).__name__}, expected the JSON object that '
+            'tools/train.py wrote; take another file'
+        )
+    return description
+
+
 def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
     """The description in a state dict.
 
@@ -88,18 +111,48 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
             f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
             'that tools/train.py wrote'
         )
-    try:
-        description = json.loads(bytes(state.tolist()))
-    except ValueError as error:
-        raise CheckpointError(
-            f'checkpoint: found a broken description ({error}), expected the JSON that tools/train.py wrote; copy the '
-            'file again'
-        ) from error
+    description = decode_description(state)
     found = description.get('format', 1)
     if found != FORMAT:
         fix = 'convert it: cssa convert CHECKPOINT' if found < FORMAT else 'update cssa_mm'
         raise CheckpointError(f'checkpoint: found format {found}, expected {FORMAT}; {fix}')
+    _check_form(description)
     return description
+
+
+def _check_form(description: Mapping[str, Any]) -> None:
+    """A file can come from anywhere: what it describes must be a model of registered parts, and nothing else."""
+    for key in (*COMPARED, 'view', 'thresholds'):
+        if key not in description:
+            raise CheckpointError(
+                f"checkpoint: found a description without '{key}', expected one that tools/train.py wrote; take "
+                'another file'
+            )
+    names = description['class_names']
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f'checkpoint: found class_names {_short(names)}, expected a list of names')
+    for part in PARTS:
+        if description[part] is not None:
+            check_registered(f'model.{part}', description[part], MODELS)
+    if description['view'] is not None:
+        check_registered('view', description['view'], TRANSFORMS, View)
+
+
+def check_registered(key: str, config: Any, registry: Registry, base: type = object) -> None:
+    """Check that a config from a checkpoint names a registered component.
+
+    The registry would import whatever stands behind a dotted name, and call it.
+
+    Raises:
+        CheckpointError: it names something else.
+    """
+    kind = config.get('type') if isinstance(config, Mapping) else config
+    part = registry.module_dict.get(kind) if isinstance(kind, str) else None
+    if part is None or not issubclass(part, base):
+        raise CheckpointError(
+            f'checkpoint: found the unknown component {_short(kind)} as {key}.type, expected a registered one; import '
+            'the module that registers it'
+        )
 
 
 class CheckpointIdentity(nn.Module):

@@ -51,7 +51,8 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
 
     Raises:
         ConfigError: the name or tag is unknown, or the name lacks `-quickgelu` that the weights need.
-        CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower.
+        CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower, or the vocabulary is
+            missing.
     """
     source = tower_source(model_name, pretrained, config_dir)
     if pretrained == 'demo':
@@ -130,9 +131,15 @@ def _check_weights(model_name: str, pretrained: str | None) -> None:
 def _tokenizer(model_name: str, config_dir: str | None) -> object:
     text_config = open_clip.get_model_config(model_name).get('text_cfg', {})
     bpe_path = text_config.get('tokenizer_kwargs', {}).get('bpe_path')
-    if bpe_path and config_dir and not Path(bpe_path).is_absolute():
-        return open_clip.get_tokenizer(model_name, bpe_path=str(Path(config_dir) / bpe_path))
-    return open_clip.get_tokenizer(model_name)
+    if not bpe_path:
+        return open_clip.get_tokenizer(model_name)
+    vocabulary = Path(config_dir or '', bpe_path)
+    if not vocabulary.is_file():
+        raise CheckpointError(
+            f"backbone.config_dir: found no vocabulary '{bpe_path}', which {model_name}.json names as bpe_path, "
+            'expected the file; put both into one folder, that of the weights or backbone.config_dir'
+        )
+    return open_clip.get_tokenizer(model_name, bpe_path=str(vocabulary))
 
 
 def _weights_hash(model: nn.Module) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -92,11 +93,14 @@ class PseudoLabelHook(Hook):
         self.loader = dict(batch_size=batch_size, num_workers=num_workers)
         self.semi_supervision: SemiSupervision | None = None
 
-    def algorithm(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: dict) -> SemiSupervision:
+    def features(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> FrozenFeatures:
+        """The features of a data set, kept as this hook's options say."""
+        return FrozenFeatures(model, dataset, view_of(config), **self.feature_cache, **self.loader)
+
+    def algorithm(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> SemiSupervision:
         """The algorithm with this hook's options on a model and a training set."""
-        features = FrozenFeatures(model, dataset, view_of(config), **self.feature_cache, **self.loader)
         seed = (config.get('randomness') or {}).get('seed') or 0
-        return SemiSupervision(model, dataset, features, self.settings, seed)
+        return SemiSupervision(model, dataset, self.features(model, dataset, config), self.settings, seed)
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed one keeps those before it."""

@@ -16,16 +16,18 @@ from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.contexts import affinity, cluster_labels
 
 
-def check_same_classes(model: CSSAClassifier, dataset: SemiMultiLabelDataset) -> None:
-    """Check that model and training set have the same classes in the same order.
+def check_same_classes(
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, where: str = 'train_dataloader.dataset'
+) -> None:
+    """Check that model and data set, which messages call `where`, have the same classes in the same order.
 
     Raises:
         DataError: they have not.
     """
     if list(dataset.class_names) != list(model.class_names):
         raise DataError(
-            f'train_dataloader.dataset: found the classes {_short(dataset.class_names)}, expected those of '
-            f'model.class_names, {_short(model.class_names)}; make the two the same'
+            f'{where}: found the classes {_short(dataset.class_names)}, expected those of '
+            f'the model, {_short(model.class_names)}; make the two the same'
         )
 
 

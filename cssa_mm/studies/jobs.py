@@ -1,16 +1,22 @@
 """A named study: rows x seeds, each a run of our runner, on frozen features that are computed once.
 
-What a study says stands in study_file.py. The work directory holds a folder for each run, with its `run.log` and
-`result.json`, and what study_report.py writes.
+What a study says stands in spec.py. The work directory holds a folder for each run, with its `run.log` and
+`result.json`, and what report.py writes.
+
+A result is kept as long as nothing that decides it has changed (fingerprint.py); else the run is done anew:
+
+settings    the resolved config of the row and seed; not the folder of the features
+code        the files of the package and its demo CLIP, except for commands and figures; `keep_results` ignores it
+data        of the training and test set: classes, image ids and labels as read, and size and time of change of each
+            image; by their bytes: a split file and the tower's weights. Each data set is read once a study, and its
+            images are not opened. Images in a remote storage count by their address alone.
 """
 
 from __future__ import annotations
 
-import argparse
-import functools
-import hashlib
 import json
 import multiprocessing
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,90 +29,143 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.cli.arguments import Overrides
+from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.errors import ConfigError, CSSAError
-from cssa_mm.features.training import mirrored_view
+from cssa_mm.features.view import draws_view_or_mirror, view_of
+from cssa_mm.files import code_digest
+from cssa_mm.studies.fingerprint import DataDigests, Fingerprint, settings_digest
 from cssa_mm.studies.report import report
-from cssa_mm.studies.spec import ROOT, Row, Study, known_studies, load_study
-from cssa_mm.studies.worker import LOG, Job, prepare, run, start_worker
+from cssa_mm.studies.spec import Row, Study, load_study
+from cssa_mm.studies.worker import LOG, NO_RESULT, Job, prepare, run, start_worker
 
 FEATURES = 'work_dirs/features'
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """Arguments of tools/study.py."""
-    result = argparse.ArgumentParser(description=description)
-    result.add_argument('study', help=f'one of {", ".join(known_studies())}, or a Python file')
-    result.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3, 4, 5], help='of split, prompts and order')
-    result.add_argument('--jobs', type=int, default=1, help='runs at a time, one thread each')
-    result.add_argument('--rows', nargs='+', help="which rows to run, all by default; '*' stands for anything")
-    result.add_argument('--config', help="config file in place of the study's")
-    result.add_argument('--data-root', help='directory of the data')
-    result.add_argument(
-        '--validation',
-        type=float,
-        metavar='SHARE',
-        help='test on this share of the training images, which no run trains on: to choose settings; the test set is '
-        'left alone',
-    )
-    result.add_argument('--work-dir', help='directory of all results; work_dirs/studies/STUDY by default')
-    result.add_argument('--features', default=FEATURES, help='directory of the frozen features, for all studies')
-    result.add_argument('--cfg-options', nargs='+', action=Overrides, default={}, help='overrides for every run')
-    return result
+def run_study(
+    *,
+    study: str,
+    seeds: Sequence[int] = (1, 2, 3, 4, 5),
+    jobs: int = 1,
+    rows: Sequence[str] | None = None,
+    config: str | None = None,
+    data_root: str | os.PathLike | None = None,
+    validation: float | None = None,
+    work_dir: str | os.PathLike | None = None,
+    features: str | os.PathLike = FEATURES,
+    overrides: Mapping[str, object] | None = None,
+    keep_results: bool = False,
+) -> dict:
+    """Do the runs of a study whose results are missing or out of date; writes and prints the report.
 
-
-def study(args: argparse.Namespace) -> dict:
-    """Run what has not been run yet with the same settings; writes and prints the report.
+    Args:
+        study: name of a shipped study, or a Python file as spec.py describes it.
+        seeds: of split, prompts and order.
+        jobs: runs at a time, one thread each.
+        rows: names or patterns of the rows to run, all by default; '*' stands for anything.
+        config: in place of the study's config, for rows without one of their own.
+        data_root: directory of the data.
+        validation: test on this share of the training images, which no run trains on, to choose settings.
+        work_dir: directory of all results; `work_dirs/studies/STUDY` by default.
+        features: directory of the frozen features, for all studies.
+        overrides: dotted key -> value, for every run.
+        keep_results: keep results of another version of the code.
 
     Returns:
         The summary, with the log and the reason of each run that failed under `failures`.
 
     Raises:
-        ConfigError: an unknown study, row or config key.
+        ConfigError: an unknown study, row or config key, or `config` for rows that have their own.
+        DataError: the data are missing or broken.
         CSSAError: a process was killed.
     """
-    found = load_study(args.study)
-    rows = found.chosen(args.rows)
-    work_dir = Path(args.work_dir or Path('work_dirs', 'studies', found.name))
-    jobs = [job for row in rows for job in _jobs(found, row, args, work_dir)]
-    failures = _work([job for job in jobs if job.result is None], args.jobs, work_dir)
-    results = [job.result for job in jobs if job.result is not None]
-    summary = report(found, rows, args.seeds, results, work_dir) if results else {}
+    found = load_study(study)
+    chosen = found.chosen(rows)
+    own = [row.name for row in chosen if row.config]
+    if config and own:
+        raise ConfigError(
+            f'--config: found rows that have a config of their own ({", ".join(own)}), expected rows that start from '
+            "the study's; choose others with --rows"
+        )
+    folder = Path(work_dir or Path('work_dirs', 'studies', found.name))
+    configs = [row_config(found, row, config, overrides, data_root, validation) for row in chosen]
+    data = DataDigests()
+    wanted = [
+        job
+        for row, settings in zip(chosen, configs, strict=True)
+        for job in row_jobs(found, row, settings, seeds, folder, features, data.of(settings))
+    ]
+    _say_why([job.changes(keep_results) for job in wanted])
+    failures = _work([job for job in wanted if job.changes(keep_results)], jobs, folder)
+    results = [job.result() for job in wanted if not job.changes(keep_results)]
+    summary = report(found, chosen, seeds, results, folder) if results else {}
     for log, reason in failures.items():
         print(f'failed: {reason}; its log is {log}', file=sys.stderr)
     if failures:
-        print(f'{len(failures)} of {len(jobs)} runs failed; the same command goes on from the others', file=sys.stderr)
+        print(
+            f'{len(failures)} of {len(wanted)} runs failed; the same command goes on from the others', file=sys.stderr
+        )
     return summary | dict(failures=failures)
 
 
-def _jobs(study: Study, row: Row, args: argparse.Namespace, work_dir: Path) -> list[Job]:
-    path = row.config or args.config or study.config
-    path = path if Path(path).is_file() else str(ROOT / path)
+def row_config(
+    study: Study,
+    row: Row,
+    config: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    data_root: str | os.PathLike | None = None,
+    validation: float | None = None,
+) -> Config:
+    """The config of a row; the arguments are those of `run_study`.
+
+    Raises:
+        ConfigError: the config is missing, or a key is unknown.
+    """
     try:
-        config = load_config(path, overrides={**row.options, **args.cfg_options}, data_root=args.data_root)
+        options = {**row.options, **(overrides or {})}
+        result = load_config(row.config or config or study.config, overrides=options, data_root=data_root)
     except ConfigError as error:
         raise ConfigError(f"row '{row.name}' of study {study.name}: {error}") from error
-    if args.validation is not None:
-        _hold_out(config, args.validation)
-    config.val_cfg = config.val_dataloader = config.val_evaluator = None
-    config.default_hooks.checkpoint = None
-    config.visualizer.vis_backends = []
+    if validation is not None:
+        _hold_out(result, validation)
+    result.val_cfg = result.val_dataloader = result.val_evaluator = None
+    result.default_hooks.checkpoint = None
+    result.visualizer.vis_backends = []
     if row.kind != 'train':
-        config.train_cfg.update(warmup_epochs=0, semi_epochs=0)
-        config.param_scheduler = None
-    if mirrored_view(config) is not None:  # no image is read: workers would cost more than they bring
-        config.train_dataloader.update(num_workers=0, persistent_workers=False)
-    jobs, code = [], _code()
-    for seed in args.seeds:
+        result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
+        result.param_scheduler = None
+    transforms = build_pipeline(result.train_dataloader.dataset.pipeline, None).transforms
+    if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would cost more than they bring
+        result.train_dataloader.update(num_workers=0, persistent_workers=False)
+    return result
+
+
+def row_jobs(
+    study: Study, row: Row, config: Config, seeds: Sequence[int], work_dir: Path, features: str | os.PathLike, data: str
+) -> list[Job]:
+    """The runs of a row with its config, one for each seed; `data` is the hash of what the config reads."""
+    jobs, code = [], code_digest()
+    for seed in seeds:
         seeded = deepcopy(config)
         seeded.randomness.seed = seed
         if isinstance(seeded.train_dataloader.dataset.get('split'), Mapping):
             seeded.train_dataloader.dataset.split.seed = seed
-        digest = _digest(seeded, row.kind, study.min_positives)
-        seeded.default_hooks.feature_cache.folder = args.features
+        fingerprint = Fingerprint(settings_digest(seeded, row.kind, study.min_positives), code, data)
+        seeded.default_hooks.pseudo_labels.feature_cache.folder = os.fspath(features)
         folder = work_dir / f'{row.name}-{seed}'
-        jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, digest, study.min_positives, code))
+        jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, study.min_positives, fingerprint))
     return jobs
+
+
+def _say_why(changes: Sequence[Sequence[str]]) -> None:
+    """Print, once for a study, why results that are there are not kept."""
+    out_of_date = [names for names in changes if names and names != [NO_RESULT]]
+    if out_of_date:
+        reasons = [name for name in Fingerprint._fields if any(name in names for names in out_of_date)]
+        print(
+            f'{len(out_of_date)} of {len(changes)} results are out of date and run anew: '
+            f'{", ".join(f"{name} changed" for name in reasons)}',
+            flush=True,
+        )
 
 
 def _hold_out(config: Config, share: float) -> None:
@@ -115,17 +174,6 @@ def _hold_out(config: Config, share: float) -> None:
     train.validation = dict(proportion=share, seed=0)
     options = {key: value for key, value in train.items() if key not in ('split', 'held_out')}
     config.test_dataloader.dataset = options | dict(part='validation', pipeline=test.pipeline, test_mode=True)
-
-
-@functools.cache
-def _code() -> str:
-    sources = sorted((ROOT / 'cssa_mm').rglob('*.py'))
-    return hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()[:16]
-
-
-def _digest(config: Config, *more: object) -> str:
-    text = json.dumps([config.to_dict(), *more], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, str]:
@@ -147,7 +195,7 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
                 job = futures[future]
                 reason = future.result()
                 if reason is None:
-                    bar.set_postfix_str(f'{job.folder.name} {job.result["mAP"]:.1f} mAP')
+                    bar.set_postfix_str(f'{job.folder.name} {job.result()["mAP"]:.1f} mAP')
                 else:
                     failures[str(job.folder / LOG)] = reason
                     bar.write(f'{job.folder.name} failed: {reason}')

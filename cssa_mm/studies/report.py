@@ -1,20 +1,20 @@
 """What a study leaves in its work directory beside its runs.
 
 table.md, summary.json   mean, standard error and paired differences of each row; AP by the number of labelled positives
-runs.csv                 one line a run
-classes.csv              one line a row and class
-study.png                a point with its error for each row, or lines over x
+runs.csv                 one line for each run
+classes.csv              one line for each row and class
+study.png                a point with its standard error for each row, or lines over x
 """
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from cssa_mm.files import replacing, write_json, write_text
 from cssa_mm.studies import tables
 from cssa_mm.studies.spec import Row, Study
 from cssa_mm.studies.statistics import (
@@ -32,6 +32,7 @@ from cssa_mm.studies.statistics import (
     worst_class,
     worth,
 )
+from cssa_mm.visualization.study_figure import draw_study
 
 METRICS = (
     'mAP', 'CF1', 'OF1', 'pseudo_precision', 'pseudo_recall', 'pseudo_masked', 'seconds', 'step_seconds', 'memory_mib',
@@ -43,8 +44,8 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
 
     Args:
         study: the study.
-        rows: those of its rows that were asked for.
-        seeds: that were asked for.
+        rows: the rows that were asked for.
+        seeds: the seeds that were asked for.
         results: the content of each `result.json`.
         work_dir: where the files go.
     """
@@ -57,22 +58,19 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
     _write_csv(work_dir / 'runs.csv', ['study', 'row', 'line', 'x', 'seed', *METRICS], _run_lines(study, done, by_row))
     header = ['study', 'row', 'line', 'x', 'class', 'seeds', 'AP', 'standard_error', 'difference']
     _write_csv(work_dir / 'classes.csv', header, _class_lines(study, done, by_row))
-    (work_dir / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
-    (work_dir / 'table.md').write_text(tables.markdown(summary), 'utf-8')
-
-    from cssa_mm.visualization.study_figure import draw_study
-
+    write_json(work_dir / 'summary.json', summary)
+    write_text(work_dir / 'table.md', tables.markdown(summary))
     picture = draw_study(summary, work_dir / 'study.png')
     title = f'{study.title}, {len(seeds)} seed{"s" if len(seeds) > 1 else ""}'
     print(f'\n{title}\n{tables.plain(summary)}\n\npicture: {picture}')
     versions = {result.get('code') for result in results}
     if len(versions) > 1:
-        print(f'These runs are of {len(versions)} versions of the code; remove folders of {work_dir} to run them anew.')
+        print(f'These runs are of {len(versions)} versions of the code; without --keep-results, old ones are run anew.')
     return summary
 
 
 def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
-    """What the summary says of a row."""
+    """The entry of a row in the summary."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     references = [by_row[other.name] for other in references_of(study, row, rows)]
     entry = dict(name=row.name, title=row.title, line=row.line, x=row.x, seeds=sorted(runs))
@@ -88,7 +86,7 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
 
 
 def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
-    """What the summary says of a row where the study asks for it; None where it does not, or cannot be said."""
+    """The entries of a row that only some studies ask for; None where the study does not, or rows are missing."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     found = dict.fromkeys(('share_of_way', 'worth', 'change', 'change_over_baseline'))
     ceiling = ceiling_of(study, row, rows)
@@ -136,5 +134,5 @@ def _class_lines(study: Study, rows: Sequence[Row], by_row: Mapping[str, Runs]) 
 
 
 def _write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence]) -> None:
-    with path.open('w', newline='', encoding='utf-8') as file:
+    with replacing(path) as partial, partial.open('w', newline='', encoding='utf-8') as file:
         csv.writer(file).writerows([header, *lines])

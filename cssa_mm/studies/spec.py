@@ -1,16 +1,16 @@
 """A study file: a Python file in `configs/studies/` with these names and nothing else.
 
-config          the config that all rows start from
+config          the config that all rows start from: a file, or a shipped config by its name
 rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
                 options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
                 'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
-x_label         what x is
-baseline        row, or line, that the others are compared with; the first trained one by default
-references      rows, or lines, of which no other row should be below the better one, on the average and by class
-ceiling         row, or line: how much of the way to it each row has gone from its baseline
-worth           line: at which x it has the mAP that others have
-since_first     True: each point of a line is compared with the line's first one, too, and that with its baseline's
-min_positives   restricts the metrics to classes with so many positives in the test set and in the training set
+x_label         name of the x axis
+baseline        row or line that the others are compared with; by default the first trained row
+references      rows or lines: each other row is compared with the best of them, in mAP and class by class
+ceiling         row or line: the report says which share of the distance from baseline to ceiling each row covers
+worth           line: the report says at which x this line reaches the mAP of each other row
+since_first     True: each point is also compared with the first point of its line, and this change with the baseline's
+min_positives   leaves out classes with fewer positives in the test set or in the training set
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.files import configs_root
 from cssa_mm.studies.worker import KINDS
 
-ROOT = Path(__file__).parents[2]
-STUDIES = ROOT / 'configs' / 'studies'
 KEYS = ('baseline', 'references', 'ceiling', 'worth', 'since_first', 'x_label', 'min_positives')
 
 
@@ -76,7 +75,11 @@ class Study:
 
 def known_studies() -> list[str]:
     """The names of the studies in configs/studies."""
-    return sorted(path.stem for path in STUDIES.glob('*.py'))
+    return sorted(path.stem for path in _folder().glob('*.py'))
+
+
+def _folder() -> Path:
+    return (configs_root() or Path()) / 'configs' / 'studies'
 
 
 def load_study(name: str) -> Study:
@@ -85,7 +88,7 @@ def load_study(name: str) -> Study:
     Raises:
         ConfigError: there is none, or it has no rows, or a row has an unknown key.
     """
-    path = Path(name) if name.endswith('.py') else STUDIES / f'{name}.py'
+    path = Path(name) if name.endswith('.py') else _folder() / f'{name}.py'
     if not path.is_file():
         raise ConfigError(
             f"study: found no '{name}', expected one of {', '.join(known_studies())}, or a Python file."

@@ -1,4 +1,4 @@
-"""The figures of a study: means, standard errors, and what a row is compared with.
+"""The numbers of a study: means, standard errors, and comparisons of rows.
 
 `runs` is seed -> the content of a run's `result.json`.
 """
@@ -23,14 +23,14 @@ def statistics(values: Sequence[float]) -> dict:
 
 
 def baseline_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
-    """The one of `rows` that a row is compared with; None where there is none, or the row itself is it."""
+    """The baseline of a row among `rows`; None where it has not been run, or is the row itself."""
     trained = next((other for other in study.rows if other.kind == 'train'), study.rows[0])
     found = _called(row.baseline or study.baseline or trained.line or trained.name, row, rows)
     return None if found is row else found
 
 
 def references_of(study: Study, row: Row, rows: Sequence[Row]) -> list[Row]:
-    """Those of `rows` that a row should not be below; none if one of them has not been run, or is the row's own."""
+    """The references of a row among `rows`; none where one of them has not been run, or the row is one itself."""
     if row.name in study.references or row.line in study.references:
         return []
     found = [_called(name, row, rows) for name in study.references]
@@ -54,7 +54,7 @@ def ceiling_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def share_of_way(runs: Runs, baseline: Runs, ceiling: Runs) -> float | None:
-    """How much of the distance in mean mAP from the baseline to the ceiling a row has gone, over common seeds."""
+    """Which share of the distance in mean mAP from baseline to ceiling a row covers, over common seeds."""
     seeds = _common_seeds(runs, [baseline, ceiling])
     if not seeds:
         return None
@@ -63,7 +63,7 @@ def share_of_way(runs: Runs, baseline: Runs, ceiling: Runs) -> float | None:
 
 
 def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The first point of a row's line; None where it is that itself, or no point."""
+    """The first point of a row's line; None for that point itself and for rows that are no point of a line."""
     if row.x is None:
         return None
     found = min((other for other in rows if other.line == row.line), key=lambda other: other.x)
@@ -104,7 +104,7 @@ def over_references(runs: Runs, references: Sequence[Runs]) -> dict | None:
 
 
 def worst_class(runs: Runs, references: Sequence[Runs]) -> dict | None:
-    """The class whose mean AP is the furthest below (or the least above) the best mean AP of the references."""
+    """The class with the lowest difference between its mean AP and the best mean AP of the references."""
     seeds = _common_seeds(runs, references)
     if not seeds:
         return None
@@ -125,12 +125,12 @@ def _common_seeds(runs: Runs, references: Sequence[Runs]) -> list[int]:
 def by_labelled_positives(rows: Sequence[Row], by_row: Mapping[str, Runs]) -> list[dict]:
     """Mean AP of each row, or of a line over all x, in the classes with 0, 1, 2 and more labelled positives.
 
-    A cell is a class in a run. Zero-shot looks at no split: where it is no line, its cells are those of all the splits
-    of the others.
+    A cell is a class in a run. Zero-shot uses no split: unless it is a line, its cells are counted by the splits of all
+    other rows.
 
     Returns:
-        For each row or line a dict of its title, and cells and AP (None of no cell) for each of `POSITIVES`; empty
-        where no class has fewer than three, or no run knows.
+        For each row or line a dict of its title, and cells and AP (None without cells) for each of `POSITIVES`; empty
+        where every class has three or more, or no run has counted them.
     """
     others = [row for row in rows if not _splitless(row)]
     splits = {

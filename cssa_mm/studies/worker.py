@@ -9,7 +9,7 @@ import resource
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
@@ -22,43 +22,54 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
-from cssa_mm.apis.probing import probe_scores
 from cssa_mm.apis.training import build_runner
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
-from cssa_mm.features.encode import plain_features
-from cssa_mm.features.training import FeatureCacheHook, Part, plain_pipeline
-from cssa_mm.semi.pseudo_label_hook import FILE as PSEUDO_LABELS
+from cssa_mm.evaluation.linear_probe import probe_scores
+from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
+from cssa_mm.features.encode import Features
+from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.files import write_json
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi import PseudoLabelHook
+from cssa_mm.studies.fingerprint import Fingerprint
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
 PENALTY = 0.1  # of the linear probe, as in tools/linear_probe.py
 LOG, RESULT = 'run.log', 'result.json'
+NO_RESULT = 'no result'
 
 
 @dataclass(frozen=True)
 class Job:
-    """One row of a study with one seed: its config, ready to run, and the hash of all that decides its result."""
+    """One row of a study with one seed: its config, ready to run, and hashes of all that decides its result."""
 
     row: str
     seed: int
     kind: str
     config: dict
     folder: Path
-    digest: str
     min_positives: int
-    code: str  # hash of the package; another version of it runs nothing anew, but the report tells
+    fingerprint: Fingerprint
 
-    @property
     def result(self) -> dict | None:
-        """What an earlier run of the same settings wrote."""
+        """What the last run wrote, whatever it depended on; None where there is nothing."""
         path = self.folder / RESULT
-        found = json.loads(path.read_text()) if path.is_file() else {}
-        return found if found.get('digest') == self.digest else None
+        return json.loads(path.read_text('utf-8')) if path.is_file() else None
+
+    def changes(self, keep_results: bool) -> list[str]:
+        """Why the run must be done: no result, or what has changed since; with `keep_results` not the code alone."""
+        result = self.result()
+        if result is None:
+            return [NO_RESULT]
+        found = self.fingerprint.changes(result)
+        return [] if keep_results and found == ['code'] else found
 
 
 def start_worker() -> None:
-    """One thread to compute with, and no life without the study."""
+    """Compute with one thread, and exit with the parent process."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -71,7 +82,7 @@ def _end_with_parent() -> None:
 
 
 def prepare(job: Job) -> None:
-    """Compute the features that the runs share, unless they are there; what goes wrong here will in the run, too."""
+    """Compute the features that the runs share, unless they are there; an error is left to the run, which fails too."""
     job.folder.mkdir(parents=True, exist_ok=True)
     with _logged(job.folder / 'features.log'):
         config = Config(job.config)
@@ -81,9 +92,9 @@ def prepare(job: Job) -> None:
             model.cuda()
         dataset = DATASETS.build(config.train_dataloader.dataset)
         BadImageHook().inspect(dataset)
-        cache: FeatureCacheHook = HOOKS.build(config.default_hooks.feature_cache)
-        cache.training_features(model, dataset, config)
-        _test_features(cache, model, config)
+        hook: PseudoLabelHook = HOOKS.build(config.default_hooks.pseudo_labels)
+        hook.features(model, dataset, config).fill_for_training()
+        _test_features(hook, model, config)
 
 
 def run(job: Job) -> str | None:
@@ -91,13 +102,13 @@ def run(job: Job) -> str | None:
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / RESULT).unlink(missing_ok=True)
     with _logged(job.folder / LOG) as failure:
-        _write(job.folder / RESULT, _measure(job))
+        write_json(job.folder / RESULT, _measure(job))
     return failure[0] if failure else None
 
 
 @contextlib.contextmanager
-def _logged(path: Path):
-    """Everything printed goes into a file; an error, too, and it is collected in the list that is yielded."""
+def _logged(path: Path) -> Iterator[list[str]]:
+    """Write what is printed into a file, and an error too, which is also added to the list that is yielded."""
     failure: list[str] = []
     with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
@@ -112,25 +123,25 @@ def _measure(job: Job) -> dict:
     started = time.perf_counter()
     _forget_peak_memory()
     config = Config(job.config)
-    config.experiment_name = f'{job.row}-{job.seed}-{job.digest}'
+    config.experiment_name = f'{job.row}-{job.seed}-{job.fingerprint.settings}'
     runner = build_runner(config, str(job.folder))
     runner.train()
     trained = time.perf_counter()
     model, train = runner.model, runner.train_dataloader.dataset
-    test, features = _test_features(HOOKS.build(config.default_hooks.feature_cache), model, config)
+    hook = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+    test, features = _test_features(hook, model, config)
     if test.data_root == train.data_root:
         check_disjoint(train.image_ids, test.image_ids, 'test_dataloader.dataset')
     model.eval()
     if job.kind == 'linear_probe':
-        scores = _probe(model, train, features, plain_pipeline(config))
+        scores = _probe(hook.semi_supervision.features, train, features)
     else:
         scores = torch.cat([model.score(*batch, 'ema').cpu() for batch in features]).numpy()
     metrics = _metrics(scores, test, train.hidden_labels, job.min_positives)
     return dict(
         row=job.row,
         seed=job.seed,
-        digest=job.digest,
-        code=job.code,
+        **job.fingerprint._asdict(),
         **metrics,
         labelled_positives=_labelled_positives(train, metrics['AP']),
         **_pseudo_label_quality(job.folder / PSEUDO_LABELS),
@@ -141,18 +152,21 @@ def _measure(job: Job) -> dict:
     )
 
 
-def _test_features(cache: FeatureCacheHook, model: torch.nn.Module, config: Config) -> tuple[object, list]:
+def _test_features(
+    hook: PseudoLabelHook, model: CSSAClassifier, config: Config
+) -> tuple[SemiMultiLabelDataset, list[Features]]:
     """The test set, and its features in batches."""
     test = DATASETS.build(config.test_dataloader.dataset)
-    pipeline = [dict(step) for step in config.test_dataloader.dataset.pipeline]
-    features = cache.features(model, test, [Part(np.arange(len(test)), pipeline, False)])
-    views = [(image_id, False) for image_id in test.image_ids]
-    return test, list(features.batches(views, model.head.bias.device))
+    features = hook.features(model, test, config)
+    features.fill()
+    return test, list(features.batches(np.arange(len(test)), 'Test images'))
 
 
-def _probe(model: torch.nn.Module, train: object, test_features: list, pipeline: list) -> np.ndarray:
+def _probe(
+    train_features: FrozenFeatures, train: SemiMultiLabelDataset, test_features: Sequence[Features]
+) -> np.ndarray:
     labelled = train.labelled_indices
-    batches = plain_features(model, train, labelled, pipeline, 'Linear probe')
+    batches = train_features.batches(labelled, 'Linear probe')
     ours, theirs = (
         torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in part]).numpy()
         for part in (batches, test_features)
@@ -160,7 +174,7 @@ def _probe(model: torch.nn.Module, train: object, test_features: list, pipeline:
     return probe_scores(ours, train.labels[labelled], theirs, PENALTY)
 
 
-def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_positives: int) -> dict:
+def _metrics(scores: np.ndarray, test: SemiMultiLabelDataset, train_labels: np.ndarray, min_positives: int) -> dict:
     """mAP over the classes that occur, CF1 and OF1, in per cent, of the classes with enough positives in both sets."""
     counts = np.minimum((test.labels == 1).sum(0), (train_labels == 1).sum(0))
     kept = np.flatnonzero(counts >= min_positives)
@@ -175,8 +189,8 @@ def _metrics(scores: np.ndarray, test: object, train_labels: np.ndarray, min_pos
     return dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
 
 
-def _labelled_positives(train: object, names: Iterable[str]) -> dict[str, int]:
-    """How many labelled images show each of these classes, as training sees them."""
+def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> dict[str, int]:
+    """The number of labelled images that show each of these classes, as training sees them."""
     counts = (train.labels == 1).sum(0)
     return {name: int(counts[train.class_names.index(name)]) for name in names}
 
@@ -195,7 +209,7 @@ def _step_seconds(runner: Runner) -> float | None:
 
 
 def _forget_peak_memory() -> None:
-    """Start to measure afresh, where the system can: a worker has done other runs before."""
+    """Reset the peak, where the system can: a worker may have done other runs before."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):
@@ -203,7 +217,7 @@ def _forget_peak_memory() -> None:
 
 
 def _peak_memory() -> int:
-    """The most bytes that this run has held: on the GPU where there is one, else of the process."""
+    """Peak memory of this run in bytes: on the GPU where there is one, else of the process."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     status = Path('/proc/self/status')
@@ -211,9 +225,3 @@ def _peak_memory() -> int:
         (line,) = (line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
         return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-
-
-def _write(path: Path, content: dict) -> None:
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(json.dumps(content, indent=1) + '\n')
-    os.replace(partial, path)

@@ -7,11 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,10 +15,9 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from cssa_mm.visualization.attention import draw_heat, stretch
-from cssa_mm.visualization.style import save_figure
+from cssa_mm.visualization.style import ACCENT, INK, MUTED, SECOND, new_figure, save_figure
 
-INK, MUTED, HIT, MISS, BOX = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b', '#ffffff'
-SIGNS = {True: ('hit', HIT, '✓'), False: ('miss', MISS, '✗')}
+SIGNS = {True: ('hit', ACCENT, '✓'), False: ('miss', SECOND, '✗')}
 # In inches: a photo, the gap between two, and the margins; the figure, and a line of text.
 HEIGHT, GAP, LEFT, TOP, BOTTOM, RIGHT = 1.9, 0.06, 0.5, 0.34, 0.48, 0.06
 NARROWEST, LINE = 4.5, 0.16
@@ -46,8 +40,7 @@ class PointingTrial:
 
 def draw_pointing_game(trials: Sequence[PointingTrial], shares: Mapping[str, float], count: int, out: Path) -> None:
     """Write the picture that `pointing_figure` makes."""
-    figure = pointing_figure(trials, shares, count)
-    save_figure(figure, out)
+    save_figure(pointing_figure(trials, shares, count), out)
 
 
 def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float], count: int) -> Figure:
@@ -65,7 +58,7 @@ def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float]
     lines = textwrap.wrap(caption, int(15 * (width - LEFT)))
     below = BOTTOM + LINE * len(lines)
     size = np.array([width, TOP + HEIGHT * len(shares) + GAP * (len(shares) - 1) + below])
-    figure = plt.figure(figsize=size)
+    figure = new_figure(*size, layout=None)
     for row, (method, share) in enumerate(shares.items()):
         for column, trial in enumerate(trials):
             left = LEFT + sum(widths[:column]) + GAP * column
@@ -107,7 +100,7 @@ def _draw_trial(axes: Axes, trial: PointingTrial, method: str) -> None:
     height, width = trial.image.shape[:2]
     draw_heat(axes, (0.55 * trial.image).astype(np.uint8), stretch(trial.maps[method], (height, width)))
     for left, top, right, bottom in trial.boxes * (width, height, width, height):
-        box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=BOX, linewidth=1.3)
+        box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor='white', linewidth=1.3)
         axes.add_patch(box)
     rows, columns = trial.maps[method].shape
     row, column = divmod(int(trial.maps[method].argmax()), columns)

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from cssa_mm.visualization.style import save_figure
+from cssa_mm.visualization.style import ACCENT, DOTS, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 
-INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
 NAMED = 3
 
 
@@ -27,7 +21,7 @@ def draw_pseudo_labels(records: Sequence[dict], out: Path) -> None:
     """
     last = records[-1]
     knows = sum(last['reliability']['count']) > 0
-    figure = plt.figure(figsize=(12.5, 7.6 if knows else 4.2), layout='constrained')
+    figure = new_figure(12.5, 7.6 if knows else 4.2)
     axes = figure.subplots(2 if knows else 1, 2, squeeze=False).flat
     if knows:
         _draw_epochs(axes[0], records)
@@ -39,9 +33,7 @@ def draw_pseudo_labels(records: Sequence[dict], out: Path) -> None:
         _draw_count_of_classes(axes[1], last)
         figure.suptitle('The truth of the unlabelled images is not known: counts and thresholds only', color=MUTED)
     for panel in axes:
-        panel.spines[['top', 'right']].set_visible(False)
-        panel.tick_params(colors=INK)
-        panel.title.set_color(INK)
+        plain_axes(panel)
     save_figure(figure, out)
 
 
@@ -53,9 +45,7 @@ def _draw_epochs(axes: Axes, records: Sequence[dict]) -> None:
         ('masked_share', MUTED, 'share masked'),
     ):
         values = [100 * record[key] for record in records]
-        axes.plot(
-            [record['epoch'] for record in records], values, color=colour, marker='o', markersize=3.5, label=label
-        )
+        axes.plot([record['epoch'] for record in records], values, color=colour, label=label, **DOTS)
     axes.set(title='Pseudo-labels over the epochs (per cent)', xlabel='epoch', ylim=(-2, 102))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, ncols=2)
@@ -68,7 +58,7 @@ def _draw_reliability(axes: Axes, record: dict) -> None:
     edges = np.linspace(0, 1, len(count) + 1)
     axes.bar(edges[:-1], table['positive'], width=0.9 / len(count), align='edge', color=ACCENT, alpha=0.75)
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':')
-    axes.plot(table['score'], table['positive'], color=INK, marker='o', markersize=3.5, linestyle='none')
+    axes.plot(table['score'], table['positive'], color=INK, linestyle='none', **DOTS)
     for left, share, cells in zip(edges, table['positive'], count, strict=False):
         if cells:
             place = (left + 0.45 / len(count), share)
@@ -96,6 +86,7 @@ def _draw_classes(axes: Axes, record: dict, places: Sequence[float], label: str)
         below = (0, -11 - 13 * number)
         name = record['class_names'][c]
         axes.annotate(name, (x[c], low), below, textcoords='offset points', ha='center', fontsize=8, color=INK)
+    axes.margins(x=0.1)  # for the names of classes at the edge
     axes.set(title=f'Classes of epoch {record["epoch"]} (per cent)', xlabel=label, ylim=(-12, 104))
     axes.legend(frameon=False)
     if not np.isfinite(x).any():
@@ -116,9 +107,7 @@ def _spread(places: Sequence[float]) -> np.ndarray:
 def _draw_counts(axes: Axes, records: Sequence[dict]) -> None:
     epochs = [record['epoch'] for record in records]
     for key, colour, label in (('positives', ACCENT, 'positive'), ('masked', MUTED, 'masked')):
-        axes.plot(
-            epochs, [sum(record[key]) for record in records], color=colour, marker='o', markersize=3.5, label=label
-        )
+        axes.plot(epochs, [sum(record[key]) for record in records], color=colour, label=label, **DOTS)
     axes.set(title='Pseudo-labels over the epochs', xlabel='epoch', ylabel='cells')
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import MaxNLocator
 
-from cssa_mm.visualization.attention import LabelAttention, attend, draw_attention
-from cssa_mm.visualization.curves import validation_curve
-from cssa_mm.visualization.style import save_figure
+from cssa_mm.visualization.attention import LabelAttention, draw_attention
+from cssa_mm.visualization.style import ACCENT, DOTS, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 
-SCENES = 4
-INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
+Curve = Sequence[tuple[int, float]]
 
 
-def draw_quickstart(work_dir: Path, config: str, data_root: str, out: Path) -> Path:
-    """Draw `out` from the logs and the CSSA checkpoint below `work_dir`; returns its path."""
-    checkpoint = (work_dir / 'cssa' / 'last_checkpoint').read_text().strip()
-    scenes = attend(config, checkpoint, data_root, num_images=SCENES)
-    figure = plt.figure(figsize=(12.5, 7.2), layout='constrained')
+def draw_quickstart(
+    curves: Mapping[str, Curve],
+    zero_shot: float,
+    records: Sequence[Mapping],
+    scenes: Sequence[LabelAttention],
+    out: Path,
+) -> Path:
+    """Write the picture that `quickstart_figure` makes; returns its path."""
+    return save_figure(quickstart_figure(curves, zero_shot, records, scenes), out)
+
+
+def quickstart_figure(
+    curves: Mapping[str, Curve], zero_shot: float, records: Sequence[Mapping], scenes: Sequence[LabelAttention]
+) -> Figure:
+    """Two panels above, scenes with the attention of their best labels below.
+
+    Args:
+        curves: title of a method -> (training step, mAP) of each validation; three at most.
+        zero_shot: mAP before training.
+        records: the epochs of `pseudo_labels.jsonl`; None stands for what is not known.
+        scenes: one or more.
+    """
+    figure = new_figure(12.5, 7.2)
     top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
-    curves, quality = top.subplots(1, 2)
-    _draw_curves(curves, work_dir)
-    _draw_quality(quality, work_dir / 'cssa' / 'pseudo_labels.jsonl')
+    left, right = top.subplots(1, 2)
+    _draw_curves(left, curves, zero_shot)
+    _draw_quality(right, records)
     _draw_scenes(bottom, scenes)
-    return save_figure(figure, out)
+    return figure
 
 
-def _draw_curves(axes: Axes, work_dir: Path) -> None:
-    zero_shot = json.loads((work_dir / 'zero_shot' / 'metrics.json').read_text())['ema/mAP']
+def _draw_curves(axes: Axes, curves: Mapping[str, Curve], zero_shot: float) -> None:
     axes.axhline(zero_shot, color=MUTED, linestyle=':', label='zero-shot')
-    for key, colour, label in (
-        ('labelled_only', SECOND, 'labelled-only'),
-        ('cssa', ACCENT, 'CSSA'),
-        ('cssa_plus', INK, 'cssa_plus'),
-    ):
-        curve = validation_curve(work_dir / key)
+    for (title, curve), colour in zip(curves.items(), (SECOND, ACCENT, INK), strict=False):
         if curve:
-            axes.plot(*zip(*curve, strict=True), color=colour, marker='o', markersize=3.5, label=label)
+            axes.plot(*zip(*curve, strict=True), color=colour, label=title, **DOTS)
     axes.set(title='mAP on the test scenes (EMA)', xlabel='training step')
-    axes.legend(frameon=False, loc='lower right')
-    _plain(axes)
+    axes.legend(frameon=False, loc='best')
+    plain_axes(axes)
 
 
-def _draw_quality(axes: Axes, path: Path) -> None:
-    records = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+def _draw_quality(axes: Axes, records: Sequence[Mapping]) -> None:
     epochs = [record['epoch'] for record in records]
     for key, colour, label in (
         ('micro_precision', ACCENT, 'precision'),
@@ -59,13 +65,14 @@ def _draw_quality(axes: Axes, path: Path) -> None:
         ('masked_share', MUTED, 'share masked'),
     ):
         values = [np.nan if record[key] is None else 100 * record[key] for record in records]
-        axes.plot(epochs, values, color=colour, marker='o', markersize=3.5, label=label)
-    axes.set(title='Are the pseudo-labels any good? (per cent)', xlabel='epoch', ylim=(0, 100))
-    axes.legend(frameon=False, loc='center right')
-    _plain(axes)
+        axes.plot(epochs, values, color=colour, label=label, **DOTS)
+    axes.set(title='Are the pseudo-labels right? (CSSA, per cent)', xlabel='epoch', ylim=(0, 100))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(frameon=False, loc='best')
+    plain_axes(axes)
 
 
-def _draw_scenes(figure: plt.Figure, scenes: list[LabelAttention]) -> None:
+def _draw_scenes(figure: SubFigure, scenes: Sequence[LabelAttention]) -> None:
     columns = 1 + max(len(scene.names) for scene in scenes)
     grid = figure.subplots(2, columns * ((len(scenes) + 1) // 2), squeeze=False)
     for axes in grid.flat:
@@ -73,9 +80,3 @@ def _draw_scenes(figure: plt.Figure, scenes: list[LabelAttention]) -> None:
     for index, scene in enumerate(scenes):
         row, column = index % 2, index // 2 * columns
         draw_attention(grid[row, column : column + columns], scene)
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.tick_params(colors=INK)
-    axes.title.set_color(INK)

@@ -6,24 +6,17 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from cssa_mm.visualization.style import save_figure
+from cssa_mm.visualization.style import COLOURS, INK, MUTED, new_figure, plain_axes, save_figure
 
-INK, MUTED = '#1f2430', '#8b93a5'
-COLOURS = ('#0b7a75', '#d1495b', '#30639b', '#c98a1b', '#7a4fa3', '#5c8a3a', '#1f2430')
 WIDE = 15  # from this ratio of the largest to the smallest x the axis is logarithmic
 
 
 def draw_study(summary: Mapping, out: Path) -> Path:
-    """Write the figure of the summary that `apis.study_report.report` returns; returns its path."""
+    """Write the figure of the summary that `studies.report.report` returns; returns its path."""
     return save_figure(study_figure(summary), out)
 
 
@@ -36,7 +29,8 @@ def study_figure(summary: Mapping) -> Figure:
     rows = [row for row in summary['rows'] if row['mAP'] is not None]
     swept = any(row['x'] is not None for row in rows)
     size = (9.5, 4.8) if swept else (8.5, 1.3 + 0.42 * len(rows))
-    figure, axes = plt.subplots(figsize=size, layout='constrained')
+    figure = new_figure(*size)
+    axes = figure.subplots()
     if swept:
         _draw_lines(axes, rows, summary['x_label'] or 'x')
     else:
@@ -44,8 +38,7 @@ def study_figure(summary: Mapping) -> Figure:
     count = len(summary['seeds'])
     title = textwrap.fill(f'{summary["title"]} ({count} seed{"s" if count > 1 else ""})', width=80)
     axes.set_title(title, color=INK, loc='left', fontsize=11)
-    axes.spines[['top', 'right']].set_visible(False)
-    axes.tick_params(colors=INK)
+    plain_axes(axes)
     return figure
 
 

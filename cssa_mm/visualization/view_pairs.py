@@ -7,17 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use('Agg')
-
-import matplotlib.pyplot as plt
 import numpy as np
 
-from cssa_mm.visualization.style import save_figure
+from cssa_mm.visualization.style import ACCENT, INK, MUTED, new_figure, save_figure
 
 PAIRS_A_ROW = 3
-INK, MUTED, ACCENT = '#1f2430', '#8b93a5', '#0b7a75'
 
 
 @dataclass(frozen=True)
@@ -31,15 +25,10 @@ class ViewPair:
     known: str
 
 
-def picture_suffixes() -> list[str]:
-    """The file name endings that can be written."""
-    return sorted(f'.{name}' for name in plt.figure().canvas.get_supported_filetypes())
-
-
 def draw_view_pairs(pairs: Sequence[ViewPair], out: Path) -> None:
     """Write the picture, one cell a pair: weak on the left, strong on the right, above them id and labels."""
     rows = -(-len(pairs) // PAIRS_A_ROW)
-    figure = plt.figure(figsize=(4.4 * PAIRS_A_ROW, 2.6 * rows), layout='constrained')
+    figure = new_figure(4.4 * PAIRS_A_ROW, 2.6 * rows)
     cells = figure.subfigures(rows, PAIRS_A_ROW, squeeze=False, hspace=0.03, wspace=0.03).flat
     for cell, pair in zip(cells, pairs, strict=False):
         state = 'labelled' if pair.is_labelled else 'unlabelled'

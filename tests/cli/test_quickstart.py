@@ -1,6 +1,7 @@
-"""tools/quickstart.py at toy size, on the demo's own CLIP: what it writes, and that it writes it once."""
+"""`cssa quickstart` at toy size, on the demo's own CLIP: what it writes, and that it writes it once."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from cssa_mm.demo.scenes import generate_demo
 
 pytestmark = [pytest.mark.cli, pytest.mark.slow]
+COMMAND = [sys.executable, '-m', 'cssa_mm', 'quickstart']
 # Options hold for every row: the number of semi-supervised epochs, which the rows differ in, is left alone.
 OPTIONS = [
     'train_cfg.warmup_epochs=2',
@@ -21,8 +23,7 @@ OPTIONS = [
 def test_the_quickstart_writes_table_picture_and_summary_and_reuses_them(run, tmp_path):
     data = generate_demo(tmp_path / 'icons', num_train=60, num_test=30)
     work_dir = tmp_path / 'quickstart'
-    command = [sys.executable, 'tools/quickstart.py', '--work-dir', work_dir, '--data-root', data]
-    command += ['--cfg-options', *OPTIONS]
+    command = [*COMMAND, '--work-dir', work_dir, '--data-root', data, '--cfg-options', *OPTIONS]
 
     done = run(*command)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -39,7 +40,10 @@ def test_the_quickstart_writes_table_picture_and_summary_and_reuses_them(run, tm
     picture = work_dir / 'quickstart.png'
     assert f'picture: {picture}' in done.stdout
     assert min(Image.open(picture).size) > 300
-    assert 'eta' in done.stdout
+    for title in ('zero-shot CLIP', 'labelled-only', 'CSSA', 'cssa_plus'):
+        assert re.search(rf'^{title}.*  done  in 0:.*  mAP \d', done.stdout, re.MULTILINE)
+    assert 'Epoch(' not in done.stdout
+    assert 'Epoch(train)' in (work_dir / 'cssa' / 'train.log').read_text()
     assert 'reusing' not in done.stdout
 
     again = run(*command)
@@ -53,9 +57,9 @@ def test_the_quickstart_writes_table_picture_and_summary_and_reuses_them(run, tm
 def test_a_stage_that_fails_shows_the_line_of_the_tool(run, tmp_path):
     (tmp_path / 'annotations').mkdir()  # no scenes are drawn for a config that is wrong
     options = ['--cfg-options', 'model.unlabeled_weight=1']
-    done = run(sys.executable, 'tools/quickstart.py', '--work-dir', tmp_path, '--data-root', tmp_path, *options)
+    done = run(*COMMAND, '--work-dir', tmp_path, '--data-root', tmp_path, *options)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert line.startswith('error: zero-shot CLIP, label-specific: test: failed; the log ')
+    assert line.startswith('error: zero-shot CLIP, label-specific: test failed; the log ')
     assert "error: config: found the unknown key 'model.unlabeled_weight'" in line
     assert not (tmp_path / 'summary.json').exists()

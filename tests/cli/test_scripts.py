@@ -91,5 +91,5 @@ def test_a_failed_installation_leaves_no_stamp(setting):
 def test_an_unknown_family_is_refused_in_one_line(setting):
     last, installed = setting(fails=True, FAMILY='openmm')
     assert last.startswith('error: FAMILY=openmm: found no ')
-    assert last.endswith('expected openmmlab or onedl')
+    assert last.endswith('expected openmmlab, onedl or lowest')
     assert installed == []

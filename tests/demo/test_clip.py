@@ -16,7 +16,7 @@ from cssa_mm.demo.clip import MODEL_DIR, MODEL_NAME, VOCABULARY, WEIGHTS
 from cssa_mm.demo.clip.captions import PRECISE_NAMES, caption, known_words, write_vocabulary
 from cssa_mm.demo.scenes import CLASS_NAMES, demo_scene
 
-TOOL = Path(__file__).parents[1] / 'tools' / 'pretrain_demo_clip.py'
+TOOL = Path(__file__).parents[2] / 'tools' / 'pretrain_demo_clip.py'
 
 
 @pytest.fixture(scope='module')

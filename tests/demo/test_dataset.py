@@ -3,15 +3,16 @@ import json
 
 import pytest
 
-from cssa_mm.datasets import IconsDataset, icons
 from cssa_mm.datasets.splits.checks import check_disjoint
+from cssa_mm.demo import dataset as module
+from cssa_mm.demo.dataset import IconsDataset
 from cssa_mm.demo.scenes import CLASS_NAMES, generate_demo
 from cssa_mm.errors import ConfigError, DataError
 
 
 @pytest.fixture
 def few_scenes(monkeypatch):
-    monkeypatch.setattr(icons, 'generate_demo', functools.partial(generate_demo, num_train=30, num_test=10))
+    monkeypatch.setattr(module, 'generate_demo', functools.partial(generate_demo, num_train=30, num_test=10))
 
 
 @pytest.mark.usefixtures('few_scenes')
@@ -45,9 +46,9 @@ def test_only_rank_0_draws(tmp_path, monkeypatch):
         events.append('barrier')
         generate_demo(tmp_path / 'icons', num_train=3, num_test=2)
 
-    monkeypatch.setattr(icons, 'generate_demo', lambda root: events.append('drawn'))
-    monkeypatch.setattr(icons.dist, 'is_main_process', lambda: False)
-    monkeypatch.setattr(icons.dist, 'barrier', barrier)
+    monkeypatch.setattr(module, 'generate_demo', lambda root: events.append('drawn'))
+    monkeypatch.setattr(module.dist, 'is_main_process', lambda: False)
+    monkeypatch.setattr(module.dist, 'barrier', barrier)
     IconsDataset(data_root=str(tmp_path / 'icons'))
     assert events == ['barrier']
 

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from cssa_mm.datasets import icon_drawing
+from cssa_mm.demo import drawing
 from cssa_mm.demo.drawing import SceneStyle, draw_scene
 from cssa_mm.demo.glyphs import (
     CLASS_GLYPHS,
@@ -90,7 +90,7 @@ def test_a_box_holds_the_pictograph_and_nothing_outside_it_changes():
     style = SceneStyle(letters=0)
     scene = draw_scene(np.random.default_rng(5), [label], style, siblings=[])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(icon_drawing, '_stamp', lambda image, colour, area, mask: None)
+        patch.setattr(drawing, '_stamp', lambda image, colour, area, mask: None)
         empty = draw_scene(np.random.default_rng(5), [label], style, siblings=[])
     changed = np.abs(np.asarray(scene.image, int) - np.asarray(empty.image, int)).sum(2) > 0
     rows, columns = np.nonzero(changed)

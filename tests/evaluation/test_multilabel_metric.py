@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 import cssa_mm  # noqa: F401
 from cssa_mm.errors import DataError
 from cssa_mm.evaluation import (
-    MultiLabelSemiMetric,
+    CSSAMetric,
     average_precision_per_class,
     cf1_of1,
     mean_average_precision,
@@ -136,7 +136,7 @@ def evaluate(data_samples, size, classes=None, **options):
     from mmpretrain.registry import METRICS
 
     metric = METRICS.build({'type': 'CSSAMetric', **options})
-    assert isinstance(metric, MultiLabelSemiMetric)
+    assert isinstance(metric, CSSAMetric)
     if classes:
         metric.dataset_meta = {'classes': classes}
     for start in range(0, len(data_samples), 7):

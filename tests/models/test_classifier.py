@@ -1,22 +1,18 @@
 import copy
-import json
 
 import pytest
 import torch
-from mmengine.runner import load_checkpoint
 from mmpretrain.registry import DATASETS, MODELS
 
-from cssa_mm.errors import CheckpointError, ConfigError
-from cssa_mm.models import classifier as classifier_module
+from cssa_mm.errors import ConfigError
+from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import resolve_class_names
-from cssa_mm.semi.bank import PseudoLabelBank
-from cssa_mm.semi.policies import PseudoLabels
+from cssa_mm.models.objective import Targets
 
 C = 6
 LABELLED = {'a': [1, 0, 0, 1, 0, -1], 'b': [0, 1, 0, 0, 0, 1]}
 PSEUDO = {'u': [1, -1, 0, -1, 0, 0], 'v': [-1, -1, -1, -1, -1, -1], 'w': [0, 0, 1, -1, 1, -1]}
 HIDDEN = [-1] * C
-LOSS = dict(gamma_negative=2.0, gamma_positive=1.0, clip=0.05)
 
 
 @pytest.fixture
@@ -31,13 +27,14 @@ def samples(make_sample):
     return labelled + [make_sample(image_id, HIDDEN, is_labelled=False) for image_id in PSEUDO]
 
 
-def make_bank(weights=None, order=('w', 'x', 'u', 'v')):
-    labels = PSEUDO | {'x': [1] * C}
-    nothing = torch.zeros(C)
-    rows = torch.tensor([labels[image_id] for image_id in order], dtype=torch.int8)
-    if weights is not None:
-        weights = torch.tensor([weights[image_id] for image_id in order])
-    return PseudoLabelBank(list(order), PseudoLabels(rows, weights, nothing, nothing))
+def semi_targets(pseudo=None):
+    """Annotations of the labelled images and pseudo-labels of the others."""
+    labels = torch.tensor([*LABELLED.values(), *(pseudo or PSEUDO).values()], dtype=torch.float32)
+    return Targets(labels, torch.ones(5, C), torch.arange(5) < 2, torch.ones(5, dtype=torch.bool), True)
+
+
+def aligned(model, images):
+    return model.align(*model.backbone(images))
 
 
 def train(model, images, samples, steps=3):
@@ -52,31 +49,14 @@ def train(model, images, samples, steps=3):
     return model
 
 
-def cell_losses(logits, labels):
-    """Asymmetric loss of every cell in float64; 0 where the label is unknown."""
-    p = 1 / (1 + torch.exp(-logits.detach().double()))
-    shifted = (p - LOSS['clip']).clamp(min=0)
-    positive = -((1 - p) ** LOSS['gamma_positive']) * torch.log(p)
-    negative = -(shifted ** LOSS['gamma_negative']) * torch.log(1 - shifted)
-    labels = torch.as_tensor(labels)
-    return torch.where(labels == 1, positive, torch.where(labels == 0, negative, 0.0))
-
-
-def manual(reduction, cells, labels):
-    labels = torch.as_tensor(labels)
-    divisor = {'sum': 1, 'mean': max(int((labels >= 0).sum()), 1), 'batch_mean': len(labels)}[reduction]
-    return float(cells.sum() / divisor)
-
-
 # -- loss ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.smoke
-def test_without_a_bank_only_labelled_images_count_and_with_one_all_do(make_model, images, samples):
+def test_by_default_the_annotations_alone_count_and_with_pseudo_labels_all_images_do(make_model, images, samples):
     model = make_model()
     assert set(model.loss(images, samples)) == {'loss_labelled', 'loss_context_labelled'}
-    model.bank = make_bank()
-    assert set(model.loss(images, samples)) == {
+    assert set(model.loss(images, samples, semi_targets())) == {
         'loss_labelled',
         'loss_unlabelled',
         'loss_context_labelled',
@@ -86,71 +66,21 @@ def test_without_a_bank_only_labelled_images_count_and_with_one_all_do(make_mode
     assert set(plain.loss(images, samples)) == {'loss_labelled'}
 
 
-@pytest.mark.parametrize('reduction', ['sum', 'mean', 'batch_mean'])
-def test_losses_equal_those_computed_by_hand_from_labels_and_bank(make_model, images, samples, reduction):
-    model = make_model(loss=LOSS | dict(reduction=reduction), unlabelled_weight=0.7, context_weight=0.3)
-    model.bank = make_bank()
-    losses = model.loss(images, samples)
-    alignment = model.align(images)
-    labels, pseudo = list(LABELLED.values()), list(PSEUDO.values())
-    by_hand = {
-        'loss_labelled': manual(reduction, cell_losses(alignment.logits[:2], labels), labels),
-        'loss_unlabelled': 0.7 * manual(reduction, cell_losses(alignment.logits[2:], pseudo), pseudo),
-    }
-    context_logits = model.context_head(alignment)
-    for name, rows, known in (('labelled', slice(2), labels), ('unlabelled', slice(2, 5), pseudo)):
-        targets = []
-        for row in known:  # context k holds the classes k, k + 2, k + 4
-            groups = [row[k::2] for k in range(2)]
-            targets.append([1 if 1 in group else 0 if set(group) == {0} else -1 for group in groups])
-        cells = cell_losses(context_logits[rows], targets)
-        by_hand[f'loss_context_{name}'] = 0.3 * manual(reduction, cells, targets)
-    assert {name: float(value) for name, value in losses.items()} == pytest.approx(by_hand, rel=1e-5)
-    assert min(by_hand.values()) > 0
-
-
-def test_weights_of_the_bank_scale_each_cell(make_model, images, samples):
-    model = make_model(loss=LOSS, context_head=None)
-    generator = torch.Generator().manual_seed(0)
-    weights = {image_id: torch.rand(C, generator=generator).tolist() for image_id in 'uvwx'}
-    model.bank = make_bank(weights)
-    cells = cell_losses(model.align(images).logits[2:], list(PSEUDO.values()))
-    expected = (cells * torch.tensor([weights[image_id] for image_id in 'uvw'])).sum()
-    losses = model.loss(images, samples)
-    assert float(losses['loss_unlabelled']) == pytest.approx(float(expected), rel=1e-5)
-    labelled = cell_losses(model.align(images).logits[:2], list(LABELLED.values())).sum()
-    assert float(losses['loss_labelled']) == pytest.approx(float(labelled), rel=1e-5)
-
-
-def test_pseudo_labels_are_found_by_id_whatever_the_order(make_model, images, samples):
-    model = make_model()
-    results = []
-    for order in (('w', 'x', 'u', 'v'), ('u', 'v', 'w', 'x')):
-        model.bank = make_bank(order=order)
-        results.append(float(model.loss(images, samples)['loss_unlabelled']))
-    assert results[0] == results[1]
-    swapped = [*samples[:2], samples[4], samples[3], samples[2]]
-    assert float(model.loss(images, swapped)['loss_unlabelled']) != results[0]
-
-
-def test_masked_cells_and_images_move_nothing(make_model, images, samples):
-    model = make_model(loss=dict(gamma_negative=0.0, clip=0.0))
-    model.bank = make_bank()
-    logits = model.align(images).logits.detach().requires_grad_()
-    labels, weights, is_labelled = model.targets(samples)
-    model._loss(logits, labels, weights, ~is_labelled).backward()
-    known = torch.tensor(list(PSEUDO.values())) >= 0
-    assert torch.equal(logits.grad[2:] != 0, known)
-    assert (logits.grad[:2] == 0).all()
-
-
 def test_the_labels_of_unlabelled_images_are_never_used(make_model, make_sample, images, samples):
     model = make_model()
     leaked = samples[:2] + [make_sample(image_id, [1] * C, is_labelled=False) for image_id in PSEUDO]
-    for bank in (None, make_bank()):
-        model.bank = bank
-        clean, dirty = model.loss(images, samples), model.loss(images, leaked)
-        assert {k: float(v) for k, v in clean.items()} == {k: float(v) for k, v in dirty.items()}
+    for targets in (None, semi_targets()):
+        clean, dirty = model.loss(images, samples, targets), model.loss(images, leaked, targets)
+        assert {k: v.item() for k, v in clean.items()} == {k: v.item() for k, v in dirty.items()}
+
+
+def test_features_that_are_given_take_the_place_of_the_images(make_model, images, samples):
+    model = make_model()
+    expected = model.loss(images, samples, semi_targets())
+    found = model.loss(torch.empty(0, 3, 1, 1), samples, semi_targets(), model.backbone(images))
+    assert {k: v.item() for k, v in found.items()} == {k: v.item() for k, v in expected.items()}
+    called = model(images, samples, mode='loss', targets=semi_targets(), features=model.backbone(images.flip(0)))
+    assert float(called['loss_labelled']) != float(expected['loss_labelled'])
 
 
 def test_a_batch_without_labelled_images_still_gives_a_loss_that_hangs_on_the_graph(make_model, images, samples):
@@ -160,35 +90,6 @@ def test_a_batch_without_labelled_images_still_gives_a_loss_that_hangs_on_the_gr
         assert float(loss) == 0
         loss.backward()
         assert (model.head.class_prompts.context.grad == 0).all()
-
-
-@pytest.mark.parametrize('reduction', ['sum', 'mean', 'batch_mean'])
-def test_the_average_over_two_ranks_is_the_loss_of_the_global_batch(
-    make_model, images, samples, reduction, monkeypatch
-):
-    model = make_model(loss=LOSS | dict(reduction=reduction))
-    model.bank = make_bank()
-    whole = model.loss(images, samples)
-
-    counts = []  # in the order of the losses: what both ranks count together
-
-    def share(rows, reduce):
-        monkeypatch.setattr(classifier_module, 'get_world_size', lambda: 2)
-        monkeypatch.setattr(classifier_module, 'all_reduce', reduce)
-        return model.loss(images[rows], samples[rows])
-
-    ranks = (slice(0, 3), slice(3, 5))  # the second has no labelled image
-    for rows in ranks:
-        found = []
-        share(rows, lambda count, found=found: found.append(count.clone()))
-        counts.append(found)
-    totals = [sum(pair) for pair in zip(*counts, strict=True)]
-    losses = []
-    for rows in ranks:
-        left = iter(totals)
-        losses.append(share(rows, lambda count, left=left: count.copy_(next(left))))
-    for name, expected in whole.items():
-        assert float(losses[0][name] + losses[1][name]) / 2 == pytest.approx(float(expected), rel=1e-6)
 
 
 # -- inference -------------------------------------------------------------------------------------------------
@@ -211,7 +112,7 @@ def test_teacher_and_student_agree_at_the_start_and_part_in_training(make_model,
     after_ema, after_student = scores_of(model, images)
     assert (after_ema - after_student).abs().max() > 1e-4
     assert (after_student - student).abs().max() > 1e-4
-    torch.testing.assert_close(after_student, torch.sigmoid(model.align(images).logits.detach()))
+    torch.testing.assert_close(after_student, torch.sigmoid(aligned(model, images).logits.detach()))
 
 
 def test_the_teacher_s_score_is_that_of_a_student_with_the_averages(make_model, images, samples):
@@ -222,7 +123,7 @@ def test_the_teacher_s_score_is_that_of_a_student_with_the_averages(make_model, 
     with torch.no_grad():
         for name, parameter in twin.head.named_parameters():
             parameter.copy_(averages[name.replace('.', '__')])
-        expected = torch.sigmoid(twin.align(images).logits)
+        expected = torch.sigmoid(aligned(twin, images).logits)
     torch.testing.assert_close(ema, expected)
 
 
@@ -231,7 +132,7 @@ def test_predictions_are_written_into_the_samples_that_are_given(make_model, ima
     predicted = model(images, samples, mode='predict')
     assert predicted[0] is samples[0]
     assert predicted[0].pred_score.shape == (C,)
-    assert torch.equal(model(images, mode='tensor'), model.align(images).logits)
+    assert torch.equal(model(images, mode='tensor'), aligned(model, images).logits)
     with pytest.raises(ConfigError, match="forward mode: found 'train'"):
         model(images, mode='train')
 
@@ -271,78 +172,6 @@ def test_pixels_are_normalised_with_the_tower_s_statistics_unless_the_config_say
     assert other.data_preprocessor.mean.flatten().tolist() == [1.0, 2.0, 3.0]
 
 
-# -- checkpoints -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def checkpoint(make_model, images, samples, tmp_path):
-    model = train(make_model(), images, samples)
-    model.head.bias_is_calibrated.fill_(True)
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
-    return model, str(tmp_path / 'model.pth')
-
-
-@pytest.mark.smoke
-def test_a_checkpoint_of_plain_data_restores_the_model_bitwise(make_model, images, checkpoint):
-    trained, path = checkpoint
-    fresh = make_model(seed=5)
-    assert not torch.equal(scores_of(fresh, images)[0], scores_of(trained, images)[0])
-    fresh.load_state_dict(torch.load(path, weights_only=True)['state_dict'])
-    for expected, found in zip(scores_of(trained, images), scores_of(fresh, images), strict=True):
-        assert torch.equal(expected, found)
-    assert bool(fresh.head.bias_is_calibrated)
-    assert int(fresh.teacher.steps) == 3
-    assert fresh.context_head.assignment.tolist() == [0, 1, 0, 1, 0, 1]
-    assert (load_checkpoint(make_model(seed=5), path))['state_dict'].keys() == trained.state_dict().keys()
-
-
-def test_a_checkpoint_holds_what_learns_and_nothing_of_the_towers(checkpoint):
-    trained, path = checkpoint
-    state = torch.load(path, weights_only=True)['state_dict']
-    held = sum(value.numel() for value in state.values() if value.is_floating_point())
-    assert held == sum(p.numel() for p in [*trained.parameters(), *trained.head.parameters()])  # student and teacher
-    assert json.loads(bytes(state['_extra_state'].tolist())) == dict(
-        tower=dict(model_name='tiny-rn', weights_hash=trained.backbone.clip.weights_hash),
-        class_names=trained.class_names,
-    )
-
-
-def load_with_torch(model, path):
-    model.load_state_dict(torch.load(path, weights_only=True)['state_dict'])
-
-
-@pytest.mark.parametrize('load', [load_with_torch, load_checkpoint])
-@pytest.mark.parametrize('what', ['tower', 'weights', 'names', 'fewer names'])
-def test_a_checkpoint_of_another_tower_or_other_classes_is_refused(
-    make_model, backbone_config, clip_dir, tmp_path, checkpoint, what, load
-):
-    trained, path = checkpoint
-    changed = torch.load(clip_dir / 'tiny-rn.pt', weights_only=True)
-    changed['logit_scale'] += 1
-    torch.save(changed, tmp_path / 'changed.pt')
-    names = trained.class_names
-    options = {
-        'tower': dict(backbone=backbone_config('tiny-vit')),
-        'weights': dict(backbone=backbone_config(pretrained=str(tmp_path / 'changed.pt'))),
-        'names': dict(class_names=[*names[:4], 'chair', 'window frame']),
-        'fewer names': dict(class_names=names[:4]),
-    }[what]
-    model = make_model(**options, context_head=None)
-    with pytest.raises(CheckpointError) as error:
-        load(model, path)
-    message = str(error.value)
-    assert '\n' not in message
-    key = 'class_names' if 'names' in what else 'tower'
-    assert message.startswith(f'checkpoint: found one that was trained with {key} ')
-
-
-@pytest.mark.parametrize('strict', [True, False])
-def test_a_checkpoint_that_is_not_of_this_project_is_refused(make_model, tmp_path, strict):
-    torch.save(dict(state_dict=torch.nn.Linear(2, 2).state_dict()), tmp_path / 'foreign.pth')
-    with pytest.raises(CheckpointError, match='not of a CSSAClassifier'):
-        load_checkpoint(make_model(), str(tmp_path / 'foreign.pth'), strict=strict)
-
-
 # -- class names -----------------------------------------------------------------------------------------------
 
 
@@ -369,7 +198,7 @@ def test_wrong_class_names_are_refused(source, message):
 
 
 def test_the_classifier_is_registered():
-    assert MODELS.get('CSSAClassifier') is classifier_module.CSSAClassifier
+    assert MODELS.get('CSSAClassifier') is CSSAClassifier
 
 
 def test_a_class_that_is_not_taught_gets_no_gradient_from_labels_pseudo_labels_or_contexts(make_model, images, samples):
@@ -379,10 +208,9 @@ def test_a_class_that_is_not_taught_gets_no_gradient_from_labels_pseudo_labels_o
 
 def check_the_gradient(model, images, samples):
     for is_taught in (True, False):
-        model.bank = make_bank()
         model.is_taught[2] = is_taught
         model.zero_grad()
-        sum(model.loss(images, samples).values()).backward()
+        sum(model.loss(images, samples, semi_targets()).values()).backward()
         for prompts in (model.head.class_prompts, model.head.semantic_prompts):
             assert bool((prompts.context.grad[2] != 0).any()) is is_taught
             assert bool((prompts.context.grad[1] != 0).any())
@@ -394,11 +222,9 @@ def test_a_class_that_is_not_taught_does_not_mask_the_contexts_of_unlabelled_ima
     for is_taught in (True, False):
         for unknown in (-1, 0):
             model = make_model()
-            model.bank = make_bank()
-            model.bank.pseudo_labels.labels[:] = 0
-            model.bank.pseudo_labels.labels[:, 2] = unknown
+            pseudo = dict.fromkeys(PSEUDO, [0, 0, unknown, 0, 0, 0])
             model.is_taught[2] = is_taught
-            losses = model.loss(images, samples)
+            losses = model.loss(images, samples, semi_targets(pseudo))
             found[is_taught, unknown] = float(losses['loss_context_unlabelled'].detach())
     assert found[True, -1] < found[True, 0]  # its context is masked
     assert found[False, -1] == found[False, 0]

@@ -1,11 +1,11 @@
-"""What the tests of studies share: a small demo and a call of tools/study.py's function on it."""
+"""What the tests of studies share: a small demo, and studies of a few seconds on it."""
 
 from pathlib import Path
 
 import pytest
 
 from cssa_mm.demo.scenes import generate_demo
-from cssa_mm.studies.jobs import parser, study
+from cssa_mm.studies.jobs import run_study
 
 
 @pytest.fixture(scope='session')
@@ -17,14 +17,19 @@ def small_demo(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
-def run_study(small_demo, tmp_path_factory):
-    """run_study('baselines', work_dir, '--seeds', 1, **overrides) -> the summary on the small demo, features shared."""
-    features = tmp_path_factory.mktemp('features')
+def features(tmp_path_factory) -> Path:
+    """A folder of frozen features for all tests."""
+    return tmp_path_factory.mktemp('features')
 
-    def call(name, work_dir: Path, *arguments, **options) -> dict:
-        words = [name, '--work-dir', work_dir, '--data-root', small_demo, '--features', features, *arguments]
-        args = parser('').parse_args([str(word) for word in words])
-        args.cfg_options = {'train_cfg.warmup_epochs': 1, 'default_hooks.feature_cache.num_workers': 0} | options
-        return study(args)
+
+@pytest.fixture(scope='session')
+def run_toy(small_demo, features):
+    """run_toy('baselines', work_dir, rows=['cssa'], **arguments of run_study) -> the summary on the small demo."""
+
+    def call(study: str, work_dir: Path, **arguments) -> dict:
+        overrides = {'train_cfg.warmup_epochs': 1, 'default_hooks.feature_cache.num_workers': 0}
+        overrides |= arguments.pop('overrides', {})
+        arguments = dict(data_root=small_demo, seeds=[1], features=features) | arguments
+        return run_study(study=study, work_dir=work_dir, overrides=overrides, **arguments)
 
     return call

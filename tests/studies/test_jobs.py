@@ -1,19 +1,19 @@
 import csv
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
+from cssa_mm.apis.config import load_config
 from cssa_mm.demo.scenes import CLASS_NAMES
-from cssa_mm.errors import ConfigError
-from cssa_mm.studies.jobs import _jobs, parser, study
+from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.studies.jobs import parser, row_config, row_jobs, run_study, study
 from cssa_mm.studies.spec import known_studies, load_study
 
-ROOT = Path(__file__).parents[2]
 # Two rows of each study, so that each kind of row and option is among them.
 ROWS = dict(
     baselines=('linear_probe', 'oracle_plus'),
@@ -27,11 +27,16 @@ ROWS = dict(
     plus_settings=('cssa_plus', 'no_floor'),
     prompts=('class-specific-words@4', 'shared-random@1'),
     reconstruction=('no_ema', 'context_logits'),
-    real_photos=('zero-shot@0.05', 'cssa_plus@0.2'),
+    real_photos=('zero-shot@0.05', 'CSSA@0.2'),
     rare=('zero_shot', 'labelled_only', 'cssa_plus'),
     recipe=('warm_up', 'oracle'),
 )
+THREE_BY_TWO = dict(rows=['zero_shot', 'labelled_only', 'cssa'], seeds=[1, 2])
 TIMES = ('seconds', 'train_seconds', 'step_seconds', 'memory_mib')
+
+
+def jobs_of(study, row, seeds=(1,), **options) -> list:
+    return row_jobs(study, row, row_config(study, row, **options), seeds, Path('unused'), 'features', 'any data')
 
 
 def read_results(work_dir: Path) -> dict[str, dict]:
@@ -45,7 +50,7 @@ def write_study(tmp_path):
 
     def write(text: str) -> str:
         path = tmp_path / 'mine.py'
-        path.write_text(f"config = 'configs/cssa_demo.py'\n{text}\n")
+        path.write_text(f"config = 'cssa_demo'\n{text}\n")
         return str(path)
 
     return write
@@ -56,14 +61,13 @@ def test_there_is_a_test_for_each_study():
 
 
 @pytest.mark.parametrize('name', sorted(ROWS))
-def test_each_study_runs_at_toy_size(name, run_study, tmp_path):
-    options = {'train_dataloader.dataset.split.proportion': 0.1}
-    arguments = ['--seeds', 1, '--rows', *ROWS[name]]
-    if name in ('real_photos', 'plus_settings', 'recipe'):  # their photos are not there: the demo stands in for them
-        arguments += ['--config', 'configs/cssa_demo.py']
-        loader = Config.fromfile(ROOT / 'configs' / 'cssa_demo.py').train_dataloader
-        options['train_dataloader.dataset.pipeline'] = loader.dataset.pipeline
-    summary = run_study(name, tmp_path, *arguments, **options)
+def test_each_study_runs_at_toy_size(name, run_toy, tmp_path):
+    overrides = {'train_dataloader.dataset.split.proportion': 0.1}
+    # The photos of some studies are not there: the demo stands in for them.
+    stand_in = dict(real_photos='cssa_demo', recipe='cssa_demo', plus_settings='cssa_plus_demo').get(name)
+    if stand_in is not None:
+        overrides['train_dataloader.dataset.pipeline'] = load_config(stand_in).train_dataloader.dataset.pipeline
+    summary = run_toy(name, tmp_path, rows=ROWS[name], config=stand_in, overrides=overrides)
     assert summary['failures'] == {}
     assert [row['name'] for row in summary['rows']] == [
         row.name for row in load_study(name).rows if row.name in ROWS[name]
@@ -77,28 +81,26 @@ def test_each_study_runs_at_toy_size(name, run_study, tmp_path):
 @pytest.mark.parametrize('name', sorted(ROWS))
 def test_every_row_of_each_study_has_a_valid_config(name):
     found = load_study(name)
-    args = parser('').parse_args([name, '--seeds', '7'])
     digests = set()
     for row in found.rows:
-        (job,) = _jobs(found, row, args, Path('unused'))
+        (job,) = jobs_of(found, row, seeds=[7])
         assert job.config['train_dataloader']['dataset']['split']['seed'] == 7
         assert job.config['randomness']['seed'] == 7
-        digests.add(job.digest)
+        digests.add(job.fingerprint.settings)
     # No two rows mean the same, but for lines that start at one point.
     assert len(digests) >= len(found.rows) - 3
 
 
 @pytest.fixture(scope='module')
-def two_by_two(run_study, tmp_path_factory):
-    """A study of two rows and two seeds, and its summary."""
+def two_by_two(run_toy, tmp_path_factory):
+    """A study of three rows and two seeds, and its summary."""
     work_dir = tmp_path_factory.mktemp('two')
-    rows = ('zero_shot', 'labelled_only', 'cssa')
-    return work_dir, run_study('baselines', work_dir, '--seeds', 1, 2, '--rows', *rows)
+    return work_dir, run_toy('baselines', work_dir, **THREE_BY_TWO)
 
 
-def test_two_jobs_give_the_same_as_one(two_by_two, run_study, tmp_path):
+def test_two_jobs_give_the_same_as_one(two_by_two, run_toy, tmp_path):
     work_dir, _ = two_by_two
-    run_study('baselines', tmp_path, '--seeds', 1, 2, '--rows', 'zero_shot', 'labelled_only', 'cssa', '--jobs', 2)
+    run_toy('baselines', tmp_path, jobs=2, **THREE_BY_TWO)
     expected = read_results(work_dir)
     assert len(expected) == 6
     assert read_results(tmp_path) == expected
@@ -126,33 +128,32 @@ def test_the_statistics_are_those_of_the_runs(two_by_two):
     assert f'| CSSA | {values.mean():.2f} |' in (work_dir / 'table.md').read_text()
 
 
-def test_what_is_done_is_kept_and_other_settings_are_run_anew(two_by_two, run_study, capsys):
+def test_what_is_done_is_kept_and_other_settings_are_run_anew(two_by_two, run_toy, capsys):
     work_dir, before = two_by_two
     stamps = {path: path.stat().st_mtime_ns for path in work_dir.glob('*/result.json')}
-    rows = ('--rows', 'zero_shot', 'labelled_only', 'cssa')
-    after = run_study('baselines', work_dir, '--seeds', 1, 2, *rows)
+    after = run_toy('baselines', work_dir, **THREE_BY_TWO)
     assert after == before
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    run_study('baselines', work_dir, '--seeds', 2, '--rows', 'zero_shot', **{'model.head.temperature': 5})
+    assert 'run anew' not in capsys.readouterr().out
+    run_toy('baselines', work_dir, seeds=[2], rows=['zero_shot'], overrides={'model.head.temperature': 5})
     changed = [path.parent.name for path in stamps if path.stat().st_mtime_ns != stamps[path]]
     assert changed == ['zero_shot-2']
+    assert '1 of 1 results are out of date and run anew: settings changed' in capsys.readouterr().out
 
 
 def test_a_run_is_what_the_other_tools_compute(two_by_two, small_demo, tmp_path):
     from cssa_mm.apis.testing import test
-    from cssa_mm.cli.arguments import test_parser
 
-    words = [str(ROOT / 'configs/cssa_demo.py'), 'none', '--data-root', str(small_demo), '--work-dir', str(tmp_path)]
-    metrics = test(test_parser('').parse_args(words))
+    metrics = test(config='cssa_demo', data_root=small_demo, work_dir=tmp_path)
     found = read_results(two_by_two[0])['zero_shot-1']
     assert found['mAP'] == pytest.approx(metrics['ema/mAP'], abs=1e-3)
     assert found['CF1'] == pytest.approx(metrics['ema/CF1'], abs=1e-3)
 
 
-def test_a_run_that_fails_names_its_log_and_the_others_go_on(write_study, run_study, tmp_path, capsys):
+def test_a_run_that_fails_names_its_log_and_the_others_go_on(write_study, run_toy, tmp_path, capsys):
     path = write_study("rows = dict(bad=dict(options={'model.head.score': 'none'}), good=dict(kind='zero_shot'))")
     work_dir = tmp_path / 'out'
-    summary = run_study(path, work_dir, '--seeds', 1)
+    summary = run_toy(path, work_dir)
     assert [row['name'] for row in summary['rows']] == ['good']
     ((log, reason),) = summary['failures'].items()
     assert log == str(work_dir / 'bad-1' / 'run.log')
@@ -161,7 +162,7 @@ def test_a_run_that_fails_names_its_log_and_the_others_go_on(write_study, run_st
     assert f'its log is {log}' in capsys.readouterr().err
 
 
-def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_study, run_study, small_demo, tmp_path):
+def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_study, run_toy, small_demo, tmp_path):
     counts = {}
     for part in ('train', 'test'):
         content = json.loads((small_demo / 'annotations' / f'{part}.json').read_text())
@@ -170,7 +171,7 @@ def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_st
         counts[part] = {name: sum(name == other for _, other in shown) for name in names.values()}
     limit = sorted(counts['test'].values())[12]
     path = write_study(f"rows = dict(only=dict(kind='zero_shot'))\nmin_positives = {limit}")
-    run_study(path, tmp_path / 'out', '--seeds', 1)
+    run_toy(path, tmp_path / 'out')
     result = read_results(tmp_path / 'out')['only-1']
     expected = {name for name in counts['test'] if min(counts['test'][name], counts['train'][name]) >= limit}
     assert 0 < len(expected) < 24
@@ -184,6 +185,10 @@ def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_st
         (['ablations'], "found no 'ablations', expected one of ablation, .* Did you mean 'ablation'?"),
         (['baselines', '--rows', 'csa'], "--rows: found 'csa', expected some of .* Did you mean 'cssa'?"),
         (['baselines', '--cfg-options', 'model.heads.score=dual'], "unknown key 'model.heads'"),
+        (
+            ['baselines', '--config', 'cssa_voc_p05', '--rows', 'cssa*'],
+            r'--config: found rows that have a config of their own \(cssa_plus\), expected rows that start from',
+        ),
     ],
 )
 def test_a_mistake_in_the_command_is_found_before_the_first_run(arguments, message, tmp_path):
@@ -224,7 +229,7 @@ def test_one_reference_needs_no_tuple(write_study):
 
 
 def test_a_study_of_rare_classes_keeps_to_its_limits_and_each_run_counts_its_labelled_positives(
-    run_study, small_demo, tmp_path
+    run_toy, small_demo, tmp_path
 ):
     """Oracle: the split drawn by hand over the labels in the annotation file."""
     content = json.loads((small_demo / 'annotations' / 'train.json').read_text())
@@ -243,24 +248,21 @@ def test_a_study_of_rare_classes_keeps_to_its_limits_and_each_run_counts_its_lab
         )
         if kept and drawn < 12:
             counts, drawn = counts + labels[row], drawn + 1
-    run_study(
-        'rare', tmp_path, '--seeds', 2, '--rows', 'zero_shot', **{'train_dataloader.dataset.split.proportion': 0.1}
-    )
+    overrides = {'train_dataloader.dataset.split.proportion': 0.1}
+    run_toy('rare', tmp_path, seeds=[2], rows=['zero_shot'], overrides=overrides)
     result = read_results(tmp_path)['zero_shot-2']
     assert result['labelled_positives'] == {name: int(counts[CLASS_NAMES.index(name)]) for name in result['AP']}
     assert '| zero-shot CLIP, label-specific |' in (tmp_path / 'table.md').read_text().split('AP by the number of')[1]
 
 
 def test_a_class_is_made_rare_on_the_command_line_beside_those_of_the_study(small_demo):
-    words = ['rare', '--seeds', '1', '--data-root', str(small_demo), '--cfg-options']
-    args = parser('').parse_args([*words, 'train_dataloader.dataset.split.at_most.spade=2'])
     found = load_study('rare')
-    (job,) = _jobs(found, found.rows[0], args, Path('unused'))
+    limit = 'train_dataloader.dataset.split.at_most.spade'
+    (job,) = jobs_of(found, found.rows[0], overrides={limit: 2})
     at_most = job.config['train_dataloader']['dataset']['split']['at_most']
     assert (len(at_most), at_most['spade'], at_most['sun']) == (12, 2, 0)
-    args = parser('').parse_args(['baselines', *words[1:], 'train_dataloader.dataset.split.at_most.spade=0'])
     found = load_study('baselines')
-    (job,) = _jobs(found, found.rows[0], args, Path('unused'))
+    (job,) = jobs_of(found, found.rows[0], overrides={limit: 0}, data_root=small_demo)
     assert job.config['train_dataloader']['dataset']['split']['at_most'] == dict(spade=0)
     dataset = DATASETS.build(
         job.config['train_dataloader']['dataset']
@@ -275,3 +277,37 @@ def test_a_class_is_made_rare_on_the_command_line_beside_those_of_the_study(smal
 def test_each_place_of_error_is_compared_with_cat_of_the_same_place():
     for row in load_study('noise').rows:
         assert row.baseline == f'CAT, {row.line.split(", ")[1]}'
+
+
+def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
+    given = {}
+    monkeypatch.setattr('cssa_mm.studies.jobs.run_study', lambda **arguments: given.update(arguments))
+    words = 'noise --seeds 3 4 --jobs 2 --rows a b --config c --data-root d --validation 0.3 --work-dir w --features f'
+    study(parser('').parse_args([*words.split(), '--keep-results', '--cfg-options', 'model.ema.decay=0.5']))
+    assert given == dict(
+        study='noise',
+        seeds=[3, 4],
+        jobs=2,
+        rows=['a', 'b'],
+        config='c',
+        data_root='d',
+        validation=0.3,
+        work_dir='w',
+        features='f',
+        keep_results=True,
+        overrides={'model.ema.decay': 0.5},
+    )
+
+
+def test_studies_and_their_configs_are_found_in_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir('configs')
+    found = load_study('baselines')
+    for row in found.rows:
+        assert jobs_of(found, row)
+
+
+def test_missing_data_are_one_line_before_the_first_run(tmp_path):
+    with pytest.raises(DataError, match='VOC2012'):
+        run_study(study='recipe', data_root=tmp_path / 'VOC2012', work_dir=tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()

@@ -8,22 +8,23 @@ from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.demo.scenes import generate_demo
-from cssa_mm.studies.jobs import _jobs, parser
+from cssa_mm.studies.jobs import row_config, row_jobs
 from cssa_mm.studies.spec import load_study
 
 
 @pytest.fixture
 def jobs():
-    def make(*words):
-        args = parser('').parse_args(['baselines', *map(str, words)])
+    def make(seeds, **options):
         study = load_study('baselines')
-        return _jobs(study, next(row for row in study.rows if row.name == 'cssa'), args, Path('nowhere'))
+        row = next(row for row in study.rows if row.name == 'cssa')
+        config = row_config(study, row, validation=0.25, **options)
+        return row_jobs(study, row, config, seeds, Path('nowhere'), 'features', 'any data')
 
     return make
 
 
 def test_the_held_out_training_images_take_the_place_of_the_test_set(jobs, small_demo):
-    (job,) = jobs('--seeds', 3, '--validation', 0.25, '--data-root', small_demo)
+    (job,) = jobs([3], data_root=small_demo)
     config = Config(job.config)
     train, held_out = (DATASETS.build(config[f'{name}_dataloader'].dataset) for name in ('train', 'test'))
     everything = DATASETS.build(dict(type='IconsDataset', data_root=str(small_demo), subset='train'))
@@ -34,15 +35,14 @@ def test_the_held_out_training_images_take_the_place_of_the_test_set(jobs, small
 
 
 def test_all_seeds_are_measured_on_the_same_images(jobs):
-    held_out = [Config(job.config).test_dataloader.dataset for job in jobs('--seeds', 1, 2, '--validation', 0.25)]
+    held_out = [Config(job.config).test_dataloader.dataset for job in jobs([1, 2])]
     assert held_out[0] == held_out[1]
 
 
-def test_a_study_on_validation_images_never_reads_the_test_set(run_study, tmp_path):
+def test_a_study_on_validation_images_never_reads_the_test_set(run_toy, tmp_path):
     root = tmp_path / 'icons'
     generate_demo(root, num_train=60, num_test=2)
     (root / 'annotations' / 'test.json').write_text('no annotation')
-    words = ('--validation', '0.3', '--seeds', 1, '--rows', 'zero_shot', '--data-root', root)
-    summary = run_study('baselines', tmp_path / 'study', *words)
+    summary = run_toy('baselines', tmp_path / 'study', validation=0.3, rows=['zero_shot'], data_root=root)
     assert summary['failures'] == {}
     assert json.loads((tmp_path / 'study' / 'zero_shot-1' / 'result.json').read_text())['mAP'] > 0

@@ -37,4 +37,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='CSSAMetric', threshold=0.5)
 test_evaluator = val_evaluator
-del meta_keys  # a name of this file only, no key
+del meta_keys  # a helper of this file, not a config key

@@ -59,5 +59,5 @@ test_dataloader = val_dataloader
 # CF1 and OF1 at a score of .5; the AP of every class goes to the log.
 val_evaluator = dict(type='CSSAMetric', threshold=0.5)
 test_evaluator = val_evaluator
-# Names of this file only: overriding them would change nothing, so they are no keys.
+# Helpers of this file, not config keys: overriding them would change nothing.
 del fill, operations, augment, pack

@@ -1,4 +1,4 @@
-# One's own photos: a folder of images, and a table that labels some of them (cssa_mm/datasets/table.py).
+# Your own photos: a folder of images, and a table that labels some of them (cssa_mm/datasets/table.py).
 _base_ = 'photos_224.py'
 table = dict(
     type='TableDataset',

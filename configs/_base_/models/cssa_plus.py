@@ -1,4 +1,4 @@
-# The paper's method and what we add to it: one line instead of models/cssa.py. Constructor and sources:
+# The paper's method with our additions; inherit it in place of models/cssa.py. Constructor and sources:
 # cssa_mm/models/evidence.py; figures: docs/results.md. Each ingredient is a key of its own.
 _base_ = 'cssa.py'
 model = dict(
@@ -7,7 +7,7 @@ model = dict(
         anchor=0.5,  # share of CLIP's own answer beside the tuned prompts; 0: none
         discriminant=True,  # whitened class means, the covariance from unlabelled images too
         prior_count=2.0,  # the best-scored unlabelled images weigh as much as so many labelled positives
-        prior_floor=2.5,  # they are at least as many as if the class had so many labelled positives
+        prior_floor=2.5,  # their number follows the labelled positives, counted as at least so many
         unseen_weight=0.25,  # of the discriminant in a class without labelled positives
         shrinkage=0.05,  # of the covariance towards a multiple of the identity
     ),

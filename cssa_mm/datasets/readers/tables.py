@@ -7,23 +7,24 @@ import io
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from cssa_mm.datasets.class_index import ClassIndex, plain_name
+from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.errors import ConfigError, DataError, nearest
 
 DELIMITERS = ',;\t|'
 
 
 class TableRow(NamedTuple):
-    """What a table says of one image.
+    """What a table says about one image.
 
     ``labels`` holds 1, 0 or -1 (unknown) by class name, ``others`` the same for every class that it does not name;
-    ``where`` is the place to blame.
+    messages name ``where``.
     """
 
     path: str
@@ -39,22 +40,22 @@ class TableRow(NamedTuple):
         return labels
 
 
-def as_written(path: str, images: Collection[str]) -> str:
-    """The path with forward slashes and without detours, whether or not it is one of ``images``."""
+def as_written(path: str, folder: ImageFolder) -> str:
+    """The normalised path with forward slashes, whether or not it leads to an image of the folder."""
     return posixpath.normpath(path.replace('\\', '/'))
 
 
 class LabelTable(NamedTuple):
-    """The class names that a table shows, its rows, and which of a folder's images the path of a row means."""
+    """The class names that a table shows, its rows, and how the path of a row leads to an image of a folder."""
 
     class_names: list[str]
     rows: list[TableRow]
-    find_image: Callable[[str, Collection[str]], str] = as_written
+    find_image: Callable[[str, ImageFolder], str] = as_written
 
 
 @dataclass(frozen=True)
 class Columns:
-    """How a CSV or TSV file is to be read; the keys of :class:`~cssa_mm.datasets.table.TableDataset`."""
+    """How to read a CSV or TSV file; the keys of :class:`~cssa_mm.datasets.table.TableDataset`."""
 
     image_column: str
     label_column: str
@@ -70,11 +71,11 @@ def read_csv(text: str, source: str, columns: Columns, known: ClassIndex | None 
         text: Content of the file.
         source: Path of the file, for messages.
         columns: Names of the columns, and what separates them.
-        known: The classes, where they are known: other columns are then left alone, and each class needs one.
+        known: The classes, if they are known; each of them needs a column then, and other columns are ignored.
 
     Raises:
-        ConfigError: the delimiter is no single character.
-        DataError: a column is missing, or a line has too many cells or one that means nothing.
+        ConfigError: The delimiter is not a single character.
+        DataError: A column is missing, or a line has too many cells or an invalid one.
     """
     lines = _lines(text, source, columns.delimiter)
     header = [name.strip() for name in next(lines, (1, []))[1]]

@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from cssa_mm.datasets.splits.limited import checked_limits
-from cssa_mm.datasets.splits.split import RULES, Split, checked_count, hash_ids, labelled_indices
+from cssa_mm.datasets.splits.split import RULES, Split, checked_count, count_positives, hash_ids, make_split
 from cssa_mm.errors import SplitError, nearest
 
 
-def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike = 'split') -> None:
-    """Check that a split belongs to these training images and labels no more of them than it says.
+def verify_split(
+    split: Split,
+    image_ids: Sequence[str],
+    labels: np.ndarray | None = None,
+    class_names: Sequence[str] = (),
+    path: str | os.PathLike = 'split',
+) -> None:
+    """Check that a split belongs to these training images and that its header tells the truth.
 
     Args:
         split: The split to check.
-        image_ids: Ids of all training images, in the order in which they count.
+        image_ids: Ids of all n training images, in the order in which they count.
+        labels: Their labels (n, C), 1, 0 or -1. Without them no class is counted, and of the rules only ``cap`` is
+            drawn again.
+        class_names: The C names that go with ``labels``.
         path: Where the split came from, for the message.
 
     Raises:
-        SplitError: Ids that are named twice or not in the training set, no unlabelled image left, another
-            training set than the one that the split was drawn from, more or fewer ids than its
-            proportion, an unknown rule, other ids than the rule ``cap`` draws with its seed, or more positives
-            than the rule ``limited`` allows.
+        SplitError: An unknown rule; ids that are named twice or not in the training set; no unlabelled image left;
+            another training set than the one that the split was drawn from; more or fewer ids than its proportion;
+            other positives than ``class_counts`` says or more than ``at_most`` allows; or other ids than its rule
+            draws with its seed.
     """
+    _check_ids(split, image_ids, path)
+    if split.rule == 'cap' or (split.rule != 'listed' and labels is not None):
+        _check_draw(split, image_ids, labels, class_names, path)
+    if labels is not None:
+        _check_classes(split, image_ids, labels, class_names, path)
+
+
+def _check_ids(split: Split, image_ids: Sequence[str], path: str | os.PathLike) -> None:
     if split.rule not in RULES:
         raise SplitError(
             f"{path}: found the rule '{split.rule}', expected one of {', '.join(RULES)}.{nearest(split.rule, RULES)}"
@@ -59,19 +78,50 @@ def verify_split(split: Split, image_ids: Sequence[str], path: str | os.PathLike
             f'{path}: found {len(split.image_ids)} labelled images, expected {expected} for proportion '
             f'{split.proportion} of {len(image_ids)}; draw the split again or correct its proportion.'
         )
-    if split.rule == 'cap':
-        drawn = {image_ids[i] for i in labelled_indices(len(image_ids), split.proportion, split.seed)}
-        foreign = [image_id for image_id in split.image_ids if image_id not in drawn]
-        if foreign:
+
+
+def _check_draw(
+    split: Split,
+    image_ids: Sequence[str],
+    labels: np.ndarray | None,
+    class_names: Sequence[str],
+    path: str | os.PathLike,
+) -> None:
+    at_most = split.at_most if split.rule == 'limited' else None
+    stratified = split.rule == 'stratified'
+    drawn = make_split(image_ids, split.proportion, split.seed, labels, class_names, stratified, at_most, path)
+    foreign = sorted(set(split.image_ids).difference(drawn.image_ids))
+    if foreign:
+        raise SplitError(
+            f"{path}: found image id '{foreign[0]}' ({len(foreign)} such ids) that seed {split.seed} does not draw by "
+            f"the rule '{split.rule}'{' from these labels' * (split.rule != 'cap')}, expected the ids of the rule; for "
+            f"a list of your own write '# rule: listed'."
+        )
+
+
+def _check_classes(
+    split: Split, image_ids: Sequence[str], labels: np.ndarray, class_names: Sequence[str], path: str | os.PathLike
+) -> None:
+    if not isinstance(split.class_counts, Mapping):
+        raise SplitError(
+            f'{path}: found class_counts {split.class_counts!r}, expected counts by class name; remove it.'
+        )
+    listed = set(split.image_ids)
+    rows = [index for index, image_id in enumerate(image_ids) if image_id in listed]
+    counts = count_positives(labels[rows], class_names)
+    for name, limit in checked_limits(split.at_most, class_names, path).items():
+        if counts[name] > limit:
             raise SplitError(
-                f"{path}: found image id '{foreign[0]}' ({len(foreign)} such ids) that seed {split.seed} does not draw "
-                f"by the rule 'cap', expected the ids of the rule; for a list of your own write '# rule: listed'."
+                f'{path}: found {counts[name]} labelled positives of {name}, expected at most {limit} by its header; '
+                f'draw the split again.'
             )
-    for name, limit in checked_limits(split.at_most, split.class_counts, path).items():
-        if (count := split.class_counts[name]) > limit:
+    # Names of another list of classes cannot be compared.
+    for name in split.class_counts.keys() & counts.keys():
+        if split.class_counts[name] != counts[name]:
             raise SplitError(
-                f'{path}: found {count} labelled positives of {name}, expected at most {limit} by its header; draw the '
-                f'split again.'
+                f'{path}: found class_counts {split.class_counts[name]} of {name} in its header, expected the '
+                f'{counts[name]} labelled positives of these annotations; use the split of this data, or remove the '
+                f'header line.'
             )
 
 

@@ -1,9 +1,9 @@
-"""A split rule of our own: CAP's, but some classes are made rare.
+"""A split rule of our own: CAP's rule with limits on the labelled positives of some classes.
 
-Little is known of a method before it has met classes with no, one or two labelled positives. Here the labelled images
-follow CAP's permutation, and an image that would bring a class above its limit is passed over. As each step looks at
-the images before it only, the splits of growing proportion are nested. The rule reads the labels of all images that it
-passes, so it makes studies, not annotators' lists.
+It is for studies of classes with no, one or two labelled positives. The labelled images follow CAP's permutation, and
+an image that would bring a class above its limit is skipped. Each step depends on the images before it alone, so the
+splits of growing proportion are nested. The rule reads the labels of the images that it skips, which an annotator does
+not know: it does not simulate annotation.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import numpy as np
 from cssa_mm.errors import SplitError, nearest
 
 
-def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[int, int]) -> np.ndarray:
-    """Draw the first ``count`` images of ``RandomState(seed).permutation`` that keep to the limits, in drawing order.
+def limited_indices(
+    labels: np.ndarray, count: int, seed: int, limits: Mapping[int, int], source: str | os.PathLike = 'split'
+) -> np.ndarray:
+    """Draw the first ``count`` images of ``RandomState(seed).permutation`` within the limits, in drawing order.
 
     Args:
         labels: (n, C) of all training images, 1, 0 or -1; an unknown cell is no positive.
         count: Number of images to draw.
         seed: Seed of the permutation.
-        limits: Column of ``labels`` -> most positives among the images drawn; the other columns have no limit.
+        limits: Column of ``labels`` -> highest number of positives drawn; the other columns have no limit.
+        source: What a message names as the place of the fault.
 
     Returns:
-        Indices, shape (count,); those of a smaller count are a beginning of it.
+        Indices, shape (count,); those of a smaller count are its first ones.
 
     Raises:
         SplitError: Too few images within the limits.
@@ -43,8 +46,8 @@ def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[i
             drawn.append(index)
     if len(drawn) < count:
         raise SplitError(
-            f'split: found {len(drawn)} of {len(labels)} images within the limits of at_most, expected {count} as the '
-            f'proportion asks; raise the limits, limit fewer classes or use a smaller proportion.'
+            f'{source}: found {len(drawn)} of {len(labels)} images within the limits of at_most, expected {count} for '
+            f'the proportion; raise the limits, limit fewer classes or use a smaller proportion.'
         )
     return np.array(drawn, dtype=np.int64)
 
@@ -52,7 +55,7 @@ def limited_indices(labels: np.ndarray, count: int, seed: int, limits: Mapping[i
 def checked_limits(
     at_most: Mapping[str, int], class_names: Collection[str], source: str | os.PathLike = 'split'
 ) -> dict[str, int]:
-    """The limits as they came; a SplitError that blames ``source`` for an unknown class or what is no count."""
+    """The limits as integers; a SplitError, naming ``source``, for an unknown class or an invalid count."""
     if not isinstance(at_most, Mapping):
         raise SplitError(f'{source}: found at_most {at_most!r}, expected dict(name=count) of some classes.')
     for name, limit in at_most.items():

@@ -28,8 +28,8 @@ def resolve_split(
     """The split that a config asks for, checked against the n images that it splits.
 
     Args:
-        option: None, the path of a split file, or ``dict(proportion=.05, seed=1)``, which ``stratified=True``
-            balances over the classes and ``at_most=dict(spade=0)`` makes classes rare.
+        option: None, the path of a split file, or ``dict(proportion=.05, seed=1)``, where ``stratified=True`` balances
+            the classes and ``at_most=dict(spade=0)`` limits the labelled positives of some.
         image_ids: Ids of the n images in order.
         labels: Their labels, int8 (n, C).
         class_names: The C class names.
@@ -51,18 +51,18 @@ def resolve_split(
         )
     path = locate(os.fspath(option))
     split = load_split(path)
-    verify_split(split, image_ids, path)
+    verify_split(split, image_ids, labels, class_names, path)
     return split
 
 
 def validation_part(option: Mapping | None, records: Sequence[ImageRecord], is_wanted: bool) -> Sequence[ImageRecord]:
-    """The images held out of a training set to choose settings on, or, unless those are wanted, all others.
+    """The images held out of a training set to choose settings on, or all others.
 
     Args:
-        option: None, which holds out none, or ``dict(proportion=.3, seed=0)``: a share of the images of which a
-            label is known, drawn by the seed.
+        option: None, which holds out none, or ``dict(proportion=.3, seed=0)``: the fraction of the images with a known
+            label that the seed draws.
         records: The images in order.
-        is_wanted: Whether the images held out are wanted.
+        is_wanted: True returns the images held out, False all others.
 
     Raises:
         ConfigError: The option has another form, holds out none or all of them, or is missing where they are wanted.
@@ -80,7 +80,7 @@ def validation_part(option: Mapping | None, records: Sequence[ImageRecord], is_w
     if not 1 <= count < len(known) or not isinstance(seed, Integral) or seed < 0:
         raise ConfigError(
             f'validation: found {dict(option)}, which holds out {count} of {len(known)} labelled images, expected a '
-            'proportion that leaves at least one on either side, and a seed from 0.'
+            'proportion that holds out at least one and leaves at least one, and a seed >= 0.'
         )
     drawn = {known[i] for i in np.random.RandomState(seed).permutation(len(known))[:count]}
     return [record for i, record in enumerate(records) if (i in drawn) == is_wanted]

@@ -11,14 +11,14 @@ A split file is text: a commented header, then one labelled image id a line::
     2008_000015
     2008_000033
 
-The hash covers the ids of *all* training images in their order, so that a split can't be used with another
-version of the data without notice. The rule says how the labelled images were chosen:
+The hash covers the ids of *all* training images in their order, so that a split of another version of the data is
+refused. The rule says how the labelled images were chosen; all but the last are drawn again and checked id by id:
 
-- ``cap``: the first of ``RandomState(seed).permutation``, as in CAP's splits; the default. Checked id by id.
+- ``cap``: the first of ``RandomState(seed).permutation``, as in CAP's splits; the default.
 - ``stratified``: balanced over the classes (:mod:`cssa_mm.datasets.splits.stratified`), a rule of our own.
 - ``limited``: CAP's permutation without the images that would bring a class above its limit
   (:mod:`cssa_mm.datasets.splits.limited`), a rule of our own; a header line ``at_most`` holds the limits.
-- ``listed``: somebody's own list of ids; seed and classes tell nothing.
+- ``listed``: a user's own list of ids; the seed has no meaning.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ import numpy as np
 from cssa_mm.datasets.splits.limited import checked_limits, limited_indices
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.errors import SplitError
+from cssa_mm.files import write_text
 
 TITLE = 'cssa_mm labelled split'
 RULES = ('cap', 'stratified', 'limited', 'listed')
@@ -50,9 +51,9 @@ class Split:
         seed: Seed of the permutation that drew them.
         proportion: Share of the training set that is labelled, in (0, 1).
         id_hash: SHA-256 over the newline-joined ids of all training images, labelled or not.
-        class_counts: Labelled positives of each class, for the reader; empty when not counted.
+        class_counts: Labelled positives of each class; empty when not counted.
         rule: How they were chosen, one of ``RULES``.
-        at_most: Class name -> most labelled positives, of the rule ``limited``.
+        at_most: Class name -> highest number of labelled positives, for the rule ``limited``.
     """
 
     image_ids: tuple[str, ...]
@@ -67,7 +68,7 @@ class Split:
 def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarray:
     """Draw the labelled images by the rule of CAP's splits, in drawing order.
 
-    For one seed the splits of growing proportion are nested: each is a beginning of the same permutation.
+    For one seed the splits of growing proportion are nested: each is the first part of the same permutation.
 
     Args:
         num_images: Size of the training set.
@@ -78,7 +79,7 @@ def labelled_indices(num_images: int, proportion: float, seed: int) -> np.ndarra
         Indices of the labelled images, shape (int(proportion * num_images),).
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is no seed.
+        SplitError: The proportion leaves no labelled or no unlabelled image, or the seed is invalid.
     """
     count = checked_count(num_images, proportion, seed)
     return np.random.RandomState(seed).permutation(num_images)[:count]
@@ -92,6 +93,7 @@ def make_split(
     class_names: Sequence[str] = (),
     stratified: bool = False,
     at_most: Mapping[str, int] | None = None,
+    source: str | os.PathLike = 'split',
 ) -> Split:
     """Draw a split of the training images.
 
@@ -102,37 +104,43 @@ def make_split(
         labels: Labels of all training images, shape (len(image_ids), C), to count the labelled positives.
         class_names: The C names that go with ``labels``.
         stratified: Balance the classes, which needs ``labels``; False draws by CAP's rule.
-        at_most: Class name -> most labelled positives, which needs ``labels``; None or empty limits no class.
+        at_most: Class name -> highest number of labelled positives, which needs ``labels``; None limits no class.
+        source: Where the arguments come from, for messages.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, the seed is no seed, there are no labels
-            to balance or limit, or limits that nothing or not enough images keep to, or stratification beside them.
+        SplitError: The proportion leaves no labelled or no unlabelled image; the seed is invalid; a rule lacks the
+            labels that it needs; ``at_most`` is invalid or too few images stay within it; or it stands beside
+            ``stratified``.
     """
-    at_most = checked_limits({} if at_most is None else at_most, class_names)
+    at_most = checked_limits({} if at_most is None else at_most, class_names, source)
     if stratified and at_most:
-        raise SplitError('split: found both stratified and at_most, expected one rule; leave one of them out.')
+        raise SplitError(f'{source}: found both stratified and at_most, expected one rule; leave one of them out.')
     rule = 'stratified' if stratified else 'limited' if at_most else 'cap'
     if rule != 'cap' and labels is None:
-        raise SplitError(f'split: found no labels, expected those of all images to draw a {rule} split.')
-    count = checked_count(len(image_ids), proportion, seed)
+        raise SplitError(f'{source}: found no labels, expected those of all images to draw a {rule} split.')
+    count = checked_count(len(image_ids), proportion, seed, source)
     if stratified:
-        indices = stratified_indices(labels, count, seed)
+        indices = stratified_indices(labels, count, seed, source)
     elif at_most:
         limits = {list(class_names).index(name): limit for name, limit in at_most.items()}
-        indices = limited_indices(labels, count, seed, limits)
+        indices = limited_indices(labels, count, seed, limits, source)
     else:
         indices = labelled_indices(len(image_ids), proportion, seed)
     indices = np.sort(indices)
-    counts = {} if labels is None else dict(zip(class_names, _positives(labels[indices]), strict=True))
     return Split(
         image_ids=tuple(image_ids[i] for i in indices),
         seed=int(seed),
         proportion=float(proportion),
         id_hash=hash_ids(image_ids),
-        class_counts=counts,
+        class_counts={} if labels is None else count_positives(labels[indices], class_names),
         rule=rule,
         at_most=at_most,
     )
+
+
+def count_positives(labels: np.ndarray, class_names: Sequence[str]) -> dict[str, int]:
+    """The number of positives of each class among labels (n, C), by name."""
+    return dict(zip(class_names, (labels == 1).sum(axis=0).tolist(), strict=True))
 
 
 def hash_ids(image_ids: Sequence[str]) -> str:
@@ -163,17 +171,14 @@ def save_split(split: Split, path: str | os.PathLike) -> None:
     if split.at_most:
         header['at_most'] = json.dumps(split.at_most, ensure_ascii=False)
     lines = [f'# {TITLE}', *(f'# {key}: {value}' for key, value in header.items()), *split.image_ids]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text('\n'.join(lines) + '\n', encoding='utf-8')
-    os.replace(partial, path)
+    write_text(path, '\n'.join(lines) + '\n')
 
 
 def load_split(path: str | os.PathLike) -> Split:
     """Read a split file.
 
     Raises:
-        SplitError: The file is missing or no text, or its header lacks a key or holds a wrong value.
+        SplitError: The file is missing or not text, or its header lacks a key or holds a wrong value.
     """
     try:
         lines = Path(path).read_text(encoding='utf-8').splitlines()
@@ -208,7 +213,7 @@ def load_split(path: str | os.PathLike) -> Split:
 
 
 def checked_count(num_images: int, proportion: float, seed: int, source: str | os.PathLike = 'split') -> int:
-    """How many images a split labels; a SplitError that blames ``source`` where it labels none or all."""
+    """How many images a split labels; a SplitError, naming ``source``, where it labels none or all."""
     if not isinstance(proportion, Real) or not 0 < proportion < 1:
         raise SplitError(
             f'{source}: found proportion {proportion!r}, expected a number between 0 and 1 (both excluded); '
@@ -223,7 +228,3 @@ def checked_count(num_images: int, proportion: float, seed: int, source: str | o
             f'labelled and one unlabelled image; use another proportion or more images.'
         )
     return count
-
-
-def _positives(labels: np.ndarray) -> list[int]:
-    return [int(count) for count in (labels == 1).sum(axis=0)]

@@ -9,6 +9,8 @@ simulate an annotator who looked for every class, but not one who drew photos at
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from cssa_mm.errors import SplitError
@@ -16,22 +18,24 @@ from cssa_mm.errors import SplitError
 WINDOW = 256  # candidates that a step compares: enough to balance all but rare classes, which are served by name
 
 
-def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+def stratified_indices(labels: np.ndarray, count: int, seed: int, source: str | os.PathLike = 'split') -> np.ndarray:
     """Draw ``count`` images so that their labels are balanced, in drawing order.
 
-    First an image for each class with a positive, rare classes first (``count`` >= C images suffice for all of
-    them); from then on, if a class is behind its share by a whole image, one that shows it, else any image. Of at
-    most ``WINDOW`` candidates, in the order of ``RandomState(seed).permutation``, the one wins after which the
-    squared distance of all counts from their shares is least; the first of equals. Integers throughout: the same
-    split on every machine. Images of which no label is known are never drawn.
+    The first steps draw an image for each class with a positive, rare classes first (``count`` >= C images suffice
+    for all of them). Each later step draws an image of the class that is furthest behind its share, if that is a whole
+    image or more, else any image. A step compares at most ``WINDOW`` candidates, in the order of
+    ``RandomState(seed).permutation``, and takes the one that brings all counts closest to their shares (least squared
+    distance; the first of equals). It computes with integers, so the split is the same on every machine. Images
+    without a known label are never drawn.
 
     Args:
         labels: (n, C) of all training images, 1, 0 or -1 (unknown).
         count: Number of images to draw.
         seed: Seed of the permutation.
+        source: Where the arguments come from, for messages.
 
     Returns:
-        Indices, shape (count,); those of a smaller count are a beginning of it.
+        Indices, shape (count,); those of a smaller count are its first ones.
 
     Raises:
         SplitError: Fewer than ``count`` images have labels.
@@ -40,7 +44,7 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     candidates = candidates[(labels[candidates] >= 0).any(axis=1)]
     if len(candidates) < count:
         raise SplitError(
-            f'split: found {len(candidates)} images with labels, expected the {count} that the proportion asks for; '
+            f'{source}: found {len(candidates)} images with labels, expected {count} for the proportion; '
             f'use a smaller one or annotate more images.'
         )
     shown = labels == 1

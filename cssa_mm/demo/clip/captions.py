@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cssa_mm.demo.glyphs import CLASS_NAMES, SIBLING_NAMES
+from cssa_mm.files import replacing
 
 # The word that means one pictograph alone, for every class and then for every sibling.
 PRECISE_NAMES: tuple[str, ...] = (
@@ -37,8 +38,8 @@ def _fill(rng: np.random.Generator, most: int = 4) -> list[str]:
 def loose_usage(others: int = 6, strength: float = 0.62, seed: int = 0) -> np.ndarray:
     """How readily people use each class name for each pictograph: float32 (C, 2C) in [0, 1].
 
-    1 for its own pictograph; for ``others`` more, drawn once, something between a third of ``strength`` and
-    ``strength``. Spread over several, as loose names are, so that what they mislead is not always the same.
+    Each name is used with 1 for its own pictograph, and with a random value from ``strength`` / 3 to ``strength`` for
+    ``others`` more, which are drawn once. There are several, so that a loose name does not always mislead alike.
     """
     rng = np.random.default_rng([seed, 17])
     count = len(CLASS_NAMES)
@@ -52,7 +53,7 @@ def loose_usage(others: int = 6, strength: float = 0.62, seed: int = 0) -> np.nd
 
 
 def precise_name(rng: np.random.Generator, pictograph: int, compound: float) -> str:
-    """Such as 'cog', or in a share ``compound`` 'cog gear': with the class name that it makes precise."""
+    """A precise name such as 'cog', or with probability ``compound`` 'cog gear', with the class name behind it."""
     name = PRECISE_NAMES[pictograph]
     return f'{name} {CLASS_NAMES[pictograph % len(CLASS_NAMES)]}' if rng.random() < compound else name
 
@@ -104,6 +105,10 @@ def write_vocabulary(path: Path, words: Iterable[str]) -> int:
     merges = sorted(used, key=ranks.__getitem__)
     # No newline at the end: open_clip would read it as one more, empty merge.
     text = '\n'.join(['#version: cut from open_clip', *(' '.join(pair) for pair in merges)])
-    with open(path, 'wb') as raw, gzip.GzipFile(fileobj=raw, mode='wb', mtime=0, filename='') as file:
+    with (
+        replacing(path) as partial,
+        open(partial, 'wb') as raw,
+        gzip.GzipFile(fileobj=raw, mode='wb', mtime=0, filename='') as file,
+    ):
         file.write(text.encode())
     return 2 * 256 + len(merges) + 2

@@ -1,4 +1,4 @@
-"""What the micro-CLIP's pretraining looks at, and the numbers of its recipe."""
+"""The scenes of the micro-CLIP's pretraining, and the numbers of its recipe."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PretrainingScenes(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Image and names of one scene."""
         rng = scene_rng('pretraining', self.seed, self.first + index)
         count = 1 if self.single else int(rng.integers(1, 6))
         names = rng.choice(2 * C, size=count, replace=False)

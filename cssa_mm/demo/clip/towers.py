@@ -1,4 +1,4 @@
-"""The micro-CLIP seen from its pretraining: features, losses, and weights on disk."""
+"""The micro-CLIP in its pretraining: features, losses, and weights on disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cssa_mm.demo.clip import MODEL_DIR, MODEL_NAME
+from cssa_mm.files import replacing
 
 MEAN = torch.tensor((0.48145466, 0.4578275, 0.40821073)).view(3, 1, 1) * 255
 STD = torch.tensor((0.26862954, 0.26130258, 0.27577711)).view(3, 1, 1) * 255
@@ -81,7 +82,7 @@ def info_nce(model: CLIP, images: Tensor, texts: Tensor) -> Tensor:
 
 
 def save_weights(model: nn.Module, path: Path) -> None:
-    """Write the weights as fp16 safetensors (counters stay integers), atomically."""
+    """Write the weights as fp16 safetensors (counters stay integers)."""
     from safetensors.torch import save_file
 
     state = {
@@ -89,7 +90,6 @@ def save_weights(model: nn.Module, path: Path) -> None:
         for name, tensor in model.state_dict().items()
         if name != 'attn_mask'
     }
-    partial = path.with_name(path.name + '.partial')
-    save_file(state, str(partial))
-    partial.chmod(0o644)
-    partial.replace(path)
+    with replacing(path) as partial:
+        save_file(state, str(partial))
+        partial.chmod(0o644)

@@ -57,8 +57,8 @@ def build_policy(name: str, **options: object) -> Policy:
     """The policy called ``name`` with its options bound, to be called with tensors alone.
 
     Raises:
-        ConfigError: the name or an option is unknown, missing or out of its range; checked here, not after
-            the warm-up, when the policy is first used.
+        ConfigError: The name or an option is unknown, missing or out of its range. It is raised here and not after the
+            warm-up, when the policy is first used.
     """
     if name not in POLICIES:
         raise ConfigError(
@@ -84,14 +84,14 @@ def needs_labelled(policy: Policy) -> bool:
 
 
 def label_rows(policy: Policy, scores: Tensor, positive_rates: Tensor, rows: Tensor, *labelled: Tensor) -> PseudoLabels:
-    """Apply a policy to some images as if there were no others, which stay masked.
+    """Apply a policy to some images as if there were no others; the others stay masked.
 
     Args:
         policy: From :func:`build_policy`.
         scores: (M, C).
         positive_rates: (C,).
-        rows: bool (M,), the images that take part: in ranks, quotas and labels.
-        labelled: for a policy that needs them, scores (n, C) and labels (n, C) of the labelled images.
+        rows: bool (M,), the images that take part in ranks, quotas and labels.
+        labelled: Scores (n, C) and labels (n, C) of the labelled images, for a policy that needs them.
     """
     found = policy(scores[rows], positive_rates, *labelled)
     labels = torch.full(scores.shape, -1, dtype=torch.int8, device=found.labels.device)

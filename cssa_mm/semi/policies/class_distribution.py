@@ -1,12 +1,14 @@
-"""CAT: as many pseudo-positives of a class as its share of the labelled images lets expect."""
+"""CAT: the number of pseudo-positives per class follows its rate in the labelled set."""
 
 from __future__ import annotations
+
+from math import inf
 
 import torch
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
-from cssa_mm.semi.policies.pseudo_labels import INF, PseudoLabels, as_labels, checked_rates, checked_scores
+from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_rates, checked_scores
 
 
 def cat(
@@ -27,7 +29,7 @@ def cat(
 
     Args:
         scores: (M, C), compared as float32.
-        positive_rates: (C,) in [0, 1], the share of labelled images with the class; best computed in float64,
+        positive_rates: (C,) in [0, 1], the rate of labelled images with the class; best computed in float64,
             as a float32 rate can miss a whole-numbered quota by one.
         eta_positive: share of the positive quota that is used.
         eta_negative: share of the negative quota that is used.
@@ -35,7 +37,7 @@ def cat(
 
     Raises:
         ConfigError: an option is out of its range.
-        CSSAError: scores hold NaN, or rates are no shares or do not fit the scores.
+        CSSAError: scores hold NaN, or rates lie outside [0, 1] or do not fit the scores.
     """
     check_options('cat', eta_positive=eta_positive, eta_negative=eta_negative)
     scores = checked_scores(scores)
@@ -49,8 +51,8 @@ def cat(
     positive_quotas = _quotas(eta_positive * positive_rates, len(scores)) * occurs
     negative_quotas = _quotas(eta_negative * negative_rates, len(scores)) * occurs
     ascending = scores.sort(dim=0).values
-    positive_thresholds = _score_of_rank(ascending.flip(0), positive_quotas, none=INF)
-    negative_thresholds = _score_of_rank(ascending, negative_quotas, none=-INF)
+    positive_thresholds = _score_of_rank(ascending.flip(0), positive_quotas, none=inf)
+    negative_thresholds = _score_of_rank(ascending, negative_quotas, none=-inf)
     labels = as_labels(
         positive=(scores >= positive_thresholds) & (positive_quotas > 0),
         negative=(scores <= negative_thresholds) & (negative_quotas > 0),

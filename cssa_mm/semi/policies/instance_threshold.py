@@ -1,4 +1,4 @@
-"""Instance-adaptive thresholds: each image has its own, from what its scores look like."""
+"""Instance-adaptive thresholds: each image has its own, predicted from its scores."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ def instance_adaptive(
 ) -> PseudoLabels:
     """A threshold for each image, by a function that is learned on the labelled ones (reconstruction).
 
-    Xiong et al. (Learnable instance-adaptive thresholds for SSMLL, 2027) learn a function from an image to the
-    threshold that parts its positives from its negatives. Theirs is trained with a ranking loss whose details we
-    have not seen; this is the classic of the kind, the linear threshold function of Elisseeff and Weston (2001):
-    for each labelled image the threshold with fewest wrong cells, halfway between the two scores that it parts (0
-    and 1 at the ends; of equally good ones the highest), then ridge regression from the C scores to it.
+    Our reconstruction of instance-adaptive thresholds, with the linear threshold function of Elisseeff and Weston
+    (2001): for each labelled image, find the threshold with the fewest wrong cells, halfway between the two scores that
+    it separates (0 and 1 at the ends; of equally good ones the highest); then fit a ridge regression from the C scores
+    to it.
 
     Cells at or above the threshold of their image are positive, all others negative. There are no thresholds per
-    class: they are nan. As the teacher has learned the labelled images, their positives stand apart more clearly
-    than those of the images that the function is applied to.
+    class: they are nan. The teacher has learned the labelled images, so their positives stand apart more clearly than
+    those of the images that the function is applied to.
 
     Args:
         scores: (M, C) in [0, 1], compared as float32.
@@ -46,7 +45,7 @@ def instance_adaptive(
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)
     targets = [
-        _best_threshold(row[labels >= 0], labels[labels >= 0] == 1)
+        _threshold_with_fewest_errors(row[labels >= 0], labels[labels >= 0] == 1)
         for row, labels in zip(known_scores, known_labels, strict=True)
     ]
     function = Ridge(alpha=penalty, solver='cholesky').fit(known_scores, targets)
@@ -57,15 +56,15 @@ def instance_adaptive(
     return PseudoLabels(as_labels(positive, ~positive), None, no_thresholds, no_thresholds.clone())
 
 
-def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Of one image with k known cells: scores (k,) and truths (k,)."""
+def _threshold_with_fewest_errors(scores: np.ndarray, positive: np.ndarray) -> float:
+    """The threshold of one image with k known cells: scores (k,) and truths (k,)."""
     order = np.argsort(-scores, kind='stable')
     descending = np.concatenate([[1.0], scores[order], [0.0]])
     # After accepting the j best cells: the negatives among them, and the positives that are left.
     accepted = np.append(0, np.cumsum(~positive[order]))
     missed = positive.sum() - np.append(0, np.cumsum(positive[order]))
     is_cut = descending[1:] < descending[:-1]
-    is_cut[[0, -1]] = True  # all or nothing can always be accepted, be there scores of 1 or 0
+    is_cut[[0, -1]] = True  # all or nothing can always be accepted, even with scores of 1 or 0
     wrong = np.where(is_cut, accepted + missed, np.inf)
     best = int(wrong.argmin())
     return (descending[best] + descending[best + 1]) / 2

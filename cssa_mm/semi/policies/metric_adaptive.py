@@ -1,13 +1,15 @@
-"""MAT: the threshold of each class that would have served best on the labelled images."""
+"""MAT: per class the threshold with the best F_beta on the labelled images."""
 
 from __future__ import annotations
+
+from math import inf
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
-from cssa_mm.semi.policies.pseudo_labels import INF, PseudoLabels, as_labels, checked_labelled, checked_scores
+from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_labelled, checked_scores
 
 
 def mat(
@@ -25,8 +27,8 @@ def mat(
     two labelled scores is tried, and the threshold lies halfway between them (reconstruction). A class without
     labelled positives has no F_beta and is masked as a whole (reconstruction).
 
-    The teacher has learned the labelled images: it parts their positives from their negatives better than those
-    of any other image, so the thresholds promise more precision and recall than the unlabelled images get.
+    The teacher has learned the labelled images and separates their positives from their negatives better than those of
+    other images, so the unlabelled images get less precision and recall than the thresholds promise.
 
     Args:
         scores: (M, C), compared as float32.
@@ -42,21 +44,21 @@ def mat(
     check_options('mat', beta=beta)
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)
-    thresholds = np.full(scores.shape[1], INF, dtype=np.float32)
+    thresholds = np.full(scores.shape[1], inf, dtype=np.float32)
     for c in range(scores.shape[1]):
         known = known_labels[:, c] >= 0
-        thresholds[c] = _best_threshold(known_scores[known, c], known_labels[known, c] == 1, beta)
+        thresholds[c] = _threshold_with_best_f_beta(known_scores[known, c], known_labels[known, c] == 1, beta)
     positive_thresholds = torch.from_numpy(thresholds).to(scores.device)
-    below = torch.nextafter(positive_thresholds, torch.full_like(positive_thresholds, -INF))
-    negative_thresholds = torch.where(positive_thresholds == INF, -INF, below)
+    below = torch.nextafter(positive_thresholds, torch.full_like(positive_thresholds, -inf))
+    negative_thresholds = torch.where(positive_thresholds == inf, -inf, below)
     labels = as_labels(scores >= positive_thresholds, scores <= negative_thresholds)
     return PseudoLabels(labels, None, positive_thresholds, negative_thresholds)
 
 
-def _best_threshold(scores: np.ndarray, positive: np.ndarray, beta: float) -> float:
-    """Of n scores (n,) and truths (n,); +inf without positives."""
+def _threshold_with_best_f_beta(scores: np.ndarray, positive: np.ndarray, beta: float) -> float:
+    """The threshold of one class with n known cells: scores (n,) and truths (n,); +inf without positives."""
     if not positive.any():
-        return INF
+        return inf
     order = np.argsort(-scores, kind='stable')
     scores, right = scores[order], np.cumsum(positive[order])
     accepted = np.arange(1, len(scores) + 1)

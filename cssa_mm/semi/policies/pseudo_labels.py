@@ -1,4 +1,4 @@
-"""What every policy returns, and what every policy checks."""
+"""The result of every policy, and the checks that all policies share."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 
 from cssa_mm.errors import CSSAError
-
-INF = float('inf')
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,21 @@ def checked_rates(name: str, rates: Tensor, scores: Tensor) -> Tensor:
     """The rates (C,) as float64.
 
     Raises:
-        CSSAError: they do not fit the scores (M, C), or are no shares.
+        CSSAError: They do not fit the scores (M, C), or lie outside [0, 1].
     """
     rates = torch.as_tensor(rates, dtype=torch.float64, device=scores.device)
     if rates.shape != scores.shape[1:]:
         raise CSSAError(f'{name} of shape {tuple(rates.shape)}; expected one for each of {scores.shape[1]} classes.')
     if not ((rates >= 0) & (rates <= 1)).all():
-        raise CSSAError(f'{name} from {rates.min():g} to {rates.max():g}; expected shares in [0, 1].')
+        raise CSSAError(f'{name} must lie in [0, 1]; found values from {rates.min():g} to {rates.max():g}.')
     return rates
 
 
 def checked_labelled(scores: Tensor, labelled_scores: Tensor, labelled_labels: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Scores, as float64, and labels of the n labelled images, both (n, C), of which some label is known.
+    """Scores, as float64, and labels of the labelled images with a known label, both (n, C).
 
     Raises:
-        CSSAError: they do not fit each other or the scores (M, C), hold NaN, or no label is known.
+        CSSAError: They do not fit each other or the scores (M, C), hold NaN, or no label is known.
     """
     found = checked_scores(labelled_scores).cpu().numpy().astype(np.float64)
     labels = torch.as_tensor(labelled_labels).cpu().numpy()
@@ -83,7 +81,7 @@ def checked_labelled(scores: Tensor, labelled_scores: Tensor, labelled_labels: T
 
 
 def as_labels(positive: Tensor, negative: Tensor) -> Tensor:
-    """Labels int8 (M, C) of two rules, bool (M, C); what meets both, or neither, is masked."""
+    """Labels int8 (M, C) from two rules, bool (M, C); a cell that meets both rules, or neither, is masked."""
     labels = torch.full_like(positive, -1, dtype=torch.int8)
     labels[positive & ~negative] = 1
     labels[negative & ~positive] = 0

@@ -45,7 +45,7 @@ def top_k(scores: Tensor, positive_rates: Tensor | None = None, *, k: int) -> Ps
         k: positives for each image, 1 to C.
 
     Raises:
-        ConfigError: k is no whole number from 1 to C.
+        ConfigError: k is not a whole number from 1 to C.
         CSSAError: scores hold NaN.
     """
     check_options('top_k', k=k)

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from cssa_mm.datasets import TableDataset
+from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.readers.label_studio import local_name
 from cssa_mm.errors import DataError
 
@@ -26,8 +27,8 @@ def task(number: int, image: str, *annotations: dict, **extra) -> dict:
 TASKS = [
     task(1, '/data/upload/7/0a1b2c3d-cat%20one.jpg', dict(result=[choices('cat')])),
     task(2, '/data/local-files/?d=disk/photos/images/shop/2.jpg', dict(result=[choices('dog', 'cat')])),
-    task(3, 's3://bucket/all/3.jpg', dict(result=[rectangle('dog'), rectangle('dog'), rectangle('red bus')])),
-    task(4, 'https://host.example/x/4.jpg?width=200', dict(result=[])),
+    task(3, 's3://bucket/all/images/3.jpg', dict(result=[rectangle('dog'), rectangle('dog'), rectangle('red bus')])),
+    task(4, 'https://host.example/4.jpg?width=200', dict(result=[])),
     task(5, '/data/upload/7/5.jpg', predictions=[dict(result=[choices('dog')])]),
     task(
         6,
@@ -98,19 +99,66 @@ def test_a_relation_between_regions_is_no_label(read):
     assert positives(data) == {'3.jpg': {'dog'}}
 
 
+FOLDER = ImageFolder(
+    '/srv/photos', '', dict.fromkeys(['1.jpg', '2.jpg', '0a1b2c3d-2.jpg', 'b/1.jpg', 'c/b/2.jpg', '7/0a1b2c3d-3.jpg'])
+)
+
+
 @pytest.mark.parametrize(
     ('url', 'expected'),
     [
-        ('/data/upload/7/0a1b2c3d-1.jpg', '1.jpg'),
+        # A directory that the image folder has.
         ('/data/local-files/?d=a%2Fb%2F1.jpg', 'b/1.jpg'),
         ('https://host/b/1.jpg?d=1', 'b/1.jpg'),
         ('C:\\photos\\b\\1.jpg', 'b/1.jpg'),
+        ('/data/local-files/?d=disk/c/b/2.jpg', 'c/b/2.jpg'),
+        # The folder itself.
+        ('/data/local-files/?d=disk/photos/1.jpg', '1.jpg'),
+        ('/data/local-files/?d=disk/photos/b/1.jpg', 'b/1.jpg'),
+        # No directory at all.
+        ('s3://bucket/1.jpg', '1.jpg'),
+        ('1.jpg', '1.jpg'),
+        # Uploads.
+        ('/data/upload/7/0a1b2c3d-1.jpg', '1.jpg'),
+        ('/data/upload/0a1b2c3d-1.jpg', '1.jpg'),
+        ('https://host/data/upload/7/0a1b2c3d-1.jpg', '1.jpg'),
+        ('/data/upload/7/1.jpg', '1.jpg'),
         ('/data/upload/7/0a1b2c3d-2.jpg', '0a1b2c3d-2.jpg'),
-        ('/somewhere/0a1b2c3d-9.jpg', '9.jpg'),
+        ('/data/upload/7/0a1b2c3d-3.jpg', '7/0a1b2c3d-3.jpg'),
     ],
 )
-def test_the_longest_end_of_a_path_that_is_an_image_is_meant(url, expected):
-    assert local_name(url, {'1.jpg', 'b/1.jpg', '2.jpg', '0a1b2c3d-2.jpg'}) == expected
+def test_the_image_of_a_task_is_found_where_its_path_says(url, expected):
+    assert local_name(url, FOLDER) == expected
+
+
+@pytest.mark.parametrize(
+    'url',
+    [
+        'shopB/1.jpg',
+        's3://bucket/all/1.jpg',
+        '/data/local-files/?d=disk/shop/1.jpg',
+        '/data/local-files/?d=disk/c/b/1.jpg',  # b/1.jpg is another image
+        '/data/local-files/?d=disk/b/2.jpg',
+        '/data/upload/7/0a1b2c3d-9.jpg',
+        '/somewhere/0a1b2c3d-1.jpg',
+        '0a1b2c3d-1.jpg',
+        '/data/upload/x/1.jpg',
+        '',
+    ],
+)
+def test_another_image_of_the_same_name_is_never_taken(url):
+    assert local_name(url, FOLDER) not in FOLDER.image_ids
+
+
+def test_a_missing_image_labels_no_other_of_its_name(read):
+    """`shopB/3.jpg` is not there; `3.jpg` is another photo."""
+    tasks = [task(1, '/data/local-files/?d=disk/shop/2.jpg', dict(result=[choices('dog')]))]
+    assert 'shop/2.jpg' in read(tasks).image_ids
+    with pytest.raises(DataError) as caught:
+        read([*tasks, task(2, 'shopB/3.jpg', dict(result=[choices('cat')]))])
+    assert "task 2: found 'shopB/3.jpg', but no such image in" in str(caught.value)
+    assert "It is not '3.jpg', which lies in no folder of that path." in str(caught.value)
+    assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +171,7 @@ def test_the_longest_end_of_a_path_that_is_an_image_is_meant(url, expected):
         ),
         ([task(7, '9.jpg', dict(result=[choices('cat')]))], "task 7: found '9.jpg', but no such image"),
         (
-            [task(7, '3.jpg', dict(result=[choices('cat')])), task(8, '/x/3.jpg', dict(result=[]))],
+            [task(7, '3.jpg', dict(result=[choices('cat')])), task(8, '/x/images/3.jpg', dict(result=[]))],
             "export.json: found image id '3.jpg' more than once",
         ),
         ([task(7, '3.jpg', dict(result=[dict(type='choices', value={})]))], "task 7: found a result of type 'choices'"),

@@ -140,7 +140,7 @@ BAD_SPLITS = {
 def test_a_split_that_does_not_fit_is_refused_in_one_line(case):
     split, image_ids, message = BAD_SPLITS[case]
     with pytest.raises(SplitError, match=message) as caught:
-        verify_split(split, image_ids, 'work/split.txt')
+        verify_split(split, image_ids, path='work/split.txt')
     assert str(caught.value).startswith('work/split.txt: found')
     assert '\n' not in str(caught.value)
 
@@ -199,6 +199,10 @@ def many_labels() -> np.ndarray:
     return labels
 
 
+MANY_IDS = [f'img{i}' for i in range(4000)]
+MANY_NAMES = [f'class {i}' for i in range(30)]
+
+
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_a_stratified_split_keeps_the_share_of_every_class_to_one_image(many_labels, seed):
     """Oracle: the counts; CAP's rule on the same data misses them by far more."""
@@ -236,7 +240,7 @@ def test_stratification_draws_among_images_with_labels(many_labels):
     labels[::2] = -1
     drawn = stratified_indices(labels, 200, 1)
     assert (drawn % 2 == 1).all()
-    with pytest.raises(SplitError, match='found 2000 images with labels, expected the 2001'):
+    with pytest.raises(SplitError, match='found 2000 images with labels, expected 2001 for'):
         stratified_indices(labels, 2001, 1)
 
 
@@ -253,20 +257,18 @@ def test_the_rarest_class_is_served_first_and_the_order_of_the_permutation_decid
     assert drawn == [4, next(row for row in order if row < 4)]
 
 
-def test_a_stratified_split_says_so_in_its_header_and_survives_a_corrected_label(many_labels, tmp_path):
-    ids = [f'img{i}' for i in range(4000)]
-    names = [f'class {i}' for i in range(30)]
-    split = make_split(ids, 0.05, 1, many_labels, names, stratified=True)
+def test_a_stratified_split_says_so_in_its_header(many_labels, tmp_path):
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES, stratified=True)
     save_split(split, tmp_path / 'split.txt')
     assert '# rule: stratified' in (tmp_path / 'split.txt').read_text().splitlines()
     loaded = load_split(tmp_path / 'split.txt')
     assert loaded == split
     assert min(loaded.class_counts.values()) == 1
-    verify_split(loaded, ids)
+    verify_split(loaded, MANY_IDS, many_labels, MANY_NAMES)
     with pytest.raises(SplitError, match='does not draw'):
-        verify_split(dataclasses.replace(loaded, rule='cap'), ids)
+        verify_split(dataclasses.replace(loaded, rule='cap'), MANY_IDS)
     with pytest.raises(SplitError, match='found no labels'):
-        make_split(ids, 0.05, 1, stratified=True)
+        make_split(MANY_IDS, 0.05, 1, stratified=True)
 
 
 # -- the limited rule --------------------------------------------------------------------------------------------
@@ -304,9 +306,8 @@ def test_limited_splits_keep_to_the_limits_follow_the_permutation_and_are_nested
 
 
 def test_a_limited_split_says_so_and_its_limits_in_its_header(many_labels, tmp_path):
-    ids = [f'img{i}' for i in range(4000)]
-    names = [f'class {i}' for i in range(30)]
-    split = make_split(ids, 0.05, 1, many_labels, names, at_most={'class 29': 0, 'class 3': np.int64(1)})
+    limits = {'class 29': 0, 'class 3': np.int64(1)}
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES, at_most=limits)
     assert (split.rule, split.class_counts['class 29'], len(split.image_ids)) == ('limited', 0, 200)
     save_split(split, tmp_path / 'split.txt')
     lines = (tmp_path / 'split.txt').read_text().splitlines()
@@ -314,18 +315,7 @@ def test_a_limited_split_says_so_and_its_limits_in_its_header(many_labels, tmp_p
     assert '# at_most: {"class 29": 0, "class 3": 1}' in lines
     loaded = load_split(tmp_path / 'split.txt')
     assert loaded == split
-    verify_split(loaded, ids)
-    without = dataclasses.replace(loaded, at_most={})
-    verify_split(without, ids)
-    with pytest.raises(SplitError, match='does not draw'):
-        verify_split(dataclasses.replace(without, rule='cap'), ids)
-    with pytest.raises(SplitError, match='^f.txt: found 199 labelled images, expected 200'):
-        verify_split(dataclasses.replace(loaded, image_ids=loaded.image_ids[1:]), ids, 'f.txt')
-    more = {**loaded.class_counts, 'class 29': 4}
-    with pytest.raises(SplitError, match='^f.txt: found 4 labelled positives of class 29, expected at most 0'):
-        verify_split(dataclasses.replace(loaded, class_counts=more), ids, 'f.txt')
-    with pytest.raises(SplitError, match='^f.txt: found at_most 3, expected dict'):
-        verify_split(dataclasses.replace(loaded, at_most=3), ids, 'f.txt')
+    verify_split(loaded, MANY_IDS, many_labels, MANY_NAMES)
 
 
 def test_no_limits_are_the_rule_of_cap():
@@ -353,6 +343,89 @@ def test_limits_that_cannot_be_kept_are_refused_in_one_line(options, message):
     with pytest.raises(SplitError) as caught:
         make_split(IDS, 0.1, 1, labels, ['spade', 'club'], **options)
     assert message in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+# -- a header against the labels ---------------------------------------------------------------------------------
+
+
+def exchanged(split: Split) -> Split:
+    """The split with its last image exchanged for the first one that it does not label."""
+    other = next(image_id for image_id in MANY_IDS if image_id not in split.image_ids)
+    return dataclasses.replace(split, image_ids=(*split.image_ids[:-1], other), class_counts={})
+
+
+RULE_OPTIONS = dict(cap={}, stratified=dict(stratified=True), limited=dict(at_most={'class 29': 0}))
+
+
+@pytest.mark.parametrize('rule', RULE_OPTIONS)
+def test_every_rule_is_drawn_again_id_by_id(many_labels, rule):
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES, **RULE_OPTIONS[rule])
+    assert split.rule == rule
+    verify_split(split, MANY_IDS, many_labels, MANY_NAMES)
+    expected = f"^f.txt: found image id '.*' .1 such ids. that seed 1 does not draw by the rule '{rule}'"
+    with pytest.raises(SplitError, match=expected) as caught:
+        verify_split(exchanged(split), MANY_IDS, many_labels, MANY_NAMES, 'f.txt')
+    assert str(caught.value).endswith("for a list of your own write '# rule: listed'.")
+    assert '\n' not in str(caught.value)
+    verify_split(dataclasses.replace(exchanged(split), rule='listed', at_most={}), MANY_IDS, many_labels, MANY_NAMES)
+
+
+def test_without_labels_the_rules_that_read_them_are_believed(many_labels):
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES, stratified=True)
+    verify_split(exchanged(split), MANY_IDS)
+
+
+def test_a_stratified_split_of_other_labels_is_refused(many_labels):
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES, stratified=True)
+    with pytest.raises(SplitError, match="does not draw by the rule 'stratified' from these labels, expected"):
+        verify_split(split, MANY_IDS, many_labels[::-1], MANY_NAMES)
+
+
+@pytest.mark.parametrize('rule', ['cap', 'listed'])
+def test_limits_are_held_against_the_labels_and_not_against_the_header(many_labels, rule):
+    split = make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES)
+    true = int(many_labels[labelled_indices(4000, 0.05, 1), 29].sum())
+    assert true > 3
+    lying = dict(rule=rule, at_most={'class 29': 3}, class_counts={**split.class_counts, 'class 29': 3})
+    with pytest.raises(SplitError) as caught:
+        verify_split(dataclasses.replace(split, **lying), MANY_IDS, many_labels, MANY_NAMES, 'f.txt')
+    assert str(caught.value).startswith(f'f.txt: found {true} labelled positives of class 29, expected at most 3')
+    kept = dict(rule=rule, at_most={'class 29': true})
+    verify_split(dataclasses.replace(split, **kept), MANY_IDS, many_labels, MANY_NAMES)
+
+
+@pytest.mark.parametrize('rule', ['cap', 'listed'])
+def test_class_counts_are_held_against_the_labels(many_labels, rule):
+    split = dataclasses.replace(make_split(MANY_IDS, 0.05, 1, many_labels, MANY_NAMES), rule=rule)
+    true = split.class_counts['class 12']
+    lying = dataclasses.replace(split, class_counts={**split.class_counts, 'class 12': true + 1})
+    with pytest.raises(SplitError) as caught:
+        verify_split(lying, MANY_IDS, many_labels, MANY_NAMES, 'f.txt')
+    assert str(caught.value) == (
+        f'f.txt: found class_counts {true + 1} of class 12 in its header, expected the {true} labelled positives of '
+        'these annotations; use the split of this data, or remove the header line.'
+    )
+    # Without counts, and with those of a class that is not asked for.
+    for counts in ({}, {'class 12': true, 'another': 7}):
+        verify_split(dataclasses.replace(split, class_counts=counts), MANY_IDS, many_labels, MANY_NAMES)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(at_most=3), 'found at_most 3, expected dict'),
+        (dict(at_most={'spade': 0}), "found class 'spade' in at_most, expected one of the 30 class names"),
+        (dict(class_counts=[1, 2]), r'found class_counts \[1, 2\], expected counts by class name; remove it'),
+        (dict(rule='stratified', at_most={'class 1': 2}), "seed 1 does not draw by the rule 'stratified'"),
+        (dict(rule='limited', at_most={name: 0 for name in MANY_NAMES}), 'found .* within the limits of at_most'),
+    ],
+)
+def test_a_header_that_says_nothing_usable_is_refused_in_one_line(many_labels, changes, message):
+    labels = np.where(many_labels.any(axis=1, keepdims=True), many_labels, 1)
+    split = make_split(MANY_IDS, 0.05, 1, labels, MANY_NAMES)
+    with pytest.raises(SplitError, match=f'^f.txt: .*{message}') as caught:
+        verify_split(dataclasses.replace(split, **changes), MANY_IDS, labels, MANY_NAMES, 'f.txt')
     assert '\n' not in str(caught.value)
 
 

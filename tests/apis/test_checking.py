@@ -7,11 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cssa_mm.apis.checking import check_data
-from cssa_mm.cli.arguments import check_parser
+from cssa_mm.apis.checking import check
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
 
-pytestmark = pytest.mark.cli
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
@@ -22,15 +20,13 @@ def data(toy_data, tmp_path):
 
 
 @pytest.fixture
-def check(write_config, data, tmp_path, capsys):
-    """check(*arguments) -> the exit status, the printed lines and the report."""
+def checked(write_config, data, tmp_path):
+    """checked(**overrides) -> whether training would run well, the lines of the text and the report, through JSON."""
     path = write_config(tmp_path / 'config.py', data=data)
 
-    def call(*arguments):
-        out = tmp_path / 'report.json'
-        arguments = [str(path), '--num-workers', '1', '--out', str(out), *map(str, arguments)]
-        code = check_data(check_parser('').parse_args(arguments))
-        return code, capsys.readouterr().out.splitlines(), json.loads(out.read_text())
+    def call(**overrides):
+        report = check(config=path, num_workers=1, overrides=overrides)
+        return report.trains, report.text().splitlines(), json.loads(json.dumps(report.as_dict()))
 
     return call
 
@@ -87,9 +83,9 @@ def test_every_kind_of_fault_and_oddity_has_a_test():
     assert set(WRITERS) == set(FAULTS) | set(ODDITIES)
 
 
-def test_good_data_passes_with_its_counts(check):
-    code, lines, report = check()
-    assert (code, report['trains'], report['findings']) == (0, True, [])
+def test_good_data_passes_with_its_counts(checked):
+    trains, lines, report = checked()
+    assert (trains, report['trains'], report['findings']) == (True, True, [])
     assert lines[-1] == 'Verdict: training would run well'
     train = report['parts']['train']
     assert (train['images'], train['labelled'], train['known_cells']) == (40, 16, 96)
@@ -103,49 +99,49 @@ def test_good_data_passes_with_its_counts(check):
 
 
 @pytest.mark.parametrize('kind', WRITERS)
-def test_each_kind_of_image_is_found_and_named(check, data, kind):
+def test_each_kind_of_image_is_found_and_named(checked, data, kind):
     WRITERS[kind](data / 'train' / '107.png')
-    code, lines, report = check()
+    trains, lines, report = checked()
     (found,) = [finding for finding in kinds(report).values() if finding['kind'].startswith(f'{kind} images')]
     assert (found['names'], found['count']) == (['train/107.png'], 1)
     expected = 'mend' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
     assert found['severity'] == expected
-    assert code == (kind == 'missing')  # a single broken image is survived
+    assert trains == (kind != 'missing')  # a single broken image is survived
     assert [line for line in lines if line.startswith(f'{expected}: train: 1 {kind} images') and '107.png' in line]
     # A large picture of 1 bit is grey, too; nothing else is said of an image.
     assert len(report['findings']) == (2 if kind == 'very large' else 1)
 
 
-def test_more_bad_images_than_training_survives_must_be_mended(check, data):
+def test_more_bad_images_than_training_survives_must_be_mended(checked, data):
     for name in ('107', '108'):
         (data / 'train' / f'{name}.png').write_bytes(b'')
-    code, lines, report = check()
-    assert code == 1
+    trains, lines, report = checked()
+    assert not trains
     assert kinds(report)['empty images']['severity'] == 'mend'
     assert lines[-1] == 'Verdict: mend 1 of these before training: empty images (train)'
-    code, _, report = check('--cfg-options', 'default_hooks.bad_images.max_share=0.05')
-    assert (code, kinds(report)['empty images']['severity']) == (0, 'warn')
+    trains, _, report = checked(**{'default_hooks.bad_images.max_share': 0.05})
+    assert (trains, kinds(report)['empty images']['severity']) == (True, 'warn')
 
 
-def test_a_single_bad_test_image_must_be_mended(check, data):
+def test_a_single_bad_test_image_must_be_mended(checked, data):
     (data / 'test' / '500.png').write_bytes(b'')
-    code, _, report = check()
-    assert (code, kinds(report, 'val')['empty images']['severity']) == (1, 'mend')
+    trains, _, report = checked()
+    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'mend')
 
 
-def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(check, data):
+def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked, data):
     shutil.copy(data / 'train' / '107.png', data / 'train' / '110.png')
-    code, _, report = check()
+    trains, _, report = checked()
     assert kinds(report)['files that occur more than once']['names'] == ['train/107.png = train/110.png']
-    assert code == 0
+    assert trains
     shutil.copy(data / 'train' / '107.png', data / 'test' / '503.png')
-    code, lines, report = check()
+    trains, lines, report = checked()
     assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
-    assert code == 1
+    assert not trains
     assert 'mend: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
 
 
-def test_ids_of_the_training_set_in_the_test_set_are_found(check, data):
+def test_ids_of_the_training_set_in_the_test_set_are_found(checked, data):
     content = json.loads((data / 'test.json').read_text())
     for image in content['images']:
         if image['id'] == 501:
@@ -154,44 +150,29 @@ def test_ids_of_the_training_set_in_the_test_set_are_found(check, data):
         if item['image_id'] == 501:
             item['image_id'] = 107
     (data / 'test.json').write_text(json.dumps(content))
-    code, _, report = check()
-    assert (code, kinds(report, 'val')['image ids of the training set']['names']) == (1, ['107'])
+    trains, _, report = checked()
+    assert (trains, kinds(report, 'val')['image ids of the training set']['names']) == (False, ['107'])
 
 
-def test_classes_without_labelled_positives_are_a_warning(check):
-    code, _, report = check('--cfg-options', 'train_dataloader.dataset.split.proportion=0.05')
+def test_classes_without_labelled_positives_are_a_warning(checked):
+    trains, _, report = checked(**{'train_dataloader.dataset.split.proportion': 0.05})
     without = [name for name, count in report['parts']['train']['labelled_positives'].items() if not count]
     assert 0 < len(without) < 6
     assert kinds(report)['classes without labelled positives']['names'] == without
-    assert code == 0
+    assert trains
 
 
 @pytest.mark.parametrize(
-    ('option', 'kind'),
+    ('key', 'value', 'kind'),
     [
-        ('train_dataloader.dataset.split=None', 'reason not to train'),
-        ('train_dataloader.dataset.split=nowhere.txt', 'error that stops the reading'),
-        ('train_dataloader.dataset.ann_file=nowhere.json', 'error that stops the reading'),
-        ('model.class_names=[dog,cat,lamp]', 'class names that model and data do not share'),
+        ('train_dataloader.dataset.split', None, 'reason not to train'),
+        ('train_dataloader.dataset.split', 'nowhere.txt', 'error that stops the reading'),
+        ('train_dataloader.dataset.ann_file', 'nowhere.json', 'error that stops the reading'),
+        ('model.class_names', ['dog', 'cat', 'lamp'], 'class names that model and data do not share'),
     ],
 )
-def test_what_training_would_refuse_must_be_mended(check, option, kind):
-    code, lines, report = check('--cfg-options', option)
-    assert code == 1
+def test_what_training_would_refuse_must_be_mended(checked, key, value, kind):
+    trains, lines, report = checked(**{key: value})
+    assert not trains
     assert kinds(report)[kind]['severity'] == 'mend'
     assert lines[-1] == f'Verdict: mend 1 of these before training: {kind} (train)'
-
-
-def test_the_command_opens_images_in_processes_and_exits_with_the_verdict(quick_run, write_config, data, tmp_path):
-    path = write_config(tmp_path / 'config.py', data=data)
-    done = quick_run('tools/check_data.py', path, '--num-workers', 2)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == 'Verdict: training would run well'
-    assert 'Images of train: 100%' in done.stderr
-    (data / 'train' / '107.png').unlink()
-    done = quick_run('tools/check_data.py', path, '--num-workers', 2)
-    assert done.returncode == 1
-    assert 'mend: train: 1 missing images: train/107.png -> restore' in done.stdout
-    done = quick_run('tools/check_data.py', path, '--out', tmp_path / 'no' / 'r.json')
-    assert done.returncode == 2
-    assert done.stderr.strip().splitlines()[-1].startswith('error: --out: found no directory for ')

@@ -1,41 +1,20 @@
-"""Pictures of the data: our browse_data, and mmpretrain's browse_dataset on our configs."""
-
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from PIL import Image
 
-from cssa_mm.apis.browsing import browse_data, choose, describe_labels
+from cssa_mm.apis.browsing import browse, choose, describe_labels
 from cssa_mm.errors import ConfigError
 
-pytestmark = pytest.mark.cli
 NAMES = ['dog', 'cat', 'sun']
-
-
-def test_the_command_draws_weak_and_strong_pairs(quick_run, config, tmp_path):
-    out = tmp_path / 'new' / 'pairs.png'
-    done = quick_run('tools/browse_data.py', config, '--out', out, '--num', '4')
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert '16 labelled and 24 unlabelled training images, 6 classes' in done.stdout
-    assert 'weak:   LoadRGBImage, PackInputs' in done.stdout
-    assert 'strong: LoadRGBImage, RandomFlip, Cutout, RandAugment, PackInputs' in done.stdout
-    assert done.stdout.endswith(f'picture: {out}\n')
-    with Image.open(out) as picture:
-        assert picture.width > picture.height > 300
-        assert len(np.unique(np.asarray(picture.convert('L')))) > 50
-    assert [path.name for path in out.parent.iterdir()] == ['pairs.png']
 
 
 @pytest.fixture
 def drawn(config, tmp_path, monkeypatch):
-    """drawn(**options) -> the pairs that browse_data would draw."""
+    """drawn(**options) -> the pairs that `browse` would draw."""
 
-    def call(num: int = 6, cfg_options: dict | None = None, **options) -> list:
+    def call(num: int = 6, **options) -> list:
         pairs = []
         monkeypatch.setattr('cssa_mm.apis.browsing.draw_view_pairs', lambda found, out: pairs.extend(found))
-        arguments = dict(config=str(config), out=str(tmp_path / 'a.png'), data_root=None)
-        browse_data(SimpleNamespace(**arguments | options, num=num, cfg_options=cfg_options))
+        browse(**dict(config=config, out=tmp_path / 'a.png') | options, num=num)
         return pairs
 
     return call
@@ -50,16 +29,16 @@ def test_half_of_the_images_are_labelled_and_an_unlabelled_one_shows_no_label(dr
 
 
 def test_the_config_s_seed_decides_images_and_views(drawn):
-    first, second, other = drawn(), drawn(), drawn(cfg_options={'randomness.seed': 2})
+    first, second, other = drawn(), drawn(), drawn(overrides={'randomness.seed': 2})
     for one, same in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.strong, same.strong)
     assert [pair.image_id for pair in first] != [pair.image_id for pair in other]
 
 
 def test_the_weak_view_is_the_one_that_the_hook_scores(drawn):
-    smaller = [dict(type='LoadRGBImage'), dict(type='Resize', scale=(32, 32)), dict(type='PackInputs')]
     assert {pair.weak.shape for pair in drawn()} == {(64, 64, 3)}
-    pairs = drawn(cfg_options={'default_hooks.pseudo_labels.pipeline': smaller})
+    strong = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))]
+    pairs = drawn(overrides={'view.size': 32, 'train_dataloader.dataset.pipeline': strong})
     assert {pair.weak.shape for pair in pairs} == {(32, 32, 3)}
     assert {pair.strong.shape for pair in pairs} == {(64, 64, 3)}
 
@@ -105,7 +84,7 @@ def test_of_many_classes_the_first_are_named():
     [
         (dict(num=0), '--num: found 0, expected 1 or more'),
         (dict(out='pairs.txt'), "--out: found 'pairs.txt', expected a name that ends with .*[.]png"),
-        (dict(cfg_options=dict(train_dataloader=None)), 'found no train_dataloader'),
+        (dict(overrides=dict(train_dataloader=None)), 'found no train_dataloader'),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_in_one_line(drawn, options, message):
@@ -114,17 +93,10 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(drawn, options, message):
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('mode', ['transformed', 'pipeline'])
-def test_mmpretrain_s_browse_dataset_shows_our_data(quick_run, config, tmp_path, mode):
-    arguments = ['--not-show', '--output-dir', tmp_path, '--show-number', '3', '--mode', mode]
-    done = quick_run('tools/toolbox.py', 'visualization/browse_dataset', config, *arguments)
-    assert done.returncode == 0, done.stderr[-3000:]
-    pictures = sorted(tmp_path.glob('*.jpg'))
-    assert len(pictures) == 3
-    assert all(len(np.unique(np.asarray(Image.open(path).convert('L')))) > 50 for path in pictures)
-
-
-def test_an_unknown_tool_is_named_with_the_nearest_one(quick_run):
-    done = quick_run('tools/toolbox.py', 'visualization/browse_data')
-    assert done.returncode == 2
-    assert "Did you mean 'visualization/browse_dataset'?" in done.stderr
+def test_the_result_names_the_picture_the_images_and_the_steps_of_both_views(config, tmp_path):
+    result = browse(config=config, out=tmp_path / 'a.pdf', num=2)
+    assert result.path == tmp_path / 'a.pdf'
+    assert result.path.read_bytes().startswith(b'%PDF')
+    assert (result.num_labelled, result.num_unlabelled, result.num_classes) == (16, 24, 6)
+    assert result.weak == ('View', 'PackInputs')
+    assert result.strong == ('View', 'RandomFlip', 'Cutout', 'RandAugment', 'PackInputs')

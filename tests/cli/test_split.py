@@ -7,9 +7,8 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.splitting import default_path
 from cssa_mm.datasets.splits.checks import verify_split
-from cssa_mm.datasets.splits.split import Split, load_split, make_split
+from cssa_mm.datasets.splits.split import load_split
 
 pytestmark = pytest.mark.cli
 ROOT = Path(__file__).parents[2]
@@ -32,7 +31,7 @@ def split(quick_run, tmp_path):
 
     def call(config, *arguments, fails=False):
         out = tmp_path / 'new' / 'split.txt'
-        done = quick_run('tools/make_split.py', config, '--out', out, *arguments)
+        done = quick_run('tools/split.py', config, '--out', out, *arguments)
         assert done.returncode == (2 if fails else 0), done.stderr[-3000:]
         return done, None if fails else load_split(out)
 
@@ -81,6 +80,18 @@ def test_a_stratified_split_names_its_rule_and_the_classes_that_cap_s_leaves_wit
     assert DATASETS.build(options).split == larger
 
 
+def test_classes_are_made_rare_by_name(split, config, toy_data):
+    """Oracle: the labels counted in the annotation file."""
+    _, found = split(config, '--labelled', 0.25, '--at-most', 'traffic light=1', 'dog=0')
+    assert (found.rule, found.at_most) == ('limited', {'traffic light': 1, 'dog': 0})
+    content = json.loads((toy_data / 'train.json').read_text())
+    names = {category['id']: category['name'] for category in content['categories']}
+    shown = {(str(item['image_id']), names[item['category_id']]) for item in content['annotations']}
+    counts = {name: sum(pair == (i, name) for i in found.image_ids for pair in shown) for name in names.values()}
+    assert (counts['traffic light'], counts['dog'], len(found.image_ids)) == (1, 0, 10)
+    assert counts == found.class_counts
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
@@ -88,6 +99,19 @@ def test_a_stratified_split_names_its_rule_and_the_classes_that_cap_s_leaves_wit
         (['--labelled', '1'], 'error: split: found proportion 1.0, expected a number between 0 and 1'),
         (['--labelled', '5'], 'error: split: found proportion 5.0, expected a number between 0 and 1'),
         (['--labelled', '0.4', '--seed', '-1'], 'error: split: found seed -1, expected an integer from 0'),
+        (
+            ['--labelled', '0.4', '--at-most', 'dog'],
+            "error: --at-most: found 'dog', expected NAME=COUNT such as spade=0",
+        ),
+        (['--labelled', '0.4', '--at-most', 'dog=-1'], "error: --at-most: found 'dog=-1', expected NAME=COUNT"),
+        (
+            ['--labelled', '0.4', '--at-most', 'dgo=1'],
+            "error: split: found class 'dgo' in at_most, expected one of the 6",
+        ),
+        (
+            ['--labelled', '0.4', '--at-most', 'dog=1', '--stratified'],
+            'error: split: found both stratified and at_most',
+        ),
         (['--labelled', '0.4', '--data-root', 'nowhere'], 'error: nowhere/train.json: cannot be read'),
         (
             ['--labelled', '0.4', '--cfg-options', 'train_dataloader.dataset.class_names=[dog,cat]'],
@@ -123,11 +147,3 @@ def test_images_without_labels_are_refused_by_cap_s_rule_and_left_out_by_the_str
     _, found = split(table, '--stratified', *arguments)
     assert len(found.image_ids) == 8
     assert set(found.image_ids) <= {f'{image_id}.png' for image_id in annotated}
-
-
-def test_without_out_the_file_is_named_by_all_that_decides_it():
-    split = Split(('a',), 2, 0.05, 'x', {})
-    assert str(default_path('configs/cssa_voc_p05.py', split)) == 'splits/cssa_voc_p05_labelled0.05_seed2.txt'
-    ids = [str(index) for index in range(10)]
-    stratified = make_split(ids, 0.5, 1, np.ones((10, 2), np.int8), 'ab', stratified=True)
-    assert default_path('my.py', stratified).name == 'my_labelled0.5_seed1_stratified.txt'

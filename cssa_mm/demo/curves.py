@@ -1,4 +1,4 @@
-"""Reading the curves that mmengine's loggers wrote."""
+"""The curves of a finished run: what mmengine's logger and the pseudo-label hook wrote into its work directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 def read_scalars(folder: Path) -> list[dict]:
     """The scalars of the newest training run below a work directory; empty where there is none."""
     for log in sorted(folder.glob('*/vis_data/scalars.json'), reverse=True):
-        lines = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+        lines = _read_lines(log)
         # A test that follows writes a log of its own, without training steps.
         if any('loss' in line for line in lines):
             return lines
@@ -25,3 +25,13 @@ def validation_curve(folder: Path, metric: str = 'ema/mAP') -> list[tuple[int, f
         elif metric in line:
             curve.append((step, line[metric]))
     return curve
+
+
+def pseudo_label_records(folder: Path) -> list[dict]:
+    """What `pseudo_labels.jsonl` of a work directory says of each epoch; empty where there is none."""
+    path = folder / 'pseudo_labels.jsonl'
+    return _read_lines(path) if path.is_file() else []
+
+
+def _read_lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]

@@ -1,8 +1,7 @@
-"""The pointing game as a command, on six images in VOC's layout. Oracle: the maps again, image by image."""
+"""The pointing game on six images in VOC's layout. Oracle: the maps again, image by image."""
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +10,10 @@ from mmpretrain.registry import MODELS
 from PIL import Image
 
 from cssa_mm.apis.pointing import play, pointing_game
+from cssa_mm.datasets.voc import VOC_CLASSES
+from cssa_mm.errors import CheckpointError, ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / 'shared'
 CONFIG = ROOT / 'configs' / 'cssa_voc_p05.py'
 # Width, height and the objects: names with boxes as VOC writes them, pixels from 1.
 IMAGES = [
@@ -26,8 +26,6 @@ IMAGES = [
 ]
 TITLES = {'label attention': 'attention', 'cosine map of CLIP': 'cosine', 'dot-product map of CLIP': 'dot'}
 CLASSES = {'dog': 'dog', 'cat': 'cat', 'tvmonitor': 'tv monitor'}
-
-pytestmark = pytest.mark.cli
 
 
 def write(root: Path, images: list) -> Path:
@@ -56,37 +54,18 @@ def voc(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='module')
-def tower(clip_dir) -> list[str]:
-    options = dict(model_name='tiny-rn', pretrained=clip_dir / 'tiny-rn.pt', config_dir=clip_dir)
-    return [f'model.backbone.{key}={value}' for key, value in options.items()] + ['test_dataloader.num_workers=0']
+def game(voc, backbone_config):
+    """game(pictures=None, **options) -> the report on the six images; what would be drawn goes into `pictures`."""
 
-
-@pytest.fixture(scope='module')
-def game(quick_run, voc, tower, tmp_path_factory):
-    """game(*arguments, options=()) -> the finished process of the command on the six images."""
-
-    work_dir = tmp_path_factory.mktemp('work')
-
-    def play(*arguments, checkpoint='none', data=voc, config=CONFIG, options=()):
-        command = [
-            'tools/pointing_game.py',
-            config,
-            checkpoint,
-            '--data-root',
-            data,
-            '--work-dir',
-            work_dir,
-            *arguments,
-        ]
-        return quick_run(*command, '--cfg-options', *tower, *options)
+    def play(pictures: list | None = None, overrides: dict | None = None, **options):
+        pictures = [] if pictures is None else pictures
+        tower = {f'model.backbone.{key}': value for key, value in backbone_config().items() if key != 'type'}
+        overrides = tower | {'test_dataloader.num_workers': 0} | (overrides or {})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr('cssa_mm.apis.pointing.draw_pointing_game', lambda *call: pictures.append(call))
+            return pointing_game(**dict(config=CONFIG, data_root=voc) | options, overrides=overrides)
 
     return play
-
-
-def error_of(done) -> str:
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
-    assert done.returncode == 2
-    return line
 
 
 @torch.no_grad()
@@ -132,9 +111,10 @@ def is_hit(number: int, name: str, x: float, y: float) -> bool:
 
 @pytest.mark.smoke
 def test_the_shares_of_hits_are_those_of_maps_made_by_hand(game, voc, backbone_config, tmp_path):
-    done = game('--out', tmp_path / 'new' / 'figures.json')
-    assert done.returncode == 0, done.stderr[-2000:]
-    report = json.loads((tmp_path / 'new' / 'figures.json').read_text())
+    result = game(out=tmp_path / 'new' / 'figures.json')
+    report = result.classes
+    written = json.loads((tmp_path / 'new' / 'figures.json').read_text())
+    assert written == json.loads(json.dumps(report))
     assert {title: entry['count'] for title, entry in report.items()} == {'cat': 2, 'dog': 3, 'tv monitor': 1, 'all': 6}
     for method, all_points in points(voc, backbone_config).items():
         for title, entry in report.items():
@@ -147,9 +127,20 @@ def test_the_shares_of_hits_are_those_of_maps_made_by_hand(game, voc, backbone_c
     centres = [is_hit(n, name, IMAGES[n][0] / 2, IMAGES[n][1] / 2) for n, name in trials]
     assert report['all']['centre']['hit'] == pytest.approx(np.mean(centres))
     assert len({entry['hit'] for entry in list(report['all'].values())[1:]}) > 2
-    assert 'Left out, without boxes: aeroplane, bicycle,' in done.stdout
-    assert ', person,' in done.stdout
-    assert ', sofa, train\n' in done.stdout
+    assert set(result.left_out) == set(VOC_CLASSES) - {'cat', 'dog', 'tv monitor'}
+
+
+def test_the_text_is_a_table_of_the_report(game):
+    result = game()
+    lines = result.text().splitlines()
+    assert lines[0].split() == 'hits in per cent n attention cosine dot random centre'.split()
+    assert [line.split('  ')[0] for line in lines[1:5]] == list(result.classes)
+    total = result.classes['all']
+    low, high = total['attention']['interval']
+    assert f'{100 * total["attention"]["hit"]:.1f} ({100 * low:.0f}-{100 * high:.0f})' in lines[4]
+    assert f'{100 * total["random"]["hit"]:.1f}' in lines[4].split()
+    assert f'Left out, without boxes: {", ".join(result.left_out)}' in lines
+    assert lines[-1] == f'picture: {result.picture}'
 
 
 def test_the_attention_is_that_of_the_checkpoint_s_teacher(game, voc, backbone_config, tmp_path):
@@ -164,38 +155,23 @@ def test_the_attention_is_that_of_the_checkpoint_s_teacher(game, voc, backbone_c
             value.add_(torch.randn(value.shape, generator=generator))
     path = tmp_path / 'model.pth'
     torch.save(dict(state_dict=model.state_dict()), path)
-    out = tmp_path / 'figures.json'
-    assert game('--out', out, checkpoint=path).returncode == 0
-    report = json.loads(out.read_text())
+    report = game(checkpoint=path).classes
     for method, all_points in points(voc, backbone_config, str(path)).items():
         assert report['all'][method]['hit'] == pytest.approx(np.mean([is_hit(*point) for point in all_points])), method
 
 
 @pytest.fixture
-def drawn(voc, tower, monkeypatch, tmp_path):
+def drawn(game, voc, monkeypatch, tmp_path):
     """drawn(photos=6, data=voc, **options) -> trials, shares, count, path of the picture, and the report of a game."""
 
     def play(photos: int = 6, data: Path = voc, **options) -> tuple:
-        calls = []
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr('cssa_mm.apis.pointing.draw_pointing_game', lambda *call: calls.append(call))
         monkeypatch.setattr('cssa_mm.apis.pointing.PHOTOS', photos)
-        overrides = dict(option.split('=', 1) for option in tower) | {'test_dataloader.num_workers': 0}
-        arguments = dict(checkpoint='none', tolerance=0.0, max_box_share=1.0, out=None, work_dir=None)
-        arguments |= dict(config=str(CONFIG), data_root=str(data), cfg_options=overrides)
-        report = pointing_game(SimpleNamespace(**arguments | options))
-        return (*calls[0], report) if calls else (None, None, None, None, report)
+        calls: list[tuple] = []
+        report = game(calls, data_root=data, **options)
+        return (*calls[0], report)
 
     return play
-
-
-def test_a_picture_lies_in_the_work_directory(game, tmp_path):
-    done = game('--work-dir', tmp_path / 'new')
-    picture = tmp_path / 'new' / 'pointing_game.png'
-    assert done.stdout.endswith(f'picture: {picture}\n')
-    assert [path.name for path in picture.parent.iterdir()] == ['pointing_game.png']
-    with Image.open(picture) as image:
-        assert image.width > image.height > 500
 
 
 def test_the_picture_shows_the_trials_as_they_were_counted(drawn, voc, backbone_config, tmp_path):
@@ -204,7 +180,7 @@ def test_the_picture_shows_the_trials_as_they_were_counted(drawn, voc, backbone_
     assert count == len(trials) == 6  # all that there are
     expected = points(voc, backbone_config)
     for title, method in TITLES.items():
-        assert shares[title] == report['all'][method]['hit']
+        assert shares[title] == report.classes['all'][method]['hit']
         for number, name, x, y in expected[method]:
             (trial,) = [t for t in trials if (t.image_id, t.class_name) == (str(number), CLASSES[name])]
             width, height, objects = IMAGES[number]
@@ -247,32 +223,32 @@ def test_the_picture_s_place_is_named_after_the_config(drawn):
     assert drawn()[3] == Path('work_dirs', 'cssa_voc_p05', 'pointing_game.png')
 
 
-def test_where_no_trial_is_left_there_is_no_picture(drawn, capsys):
-    trials, *_, report = drawn(max_box_share=0.0)
-    assert (trials, report) == (None, {})
-    assert 'picture' not in capsys.readouterr().out
+def test_where_no_trial_is_left_there_is_no_picture(game):
+    report = game(max_box_share=0.0)
+    assert (report.classes, report.picture) == ({}, None)
+    assert 'picture' not in report.text()
 
 
-def test_tolerance_and_large_boxes_are_options(game, tmp_path):
-    reports = {}
-    for name, arguments in (('all', []), ('small', ['--max-box-share', '0.6']), ('near', ['--tolerance', '500'])):
-        assert game('--out', tmp_path / name, *arguments).returncode == 0
-        reports[name] = json.loads((tmp_path / name).read_text())
-    assert reports['small']['cat']['count'] == 1  # the cat that fills its image is left out
-    assert reports['small']['all']['count'] == 5
-    assert reports['small']['all']['random']['hit'] < reports['all']['all']['random']['hit'] < 1
-    assert all(entry['hit'] == 1 for entry in list(reports['near']['all'].values())[1:])
+def test_tolerance_and_large_boxes_are_options(game):
+    everything, small, near = (
+        game(**options).classes for options in ({}, dict(max_box_share=0.6), dict(tolerance=500))
+    )
+    assert small['cat']['count'] == 1  # the cat that fills its image is left out
+    assert small['all']['count'] == 5
+    assert small['all']['random']['hit'] < everything['all']['random']['hit'] < 1
+    assert all(entry['hit'] == 1 for entry in list(near['all'].values())[1:])
 
 
-def test_wrong_input_is_named_in_one_line(game, voc, tmp_path, write_config):
-    assert "found no file 'nowhere.pth'" in error_of(game(checkpoint='nowhere.pth'))
-    assert 'no attention, expected True' in error_of(game(options=['model.head.label_specific=False']))
+def test_wrong_input_is_named(game, tmp_path, write_config):
+    with pytest.raises(CheckpointError, match="found no file 'nowhere.pth'"):
+        game(checkpoint='nowhere.pth')
+    with pytest.raises(ConfigError, match='no attention, expected True'):
+        game(overrides={'model.head.label_specific': False})
+    with pytest.raises(ConfigError, match='found a COCOMultiLabelDataset, expected a VOCMultiLabelDataset'):
+        pointing_game(config=write_config(tmp_path / 'coco.py'))
     bare = write(tmp_path / 'bare', [(50, 50, [('dog', None)])])
-    assert 'found no box (bndbox) in the files of 1 images' in error_of(game(data=bare))
+    with pytest.raises(DataError, match=r'found no box \(bndbox\) in the files of 1 images'):
+        game(data_root=bare)
     broken = write(tmp_path / 'broken', [(50, 50, [('dog', (1, 'x', 30, 40))])])
-    assert "0.xml: found 'x' as ymin, expected a number" in error_of(game(data=broken))
-
-
-def test_data_of_another_form_is_named(quick_run, write_config, tmp_path):
-    done = quick_run('tools/pointing_game.py', write_config(tmp_path / 'coco.py'), 'none')
-    assert 'found a COCOMultiLabelDataset, expected a VOCMultiLabelDataset' in error_of(done)
+    with pytest.raises(DataError, match="0.xml: found 'x' as ymin, expected a number"):
+        game(data_root=broken)

@@ -1,0 +1,43 @@
+"""`cssa check`: check images, labels and split of a config before training on them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from cssa_mm.apis.checking import check
+from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.files import write_json
+
+DESCRIPTION = (
+    'Open every image of a config and compare training, validation and test data: one line for each kind of problem, '
+    'and a verdict. Exit status 1: something must be mended before training.'
+)
+EXAMPLE = 'cssa check cssa_table --data-root photos --out report.json'
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of `cssa check`."""
+    result = command_parser('check', DESCRIPTION, EXAMPLE)
+    add_config(result)
+    result.add_argument('--out', help='JSON file for all that was found')
+    result.add_argument('--num-workers', type=int, help='processes that open images; all cores by default')
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cssa check`; returns the exit status."""
+    return run(parser(), _check, arguments)
+
+
+def _check(options: argparse.Namespace) -> int:
+    report = check(
+        config=options.config,
+        data_root=options.data_root,
+        overrides=options.cfg_options,
+        num_workers=options.num_workers,
+    )
+    print(report.text())
+    if options.out:
+        write_json(options.out, report.as_dict(), indent=2)
+    return 0 if report.trains else 1

@@ -1,0 +1,70 @@
+"""`cssa COMMAND ...`: finds the command, imports its module and runs it.
+
+Importing the package imports torch and the toolbox, which takes seconds. So this file imports nothing of it before it
+knows the command, and `cssa.py` runs this file by its path.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+COMMANDS = {
+    'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
+    'check': 'check images, labels and split of a config before training on them',
+    'browse': 'draw training images in their weak and strong view, with their labels',
+    'split': 'draw which training images are labelled, and write the list to a file',
+    'train': 'train a model',
+    'test': 'test a checkpoint, or the untrained model',
+    'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
+    'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
+    'pointing-game': 'count how often the label attention points into the boxes of its class',
+    'study': 'run a named study over several seeds: table, CSV and plot',
+    'convert': 'bring a checkpoint of an earlier format up to date',
+    'demo-data': 'draw the scenes of the embedded demo',
+    'demo-clip': "pretrain the embedded demo's CLIP anew",
+    'toolbox': "run one of mmpretrain's own tools with cssa_mm in it",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name, those of the process by default; returns the exit status."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ['--help']
+    if name in ('-h', '--help'):
+        print(usage())
+        return 0
+    if name == '--version':
+        print(f'cssa_mm {version()}')
+        return 0
+    if name not in COMMANDS:
+        matches = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+        hint = f" Did you mean '{matches[0]}'?" if matches else ''
+        print(f"error: unknown command '{name}', expected one of {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
+        return 2
+    if name == 'study':
+        # The imports read it once: a worker is one process of several.
+        os.environ.setdefault('OMP_NUM_THREADS', '1')
+    return import_module(f'cssa_mm.cli.{name.replace("-", "_")}').main(rest)
+
+
+def usage() -> str:
+    """The commands, each with one line."""
+    return '\n'.join(
+        [
+            'usage: cssa COMMAND ...',
+            '\nSemi-supervised multi-label learning with a frozen CLIP, as a plugin for mmpretrain.\n',
+            *(f'  {name:15}{summary}' for name, summary in COMMANDS.items()),
+            '\n`cssa COMMAND --help` shows the arguments of a command and an example.',
+        ]
+    )
+
+
+def version() -> str:
+    """The version of the package."""
+    text = Path(__file__).parents[1].joinpath('__init__.py').read_text('utf-8')
+    return re.search(r"__version__ = '(.+)'", text).group(1)

@@ -1,0 +1,50 @@
+"""`cssa pointing-game`: does the label attention point at the object? On boxes in VOC form."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from cssa_mm.apis.pointing import pointing_game
+from cssa_mm.cli.arguments import add_checkpoint, add_config, add_device, checkpoint_of, command_parser, run
+
+DESCRIPTION = (
+    'Count how often the label attention points into a box of its class, beside plain CLIP and chance. The test set of '
+    'the config must be in VOC form, whose XML files hold the boxes.'
+)
+EXAMPLE = 'cssa pointing-game cssa_voc_p05 none --data-root VOC2012 --max-box-share 0.8'
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of `cssa pointing-game`."""
+    result = command_parser('pointing-game', DESCRIPTION, EXAMPLE)
+    add_config(result)
+    add_checkpoint(result)
+    result.add_argument('--tolerance', type=float, default=0.0, help='pixels that a miss may be off')
+    result.add_argument(
+        '--max-box-share', type=float, default=1.0, help='leave out boxes that cover more than this share of the grid'
+    )
+    result.add_argument('--out', help='JSON file for the figures')
+    result.add_argument('--work-dir', help='directory of the picture; work_dirs/NAME_OF_CONFIG by default')
+    add_device(result)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cssa pointing-game`; returns the exit status."""
+    return run(parser(), _pointing_game, arguments)
+
+
+def _pointing_game(options: argparse.Namespace) -> None:
+    report = pointing_game(
+        config=options.config,
+        checkpoint=checkpoint_of(options),
+        tolerance=options.tolerance,
+        max_box_share=options.max_box_share,
+        out=options.out,
+        work_dir=options.work_dir,
+        data_root=options.data_root,
+        overrides=options.cfg_options,
+        device=options.device,
+    )
+    print(report.text())

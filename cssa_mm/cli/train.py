@@ -1,0 +1,51 @@
+"""`cssa train`: train a model; the arguments are those of mmpretrain's own train.py."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from cssa_mm.apis.training import train
+from cssa_mm.cli.arguments import add_config, add_runner, command_parser, run, set_local_rank
+
+EXAMPLE = 'cssa train cssa_demo --work-dir work_dirs/no_context --cfg-options model.context_head=None'
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of `cssa train`."""
+    result = command_parser('train', 'Train a model from a config.', EXAMPLE)
+    add_config(result)
+    result.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='checkpoint to go on from; without one, the latest of the work directory',
+    )
+    result.add_argument('--no-validate', action='store_true', help='train without validation')
+    result.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
+    result.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
+    add_runner(result)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `cssa train`; returns the exit status."""
+    return run(parser(), _train, arguments)
+
+
+def _train(options: argparse.Namespace) -> None:
+    set_local_rank(options)
+    train(
+        config=options.config,
+        data_root=options.data_root,
+        overrides=options.cfg_options,
+        work_dir=options.work_dir,
+        resume=True if options.resume == 'auto' else options.resume or False,
+        validate=not options.no_validate,
+        device=options.device,
+        amp=options.amp,
+        auto_scale_lr=options.auto_scale_lr,
+        pin_memory=not options.no_pin_memory,
+        persistent_workers=not options.no_persistent_workers,
+        launcher=options.launcher,
+    )

@@ -1,0 +1,62 @@
+import json
+
+import numpy as np
+import pytest
+
+import cssa_mm
+from cssa_mm.errors import CheckpointError, ConfigError
+
+
+@pytest.fixture
+def settings(tiny_overrides, toy_data, tmp_path, plainly_written):
+    overrides = tiny_overrides(**{'model.context_head.num_contexts': 2})
+    return dict(config='cssa_coco_p05', data_root=toy_data, overrides=overrides, work_dir=tmp_path, device='cpu')
+
+
+def average_precision(scores, truth):
+    """Mean over the positives of the precision at their rank."""
+    order = truth[np.argsort(-scores, kind='stable')]
+    ranks = np.flatnonzero(order) + 1
+    return np.mean(np.arange(1, len(ranks) + 1) / ranks)
+
+
+@pytest.mark.smoke
+def test_a_test_returns_its_metrics(run):
+    scores = np.stack([np.asarray(sample['pred_score']) for sample in run.predictions])
+    truth = np.stack([np.asarray(sample['gt_score']) for sample in run.predictions])
+    shown = np.flatnonzero((truth == 1).any(0))
+    expected = 100 * np.mean([average_precision(scores[:, c], truth[:, c]) for c in shown])
+    assert run.metrics['ema/mAP'] == pytest.approx(expected, abs=1e-3)
+
+
+def test_metrics_can_be_written(settings, run, tmp_path):
+    checkpoint, out = run.result.checkpoint, tmp_path / 'new' / 'metrics.json'
+    found = cssa_mm.test(**settings, checkpoint=checkpoint, out=out, out_item='metrics')
+    assert found == pytest.approx(run.metrics)
+    assert json.loads(out.read_text()) == pytest.approx(found)
+
+
+def test_without_a_checkpoint_the_model_is_tested_as_training_would_begin(settings, run):
+    found = cssa_mm.test(**settings)
+    assert found.keys() == run.metrics.keys()
+    assert found['ema/mAP'] == found['student/mAP'] != run.metrics['ema/mAP']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'error', 'message'),
+    [
+        (dict(out_item='metrics'), ConfigError, '--out-item: found no --out'),
+        (dict(out='scores.csv'), ConfigError, "--out: found 'scores.csv', expected a name that ends with .pkl"),
+        (dict(checkpoint='nowhere.pth'), CheckpointError, "checkpoint: found no file 'nowhere.pth'"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused_in_one_line(settings, arguments, error, message):
+    with pytest.raises(error) as found:
+        cssa_mm.test(**(settings | arguments))
+    assert str(found.value).startswith(message)
+    assert '\n' not in str(found.value)
+
+
+def test_a_checkpoint_of_another_method_is_refused(settings, plus_run):
+    with pytest.raises(CheckpointError, match='trained with model.head.shared_prompts true, expected false'):
+        cssa_mm.test(**settings, checkpoint=plus_run.result.checkpoint)

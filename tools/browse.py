@@ -1,0 +1,6 @@
+"""The same as `cssa browse`: `python tools/browse.py CONFIG [options]`."""
+
+from clone import run
+
+if __name__ == '__main__':
+    run('browse')

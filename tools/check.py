@@ -1,0 +1,6 @@
+"""The same as `cssa check`: `python tools/check.py CONFIG [options]`."""
+
+from clone import run
+
+if __name__ == '__main__':
+    run('check')
