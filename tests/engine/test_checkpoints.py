@@ -1,10 +1,12 @@
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from cssa_mm.engine import checkpoints
 from cssa_mm.engine.checkpoints import RESUMABLE, check_checkpoint, read_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError
@@ -130,7 +132,23 @@ def test_a_run_that_starts_anew_needs_no_checkpoint(config):
     check_checkpoint(config())
     check_checkpoint(config(load_from=None, resume=False))
     check_checkpoint(config(resume=True))  # nothing to go on from yet
-    check_checkpoint(config(load_from='https://example.org/weights.pth'))
+
+
+def test_a_checkpoint_at_an_address_is_fetched_and_checked(config, saved, monkeypatch):
+    asked, address = [], 'https://host/weights.pth'
+    path = saved('optimizer')
+    monkeypatch.setattr(checkpoints.fileio, 'get', lambda name: asked.append(name) or Path(path).read_bytes())
+    check_checkpoint(config(load_from=address))
+    assert asked == [address]
+    with pytest.raises(CheckpointError, match=f"found '{address}' without 'optimizer'"):
+        check_checkpoint(config(load_from=address, resume=True))
+
+    def refuse(name):
+        raise OSError('no\nroute')
+
+    monkeypatch.setattr(checkpoints.fileio, 'get', refuse)
+    with pytest.raises(CheckpointError, match=rf"cannot fetch '{address}' \(OSError: no route\), expected a file"):
+        check_checkpoint(config(load_from=address))
 
 
 @pytest.mark.parametrize('resume', [True, False])

@@ -17,8 +17,8 @@ def dataset(tiny_config):
 
 @torch.no_grad()
 def test_maps_are_the_attention_and_the_similarity_of_each_position_to_the_name(make_model, dataset):
-    model, indices = make_model(), [3, 20, 5]
-    (maps,) = class_maps(model, dataset, indices, VIEW, '')
+    model, indices = make_model(view=VIEW.as_config()), [3, 20, 5]
+    (maps,) = class_maps(model, dataset, indices, '')
     assert {name: tuple(values.shape) for name, values in maps.items()} == {
         name: (3, 6, 2, 2) for name in ('attention', 'cosine', 'dot')
     }
@@ -41,9 +41,11 @@ def test_maps_are_the_attention_and_the_similarity_of_each_position_to_the_name(
 
 
 def test_a_model_that_aligns_the_global_feature_has_no_maps(make_model, dataset):
-    model = make_model(head=dict(label_specific=False, prompts=dict(num_context=2)), context_head=None)
+    model = make_model(
+        view=VIEW.as_config(), head=dict(label_specific=False, prompts=dict(num_context=2)), context_head=None
+    )
     with pytest.raises(ConfigError, match='^model.head.label_specific: found False'):
-        next(class_maps(model, dataset, [0], VIEW, ''))
+        next(class_maps(model, dataset, [0], ''))
 
 
 def test_positions_are_laid_out_row_by_row():

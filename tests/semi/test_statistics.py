@@ -73,8 +73,10 @@ def test_classes_that_differ_between_model_and_data_are_named(make_model, datase
         check_same_classes(model, dataset)
     assert str(error.value) == (
         'train_dataloader.dataset: found the classes dog, cat, traffic light, ... (6), expected those of '
-        'model.class_names, dog, cat (2); make the two the same'
+        'the model, dog, cat (2); make the two the same'
     )
+    with pytest.raises(DataError, match='^test_dataloader.dataset: found'):
+        check_same_classes(model, dataset, 'test_dataloader.dataset')
 
 
 def test_the_same_classes_in_another_order_are_others(make_model, dataset):
