@@ -90,15 +90,9 @@ def is_set_up_here() -> bool:
 
 
 @pytest.mark.parametrize('block', [block for block in RUN if block.language == 'bash'], ids=lambda block: block.section)
-def test_commands_stand_below_a_comment_of_their_own(block):
+def test_each_command_stands_below_a_comment_of_its_own(block):
     lines = lines_of(block)
-    comments = [line for line in lines if line.startswith('#')]
-    assert lines[0].startswith('#')
-    # Two commands may share a comment where one needs the other.
-    assert len(commands_of(block)) <= 2 * len(comments)
-    for line, following in zip(lines, [*lines[1:], '#'], strict=True):
-        assert line.startswith('# ') or not line.startswith('#'), line
-        assert not (line.startswith('#') and following.startswith('#')), f'a comment without a command: {line}'
+    assert [line.startswith('# ') for line in lines] == [True, False] * (len(lines) // 2), lines
 
 
 @pytest.mark.parametrize('page', PAGES)
