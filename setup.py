@@ -70,6 +70,6 @@ setup(
     extras_require={
         'openmmlab': ['mmengine>=0.10.4', 'mmcv-lite>=2.1', 'mmpretrain>=1.2', 'setuptools>=77,<82'],
         'onedl': ['onedl-mmengine>=0.10.8', 'onedl-mmcv>=2.3', 'onedl-mmpretrain>=1.3'],
-        'test': ['pytest>=7.4', 'ruff', 'scipy', 'pyyaml'],
+        'test': ['pytest>=7.4', 'ruff', 'mypy', 'types-tqdm', 'scipy', 'pyyaml'],
     },
 )

@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 import warnings
+from typing import Any
 
 import torch
 
@@ -55,13 +56,13 @@ def mend_torchvision() -> None:
 
 def mend_tight_bbox() -> None:
     """Let mmpretrain's browse_dataset crop its pictures: matplotlib's `adjust_bbox` asks for the renderer since 3.8."""
-    tight_bbox = importlib.import_module('matplotlib._tight_bbox')
+    tight_bbox: Any = importlib.import_module('matplotlib._tight_bbox')
     original = tight_bbox.adjust_bbox
     renderer = inspect.signature(original).parameters.get('renderer')
     if renderer is None or renderer.default is not inspect.Parameter.empty:
         return
 
-    def adjust_bbox(fig, bbox_inches, renderer=None, fixed_dpi=None):
+    def adjust_bbox(fig: Any, bbox_inches: Any, renderer: Any = None, fixed_dpi: Any = None) -> Any:
         return original(fig, bbox_inches, renderer or fig.canvas.get_renderer(), fixed_dpi)
 
     tight_bbox.adjust_bbox = adjust_bbox

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.transforms import decode_file
+from cssa_mm.errors import ConfigError
 from cssa_mm.features.encode import encode
+from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.visualization.attention import LabelAttention, stretch
 
 
 def label_attention(
-    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int], num_labels: int = 3
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int] | np.ndarray, num_labels: int = 3
 ) -> list[LabelAttention]:
     """The best labels of some images by the scores of the averaged (EMA) model, with their attention.
 
@@ -25,11 +27,17 @@ def label_attention(
         dataset: a test set with C classes; its labels say which of the best ones are true.
         indices: of the images in it.
         num_labels: best labels to show for each image.
+
+    Raises:
+        ConfigError: the model aligns the global feature, or knows no view.
     """
-    batches = encode(model, dataset, indices, model.view, 'Attention', batch_size=1)
+    batches = encode(model, dataset, indices, model_view(model), 'Attention', batch_size=1)
     found = []
     for index, (local, pooled) in zip(indices, batches, strict=True):
         alignment = model.alignment_of(local, pooled)
+        attention = alignment.attention
+        if attention is None:
+            raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')
         scores = torch.sigmoid(alignment.logits[0]).cpu()
         path = dataset.img_paths[index]
         image = decode_file(dataset.read_bytes(path, 'an image'), path)
@@ -40,7 +48,7 @@ def label_attention(
                 names=[model.class_names[c] for c in best],
                 scores=[float(scores[c]) for c in best],
                 is_true=[bool(dataset.labels[index, c] == 1) for c in best],
-                maps=[_over_image(alignment.attention[0, c].cpu(), image, model.backbone.global_token) for c in best],
+                maps=[_over_image(attention[0, c].cpu(), image, model.backbone.global_token) for c in best],
             )
         )
     return found

@@ -123,7 +123,8 @@ def view_pairs(
         item = data[SampleKey(int(index), int(rng.integers(2**31)))]
         is_labelled = bool(dataset.is_labelled[index])
         known = describe_labels(dataset.labels[index], dataset.class_names)
-        result.append(ViewPair(dataset.image_ids[index], *item['img'], is_labelled, known))
+        first, second = item['img']
+        result.append(ViewPair(dataset.image_ids[index], first, second, is_labelled, known))
     return result
 
 

@@ -20,7 +20,7 @@ from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
 from cssa_mm.datasets.building import build_dataset
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.image_table import Annotations
-from cssa_mm.datasets.splits.option import resolve_split
+from cssa_mm.datasets.splits.option import SplitOption, resolve_split
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
 
@@ -106,7 +106,7 @@ def check(
 
 def sections(config: Config) -> dict[str, dict]:
     """The data sets of a config by the name of their part; validation and test only once where they are the same."""
-    found = {}
+    found: dict[str, dict] = {}
     for name in ('train', 'val', 'test'):
         options = (config.get(f'{name}_dataloader') or {}).get('dataset')
         if options is not None and not any(_same_images(options, other) for other in found.values()):
@@ -161,10 +161,10 @@ def summary(part: Part) -> str:
     )
 
 
-def _labelled(dataset: SemiMultiLabelDataset, data: Annotations, option: object) -> np.ndarray:
+def _labelled(dataset: SemiMultiLabelDataset, data: Annotations, option: SplitOption) -> np.ndarray:
     split = resolve_split(option, data.image_ids, data.labels, dataset.class_names, dataset.locate)
     if split is None:
-        return (data.labels >= 0).any(axis=1)
+        return np.any(data.labels >= 0, axis=1)
     return np.isin(data.image_ids, split.image_ids)
 
 

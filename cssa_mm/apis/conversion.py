@@ -111,7 +111,7 @@ def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
 def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
     """The assignments of a config's text, read as data: nothing of a checkpoint is ever run."""
     try:
-        lines = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
+        lines: list[Any] = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
         values = {line.targets[0].id: line.value for line in lines}
         found = {name: _value(values[name]) for name in READ if name in values}
         found['model']['backbone'].get('pretrained')
@@ -123,11 +123,12 @@ def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
     return found
 
 
-def _value(node: ast.expr) -> Any:
+def _value(node: Any) -> Any:
     """A literal, where `dict(a=1)` and `dict({'a.b': 1})`, as MMEngine writes them, are literals, too."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         given = [_value(argument) for argument in node.args]
-        return dict(*given, **{keyword.arg: _value(keyword.value) for keyword in node.keywords})
+        named: dict[Any, Any] = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
+        return dict(*given, **named)
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):

@@ -17,6 +17,7 @@ from cssa_mm.apis.browsing import choose
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import load_model, untrained_model
 from cssa_mm.apis.training import work_dir_of
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
@@ -25,6 +26,7 @@ from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interva
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.features.class_maps import class_maps
 from cssa_mm.files import write_json
+from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game
 
@@ -135,7 +137,7 @@ def pointing_game(
     return PointingReport(classes, tuple(name for name in model.class_names if name not in classes), picture)
 
 
-def images_with_boxes(dataset: object) -> tuple[np.ndarray, list[Boxes], list[tuple[float, float]]]:
+def images_with_boxes(dataset: SemiMultiLabelDataset) -> tuple[np.ndarray, list[Boxes], list[tuple[float, float]]]:
     """The indices of the images that have boxes, the boxes of each by class, and each one's width and height.
 
     Raises:
@@ -158,9 +160,9 @@ def images_with_boxes(dataset: object) -> tuple[np.ndarray, list[Boxes], list[tu
 
 
 def play(
-    model: torch.nn.Module,
-    dataset: object,
-    indices: Sequence[int],
+    model: CSSAClassifier,
+    dataset: SemiMultiLabelDataset,
+    indices: Sequence[int] | np.ndarray,
     boxes: Sequence[Boxes],
     sizes: Sequence[tuple[float, float]],
     tolerance: float = 0.0,
@@ -173,20 +175,20 @@ def play(
     results: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     start = 0
     for maps in class_maps(model, dataset, indices, 'Test images'):
-        count, _, *shape = maps['dot'].shape
+        count, _, height, width = maps['dot'].shape
         rows = slice(start, start + count)
         start += count
         for name, grids in maps.items():
             results[name].append(hits(grids.numpy(), boxes[rows], sizes[rows], tolerance))
-        for name, grid in (('random', tuple(shape)), ('centre', (1, 1))):
+        for name, grid in (('random', (height, width)), ('centre', (1, 1))):
             results[name].append(chance(boxes[rows], sizes[rows], len(model.class_names), grid, tolerance))
     return {name: np.concatenate(parts) for name, parts in results.items()}
 
 
 def example_trials(
-    model: torch.nn.Module,
+    model: CSSAClassifier,
     dataset: VOCMultiLabelDataset,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     boxes: Sequence[Boxes],
     sizes: Sequence[tuple[float, float]],
     found: Mapping[str, np.ndarray],

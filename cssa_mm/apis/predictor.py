@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from cssa_mm.datasets.transforms import decode_file, to_rgb
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import ConfigError, DataError, ImageError
+from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 
 ImageLike = str | os.PathLike | Image.Image | np.ndarray | Tensor
@@ -63,11 +65,7 @@ class Predictor:
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f'batch_size: found {batch_size!r}, expected a whole number from 1')
-        if model.view is None:
-            raise ConfigError(
-                "model.view: found none, expected the view that images are scored on, such as dict(type='View', "
-                'size=224); build the model by load_model, or by load_config and its config.model'
-            )
+        model_view(model)  # raises where there is none
         self.model = model if device is None else model.to(checked_device(device))
         self.batch_size = batch_size
 
@@ -85,7 +83,8 @@ class Predictor:
         self.model.eval()
         batch: list[tuple[Tensor, str | None]] = []
         is_one = isinstance(images, ImageLike) and getattr(images, 'ndim', 3) < 4
-        for image in [images] if is_one else images:
+        several = cast('Iterable[ImageLike]', [images] if is_one else images)
+        for image in several:
             pixels, path = self._viewed(image)
             # A view that keeps the size of images can only batch equal ones.
             if batch and (len(batch) == self.batch_size or batch[0][0].shape != pixels.shape):
@@ -97,10 +96,14 @@ class Predictor:
 
     def _viewed(self, image: ImageLike) -> tuple[Tensor, str | None]:
         """The view of an image, uint8 (3, H, W), and its path."""
-        is_path = isinstance(image, str | os.PathLike)
-        array = _read(os.fspath(image)) if is_path else _array_of(image)
-        pixels = np.ascontiguousarray(self.model.view.of_image(array).transpose(2, 0, 1))
-        return torch.from_numpy(pixels), os.fspath(image) if is_path else None
+        path = None
+        if isinstance(image, str | os.PathLike):
+            path = os.fspath(image)
+            array = _read(path)
+        else:
+            array = _array_of(image)
+        pixels = np.ascontiguousarray(model_view(self.model).of_image(array).transpose(2, 0, 1))
+        return torch.from_numpy(pixels), path
 
     @torch.no_grad()
     def _scored(self, batch: list[tuple[Tensor, str | None]]) -> Iterator[Prediction]:

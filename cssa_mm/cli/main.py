@@ -67,4 +67,4 @@ def usage() -> str:
 def version() -> str:
     """The version of the package."""
     text = Path(__file__).parents[1].joinpath('__init__.py').read_text('utf-8')
-    return re.search(r"__version__ = '(.+)'", text).group(1)
+    return re.findall(r"__version__ = '(.+)'", text)[0]

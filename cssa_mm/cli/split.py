@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from cssa_mm.apis.splitting import split
 from cssa_mm.cli.arguments import add_config, command_parser, run
@@ -23,7 +24,7 @@ class Limits(argparse.Action):
         self,
         parser: argparse.ArgumentParser,
         namespace: argparse.Namespace,
-        values: list[str],
+        values: str | Sequence[Any] | None,
         option_string: str | None = None,
     ) -> None:
         """Read the pairs.
@@ -32,7 +33,7 @@ class Limits(argparse.Action):
             ConfigError: one is no name with a whole number.
         """
         limits = {}
-        for value in values:
+        for value in values or ():
             name, _, count = value.rpartition('=')
             if not name or not count.isdecimal():
                 raise ConfigError(

@@ -6,6 +6,7 @@ No other image takes its place, so the order of the others, their views and all 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from mmengine import dist
@@ -28,7 +29,7 @@ class BadImages:
         shape: Height and width of the neutral picture before the pipeline resizes it.
     """
 
-    def __init__(self, shape: tuple[int, int] = (224, 224)):
+    def __init__(self, shape: tuple[int, int] = (224, 224)) -> None:
         self.shape = shape
         self.reasons: dict[str, str] = {}
 
@@ -45,7 +46,7 @@ class BadImages:
                 reason = reason_of(error, info['img_path'])
         return _flagged(pipeline(self._neutral(info)), reason)
 
-    def note(self, samples: Iterable[object]) -> None:
+    def note(self, samples: Iterable[Any]) -> None:
         """Remember the bad images among packed samples, or plain items, that a loader returned."""
         for sample in samples:
             reason = sample.get(FLAG)

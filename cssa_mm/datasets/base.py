@@ -74,6 +74,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     """
 
     bad_images: BadImages | None = None
+    _fully_initialized: bool
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         backend_args: dict | None = None,
         lazy_init: bool = False,
         wrong_labels: float = 0.0,
-    ):
+    ) -> None:
         if part not in PARTS:
             raise ConfigError(f"part: found '{part}', expected one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
         super().__init__(ann_file='', serialize_data=False, test_mode=test_mode, lazy_init=True)
@@ -115,7 +116,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if not self.class_names:
             raise ConfigError(f'class_names: found none for {source}, expected a list, or a file with one a line.')
         self.class_index = ClassIndex(self.class_names)
-        records = self.load_images()
+        records: Sequence[ImageRecord] = self.load_images()
         if not records:
             raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
         records = validation_part(self._validation, records, self.part == 'validation')
@@ -172,7 +173,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         return list(self._metainfo.get('classes', ()))
 
     def with_pipeline(
-        self, pipeline: Sequence, indices: Sequence[int] | None = None, test_mode: bool = True
+        self, pipeline: Sequence, indices: Sequence[int] | np.ndarray | None = None, test_mode: bool = True
     ) -> SemiMultiLabelDataset:
         """A light copy with another pipeline, restricted to ``indices`` (all images when None).
 

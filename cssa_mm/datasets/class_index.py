@@ -21,7 +21,7 @@ class ClassIndex:
         DataError: Two names are the same.
     """
 
-    def __init__(self, class_names: Sequence[str]):
+    def __init__(self, class_names: Sequence[str]) -> None:
         self.class_names = tuple(class_names)
         self._index: dict[str, int] = {}
         for index, name in enumerate(self.class_names):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
@@ -45,9 +46,9 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
         **base_options: The keys of :class:`SemiMultiLabelDataset`; ``ann_file`` is the instances JSON.
     """
 
-    METAINFO = dict(classes=COCO_CLASSES)
+    METAINFO: dict[str, Any] = dict(classes=COCO_CLASSES)
 
-    def __init__(self, img_dir: str = '', keep_empty: bool = False, **base_options):
+    def __init__(self, img_dir: str = '', keep_empty: bool = False, **base_options: Any) -> None:
         self.img_dir = img_dir
         self.keep_empty = keep_empty
         super().__init__(**base_options)

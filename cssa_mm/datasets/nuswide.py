@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
+from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
@@ -55,8 +56,8 @@ class NUSWIDEMultiLabelDataset(SemiMultiLabelDataset):
         layout: str = 'numpy',
         img_dir: str = 'Flickr',
         label_dir: str = 'TrainTestLabels',
-        **base_options,
-    ):
+        **base_options: Any,
+    ) -> None:
         for key, value, known in (('layout', layout, SUBSETS), ('subset', subset, SUBSETS['numpy'])):
             if value not in known:
                 raise ConfigError(f"{key}: found '{value}', expected one of {', '.join(known)}.{nearest(value, known)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import groupby
 from typing import NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ class SampleKey(NamedTuple):
     after a resume.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # the field hides tuple.index, which a key has no use for
     seed: int
 
 
@@ -30,17 +30,19 @@ def read_keys(read: Callable[[int], Item], keys: Iterable[int | SampleKey]) -> l
 
     Afterwards, and where `read` raises, the generators are as before. A plain index is read without seeding.
     """
-    items = []
+    items: list[Item] = []
     # Saving the generators takes longer than reading an image from memory, so it is done once for a run of keys.
     for is_seeded, group in groupby(keys, key=lambda key: isinstance(key, SampleKey)):
-        if is_seeded:
-            with generators_kept():
-                for key in group:
-                    seed_generators(key.seed)
-                    items.append(read(key.index))
-        else:
-            items += [read(index) for index in group]
+        with generators_kept() if is_seeded else nullcontext():
+            items += [_read_key(read, key) for key in group]
     return items
+
+
+def _read_key(read: Callable[[int], Item], key: int | SampleKey) -> Item:
+    if not isinstance(key, SampleKey):
+        return read(key)
+    seed_generators(key.seed)
+    return read(key.index)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
@@ -77,8 +78,8 @@ class TableDataset(SemiMultiLabelDataset):
         include_unlisted: bool = True,
         held_out: str = '',
         classes_from: Sequence[str] = (),
-        **base_options,
-    ):
+        **base_options: Any,
+    ) -> None:
         if format is not None and format not in FORMATS:
             raise ConfigError(
                 f"format: found '{format}', expected one of {', '.join(FORMATS)}.{nearest(format, FORMATS)}"

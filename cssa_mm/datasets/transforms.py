@@ -28,7 +28,7 @@ class LoadRGBImage(BaseTransform):
             it for a decompression bomb.
     """
 
-    def __init__(self, backend_args: dict | None = None):
+    def __init__(self, backend_args: dict | None = None) -> None:
         self.backend_args = backend_args
 
     def transform(self, results: dict) -> dict:
@@ -66,7 +66,7 @@ def decode_file(content: bytes, path: str) -> np.ndarray:
     except Image.DecompressionBombError as error:
         raise ImageError(
             f'{path}: found an enormous image ({" ".join(str(error).split())}), expected one of at most '
-            f"{2 * Image.MAX_IMAGE_PIXELS:,} pixels, Pillow's limit; shrink or remove it."
+            f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, Pillow's limit; shrink or remove it."
         ) from error
     except MemoryError:
         raise  # the machine's fault, not the image's

@@ -44,7 +44,7 @@ class View(LoadRGBImage):
         interpolation: str = 'bicubic',
         backend: str = 'pillow',
         backend_args: dict | None = None,
-    ):
+    ) -> None:
         super().__init__(backend_args)
         self.size = _checked_size(size)
         self.backend = _checked_choice('backend', backend, tuple(INTERPOLATIONS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -36,8 +37,8 @@ class VOCMultiLabelDataset(SemiMultiLabelDataset):
     METAINFO = dict(classes=VOC_CLASSES)
 
     def __init__(
-        self, image_set: str = 'train', ignore_difficult: bool = False, keep_empty: bool = False, **base_options
-    ):
+        self, image_set: str = 'train', ignore_difficult: bool = False, keep_empty: bool = False, **base_options: Any
+    ) -> None:
         self.image_set = image_set
         self.ignore_difficult = ignore_difficult
         self.keep_empty = keep_empty
@@ -69,7 +70,8 @@ class VOCMultiLabelDataset(SemiMultiLabelDataset):
                 f'{path}: found no object, expected at least one; annotate the image, take it from the list, or set '
                 f'keep_empty=True where such images show none of the classes.'
             )
-        positives, difficult = [], []
+        positives: list[str] = []
+        difficult: list[str] = []
         for item in objects:
             is_ignored = self.ignore_difficult and item.findtext('difficult', '0').strip() == '1'
             (difficult if is_ignored else positives).append(item.findtext('name', '').strip())

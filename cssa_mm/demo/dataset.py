@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from mmengine import dist
 from mmpretrain.registry import DATASETS
@@ -32,7 +33,9 @@ class IconsDataset(COCOMultiLabelDataset):
 
     METAINFO = dict(classes=CLASS_NAMES)
 
-    def __init__(self, subset: str = 'train', data_root: str = 'data/icons', distractors: int = 0, **base_options):
+    def __init__(
+        self, subset: str = 'train', data_root: str = 'data/icons', distractors: int = 0, **base_options: Any
+    ) -> None:
         if subset not in SUBSETS:
             raise ConfigError(
                 f"subset: found '{subset}', expected one of {', '.join(SUBSETS)}.{nearest(subset, SUBSETS)}"

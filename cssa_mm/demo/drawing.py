@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image, ImageDraw
 from cssa_mm.demo.glyphs import CLASS_GLYPHS, CLASS_NAMES, SIBLING_GLYPHS, glyph_mask
 
 IMAGE_SIZE = 128
+Box = tuple[int, int, int, int]  # x, y, width, height
 _LETTERS = 'ABDEFGHKMNPQRSTWXZabdeghkmnqrstwyz2345678?&%#@§€'
 
 
@@ -48,8 +51,8 @@ def _background(rng: np.random.Generator, style: SceneStyle) -> Image.Image:
     corners = rng.integers(20, 236, size=(2, 2, 3)).astype(np.uint8)
     gradient = np.asarray(Image.fromarray(corners).resize((style.canvas,) * 2, Image.Resampling.BILINEAR))
     cells = int(rng.integers(4, 20))
-    blotches = Image.fromarray(rng.integers(0, 256, size=(cells, cells), dtype=np.uint8))
-    blotches = np.asarray(blotches.resize((style.canvas,) * 2, Image.Resampling.BICUBIC), np.float32)
+    coarse = Image.fromarray(rng.integers(0, 256, size=(cells, cells), dtype=np.uint8))
+    blotches = np.asarray(coarse.resize((style.canvas,) * 2, Image.Resampling.BICUBIC), np.float32)
     tint = rng.normal(size=3) * rng.uniform(0.05, 0.2)
     textured = gradient + (blotches - 128)[..., None] * tint
     image = Image.fromarray(textured.clip(0, 255).astype(np.uint8))
@@ -76,7 +79,15 @@ def _overlap(box: tuple[int, int, int, int], other: tuple[int, int, int, int]) -
     return max(0, width) * max(0, height) / min(box[2] * box[3], other[2] * other[3])
 
 
-def _paste(rng, image: Image.Image, glyph: str, size: int, style: SceneStyle, taken: list, contrast: float):
+def _paste(
+    rng: np.random.Generator,
+    image: Image.Image,
+    glyph: str,
+    size: int,
+    style: SceneStyle,
+    taken: Sequence[Box],
+    contrast: float,
+) -> Box:
     mask = glyph_mask(glyph)
     scale = size / max(mask.size)
     mask = mask.resize([max(2, round(side * scale)) for side in mask.size], Image.Resampling.BOX)
@@ -84,23 +95,22 @@ def _paste(rng, image: Image.Image, glyph: str, size: int, style: SceneStyle, ta
     mask = mask.rotate(angle, Image.Resampling.BICUBIC, expand=True)
     mask = mask.crop(mask.getbbox())
     width, height = mask.size
-    best = None
+    least = math.inf
     for _ in range(12):
         x = int(rng.integers(0, max(1, style.canvas - width)))
         y = int(rng.integers(0, max(1, style.canvas - height)))
-        box = (x, y, width, height)
-        worst = max((_overlap(box, other) for other in taken), default=0.0)
-        if best is None or worst < best[0]:
-            best = (worst, box)
+        tried = (x, y, width, height)
+        worst = max((_overlap(tried, other) for other in taken), default=0.0)
+        if worst < least:
+            least, box = worst, tried
         if worst <= style.max_overlap * rng.random():
             break
-    box = best[1]
     area = (box[0], box[1], box[0] + width, box[1] + height)
     _stamp(image, _colour_against(rng, image.crop(area), contrast), area, mask)
     return box
 
 
-def _stamp(image: Image.Image, colour: tuple[int, int, int], area: tuple[int, ...], mask: Image.Image) -> None:
+def _stamp(image: Image.Image, colour: tuple[int, int, int], area: Box, mask: Image.Image) -> None:
     image.paste(colour, area, mask)
 
 
@@ -119,7 +129,7 @@ def draw_scene(
         _paste(rng, image, letter, int(rng.integers(10, 26)), style, [], style.min_contrast / 3)
     icons = [(CLASS_GLYPHS[c], c) for c in classes] + [(SIBLING_GLYPHS[s], None) for s in siblings]
     scene = Scene(image, siblings=list(siblings))
-    taken: list[tuple[int, int, int, int]] = []
+    taken: list[Box] = []
     for position in rng.permutation(len(icons)).tolist():
         glyph, label = icons[position]
         size = int(rng.integers(style.icon_size[0], style.icon_size[1] + 1))

@@ -49,8 +49,8 @@ def quickstart(
     picture = draw_results(work_dir, metrics['zero_shot']['mAP'])
     summary = {**metrics, 'wall_seconds': round(time.time() - started, 1)}
     write_json(work_dir / 'summary.json', summary, indent=2)
-    rows = [('', *METRICS)]
-    rows += [(stage.title, *(f'{metrics[stage.key][name]:.1f}' for name in METRICS)) for stage in STAGES]
+    rows = [['', *METRICS]]
+    rows += [[stage.title, *(f'{metrics[stage.key][name]:.1f}' for name in METRICS)] for stage in STAGES]
     print(f'\n{aligned(rows)}\n\npicture: {picture}\nsummary: {work_dir / "summary.json"}')
     print(f'{summary["wall_seconds"]:.0f} seconds in all')
     return summary

@@ -78,7 +78,8 @@ def demo_scene(stream: str, seed: int, index: int) -> Scene:
 
 def _write_part(folder: Path, part: str, count: int, seed: int) -> None:
     (folder / part).mkdir(parents=True)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for index in tqdm(range(count), desc=f'icons {part}', unit='scene', mininterval=0.5):
         scene = demo_scene(part, seed, index)
         file_name = f'{index:06d}.jpg'

@@ -82,7 +82,7 @@ def _run(words: list[str], line: LiveLine, log: Path) -> None:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding='utf-8', errors='replace'
         )
         try:
-            for text in process.stdout:
+            for text in process.stdout or ():
                 file.write(text)
                 file.flush()
                 line.read(text)

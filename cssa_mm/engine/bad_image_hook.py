@@ -6,6 +6,7 @@ import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, is_main_process
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from tqdm import tqdm
 
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.bad_images import BadImages, reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, ImageError
@@ -56,7 +58,7 @@ class BadImageHook(Hook):
             Path(runner.work_dir, FILE).unlink(missing_ok=True)  # of an earlier run
         self._report(runner)
 
-    def inspect(self, dataset: object) -> None:
+    def inspect(self, dataset: SemiMultiLabelDataset) -> None:
         """Make a training set tolerate bad images, and find those among its labelled ones; all ranks must call it."""
         loader = next((step for step in dataset.pipeline.transforms if isinstance(step, LoadRGBImage)), None)
         if loader is None:
@@ -64,24 +66,24 @@ class BadImageHook(Hook):
         rank, world_size = get_dist_info()
         indices = dataset.labelled_indices[rank::world_size]
         with ThreadPoolExecutor(max(self.num_workers, 1)) as pool:
-            found = pool.map(lambda index: _open(loader, dataset.img_paths[index]), indices)
+            opened = pool.map(lambda index: _open(loader, dataset.img_paths[index]), indices)
             found = list(
-                tqdm(found, 'Labelled images', len(indices), leave=False, disable=rank != 0 or len(indices) < 100)
+                tqdm(opened, 'Labelled images', len(indices), leave=False, disable=rank != 0 or len(indices) < 100)
             )
         shapes = [shape for shape, _ in found if shape is not None]
-        dataset.bad_images = BadImages(*shapes[:1])
+        dataset.bad_images = bad_images = BadImages(*shapes[:1])
         for index, (_, reason) in zip(indices, found, strict=True):
             if reason is not None:
-                dataset.bad_images.reasons[dataset.image_ids[index]] = reason
-        dataset.bad_images.share()
-        dataset.labels[dataset.bad_images.among(dataset.image_ids)] = -1
+                bad_images.reasons[dataset.image_ids[index]] = reason
+        bad_images.share()
+        dataset.labels[bad_images.among(dataset.image_ids)] = -1
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Before the first step of an epoch, report what the feature cache and the scoring have found."""
         if batch_idx == 0:
             self._share_and_report(runner)
 
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Collect what the loader's workers have found."""
         bad_images = runner.train_dataloader.dataset.bad_images
         if bad_images is not None:

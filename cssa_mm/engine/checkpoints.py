@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def _plain(value: object) -> object:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def read_checkpoint(path: str | Path) -> dict:
+def read_checkpoint(path: str | os.PathLike) -> dict:
     """The content of a checkpoint, on the CPU.
 
     Args:
@@ -51,7 +52,7 @@ def read_checkpoint(path: str | Path) -> dict:
     Raises:
         CheckpointError: there is no such file, or it holds something else than plain data.
     """
-    source: str | Path | io.BytesIO = path
+    source: str | os.PathLike | io.BytesIO = path
     if '://' in str(path):
         source = io.BytesIO(_fetched(str(path)))
     elif not Path(path).is_file():

@@ -8,6 +8,7 @@ ties.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,12 +70,12 @@ def cf1_of1(scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[
         DataError: shapes differ or scores are not finite.
     """
     scores, labels = _checked(scores, labels)
-    threshold = np.asarray(threshold)
-    if threshold.shape not in ((), scores.shape[1:]):
+    thresholds = np.asarray(threshold)
+    if thresholds.shape not in ((), scores.shape[1:]):
         raise DataError(
-            f'CF1 and OF1: thresholds of shape {threshold.shape}; expected one number or {scores.shape[1]}.'
+            f'CF1 and OF1: thresholds of shape {thresholds.shape}; expected one number or {scores.shape[1]}.'
         )
-    predicted = (scores >= threshold) & (labels != -1)
+    predicted = (scores >= thresholds) & (labels != -1)
     right = (predicted & (labels == 1)).sum(0)
     predicted = predicted.sum(0)
     true = (labels == 1).sum(0)
@@ -118,7 +119,7 @@ class CSSAMetric(BaseMetric):
         threshold: float | Sequence[float] = 0.5,
         score_fields: Mapping[str, str] | None = None,
         save_per_class: bool = False,
-    ):
+    ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         self.threshold = threshold
         self.score_fields = dict(score_fields or {'ema': 'pred_score', 'student': 'student_score'})
@@ -140,7 +141,7 @@ class CSSAMetric(BaseMetric):
         """The results of all images, in per cent."""
         if not results:
             raise DataError('CSSAMetric: found no samples; the test set is empty.')
-        first = {}
+        first: dict[Any, dict] = {}
         for sample in results:
             first.setdefault(sample['image_id'], sample)
         results = list(first.values())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from cssa_mm.evaluation.multilabel_metric import cf1_of1
 from cssa_mm.evaluation.text_table import aligned
 
 
-def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, np.ndarray | float]:
+def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, Any]:
     """Count pseudo-labels and compare the positives with the truth.
 
     Args:
@@ -56,7 +57,7 @@ def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) ->
 
 def format_table(
     class_names: Sequence[str] | None,
-    quality: dict[str, np.ndarray | float],
+    quality: Mapping[str, Any],
     positive_thresholds: np.ndarray | None = None,
     negative_thresholds: np.ndarray | None = None,
 ) -> str:
@@ -79,9 +80,8 @@ def format_table(
     nothing = np.full(num_classes, np.nan)
     upper = nothing if positive_thresholds is None else np.asarray(positive_thresholds)
     lower = nothing if negative_thresholds is None else np.asarray(negative_thresholds)
-    columns = {'class': names, 'thr+': upper, 'thr-': lower} | {
-        key: quality[key] for key in ('positives', 'negatives', 'masked', 'precision', 'recall')
-    }
+    columns: dict[str, Any] = {'class': names, 'thr+': upper, 'thr-': lower}
+    columns |= {key: quality[key] for key in ('positives', 'negatives', 'masked', 'precision', 'recall')}
     for name, column in columns.items():
         if len(column) != num_classes:
             raise DataError(f'Table of pseudo-labels: {len(column)} entries for {name}; expected {num_classes}.')

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -19,7 +20,7 @@ from cssa_mm.files import write_text
 
 FILE = 'pseudo_labels.jsonl'
 NEEDED = ('epoch', 'class_names', 'labelled_positives', 'CF1', 'reliability')
-Record = dict[str, object]
+Record = dict[str, Any]
 
 
 def append_record(path: str | os.PathLike, record: Mapping[str, object]) -> None:
@@ -90,7 +91,7 @@ def _parsed(line: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def _with_nan(value: object) -> object:
+def _with_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_nan(item) for key, item in value.items()}
     if isinstance(value, list):

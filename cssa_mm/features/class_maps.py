@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,13 +12,14 @@ from torch import Tensor
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.encode import encode
+from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 
 TEMPLATE = 'a photo of a {}.'
 
 
 def class_maps(
-    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int], description: str
+    model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int] | np.ndarray, description: str
 ) -> Iterator[dict[str, Tensor]]:
     """Maps of the images at `indices`, batch by batch: the label attention, and how similar each position is to a text.
 
@@ -31,7 +33,7 @@ def class_maps(
     model.eval()
     with torch.no_grad():
         text = F.normalize(model.text_encoder.encode([TEMPLATE.format(name) for name in model.class_names]), dim=-1)
-    for local, pooled in encode(model, dataset, indices, model.view, description):
+    for local, pooled in encode(model, dataset, indices, model_view(model), description):
         attention = model.alignment_of(local, pooled).attention
         if attention is None:
             raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')

@@ -35,7 +35,7 @@ def encode(
 
     All of them are read by this process; rank 0 shows progress.
     """
-    loader = DataLoader(
+    loader: DataLoader[dict] = DataLoader(
         dataset.with_pipeline(scoring_pipeline(view, mirrored), indices),
         batch_size=batch_size,
         num_workers=num_workers,

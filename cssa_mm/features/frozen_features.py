@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class FrozenFeatures:
         self.view = view
         self.gib = gib
         self.folder = None if folder is None else Path(folder)
-        self.loader = dict(batch_size=batch_size, num_workers=num_workers)
+        self.loader: dict[str, Any] = dict(batch_size=batch_size, num_workers=num_workers)
         self.cache: FeatureCache | None = None
 
     def fill_for_training(self, is_scored: bool = True) -> None:

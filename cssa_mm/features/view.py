@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mmcv.transforms import BaseTransform, RandomFlip
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmpretrain.datasets.transforms import PackInputs
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
+from cssa_mm.models import CSSAClassifier
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -26,6 +28,20 @@ def view_of(config: Mapping) -> View:
             f"view: found {options!r}, expected the plain view of the images, such as view=dict(type='View', size=224)"
         )
     return View(**{key: value for key, value in options.items() if key != 'type'})
+
+
+def model_view(model: CSSAClassifier) -> View:
+    """The plain view that a model scores images on.
+
+    Raises:
+        ConfigError: it knows none.
+    """
+    if model.view is None:
+        raise ConfigError(
+            "model.view: found none, expected the view that images are scored on, such as dict(type='View', "
+            'size=224); build the model by load_model, or by load_config and its config.model'
+        )
+    return model.view
 
 
 def apply_view(config: Config) -> None:
@@ -53,7 +69,7 @@ def apply_view(config: Config) -> None:
         config.model.view = view.as_config()
 
 
-def _view_steps(config: Config, name: str) -> list[dict]:
+def _view_steps(config: Config, name: str) -> list[Any]:
     dataset = (config.get(name) or {}).get('dataset') or {}
     return [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping) and step.get('type') == 'View']
 

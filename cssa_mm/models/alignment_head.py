@@ -81,6 +81,8 @@ class LabelAlignmentHead(nn.Module):
         bias: a learned b_c per class, without which every CLIP score starts above one half.
     """
 
+    bias_is_calibrated: Tensor
+
     def __init__(
         self,
         encoder: TextEncoder,
@@ -163,7 +165,7 @@ class LabelAlignmentHead(nn.Module):
         rates = ((labels == 1).sum(0) + 0.5) / (known.sum(0) + 1)
         bias = matching_bias(logits, rates, known)
         if self.bias.requires_grad:
-            self.bias += torch.where(known.any(0), bias, torch.zeros_like(bias))
+            self.bias.add_(torch.where(known.any(0), bias, torch.zeros_like(bias)))
         self.bias_is_calibrated.fill_(True)
 
 

@@ -13,10 +13,11 @@ from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
-from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
-from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.models.alignment_head import Alignment, LabelAlignmentHead
 from cssa_mm.models.class_names import resolve_class_names
+from cssa_mm.models.context_head import ContextHead
+from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity, with_defaults
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
 from cssa_mm.models.teacher import ParameterEMA
@@ -47,6 +48,12 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             config's `view`; it travels with the checkpoint.
     """
 
+    data_preprocessor: nn.Module
+    head: LabelAlignmentHead
+    context_head: ContextHead | None
+    evidence: DiscriminantEvidence | None
+    is_taught: Tensor
+
     def __init__(
         self,
         backbone: dict,
@@ -67,7 +74,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         super().__init__(init_cfg, MODELS.build(_preprocessor_config(data_preprocessor, built.clip)))
         self.backbone = built
         self.class_names = resolve_class_names(class_names)
-        self.view: View | None = None if view is None else TRANSFORMS.build(dict(view))
+        self.view = None if view is None else TRANSFORMS.build(dict(view))
         self.thresholds = ClassThresholds.default(len(self.class_names))
         self.text_encoder = TextEncoder(built.clip)
         self.options = dict(
@@ -133,7 +140,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Scores (C,) of each image: `pred_score` by the EMA teacher, `student_score` by the student."""
-        features = self.backbone(inputs)
+        features: Features = self.backbone(inputs)
         ema, student = self.score(*features, 'ema'), self.score(*features, 'student')
         data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
         for sample, ema_score, student_score in zip(data_samples, ema, student, strict=True):
@@ -157,7 +164,13 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     @torch.no_grad()
     def readings(self, local: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the evidence reads: the teacher's features (B, C, D), its similarities (B, C), and the anchor's."""
+        """What the evidence reads: the teacher's features (B, C, D), its similarities (B, C), and the anchor's.
+
+        Raises:
+            ConfigError: the model has no evidence.
+        """
+        if self.evidence is None:
+            raise ConfigError('model.evidence: found None, expected options of the evidence that reads features')
         with self.teacher.applied_to(self.scorer()):
             tuned = self._folded_head(local, pooled, 'ema')
             anchor = self.head(local, pooled, self.evidence.anchor_text())
@@ -167,14 +180,17 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if who not in self._folded:
             self._folded[who] = self.head.text_features(self.text_encoder)
         alignment = self.head(local, pooled, self._folded[who])
-        return self.context_head.read(alignment, self.is_taught) if self._feeds_back() else alignment
+        feedback = self._feedback_head()
+        return alignment if feedback is None else feedback.read(alignment, self.is_taught)
 
     def scorer(self) -> nn.Module:
         """The learned parts that a score depends on, whose average is the teacher."""
-        return nn.ModuleDict(dict(head=self.head, context_head=self.context_head)) if self._feeds_back() else self.head
+        feedback = self._feedback_head()
+        return self.head if feedback is None else nn.ModuleDict(dict(head=self.head, context_head=feedback))
 
-    def _feeds_back(self) -> bool:
-        return self.context_head is not None and self.context_head.feedback is not None
+    def _feedback_head(self) -> ContextHead | None:
+        """The context head, where its contexts count in the scores."""
+        return None if self.context_head is None or self.context_head.feedback is None else self.context_head
 
     def unfold(self) -> None:
         """Forget the folded text features; called whenever the prompts may have changed."""
@@ -190,7 +206,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     ) -> Any:
         """mmengine's entry: 'loss' (with `given` targets and features), 'predict', or 'tensor' for logits (B, C)."""
         if mode == 'loss':
-            return self.loss(inputs, data_samples, **given)
+            return self.loss(inputs, data_samples or [], **given)
         if mode == 'predict':
             return self.predict(inputs, data_samples)
         if mode == 'tensor':

@@ -51,7 +51,7 @@ class OpenCLIPBackbone(BaseModule):
         self.global_token = global_token
         self.precision = precision
         self.tower = Frozen(self.clip.model)
-        self._features = feature_function(self.clip.model.visual, model_name)
+        self._features = feature_function(self.clip.visual, model_name)
 
     @property
     def identity(self) -> dict[str, str]:
@@ -80,5 +80,5 @@ class OpenCLIPBackbone(BaseModule):
         """
         dtype = AUTOCAST[self.precision]
         with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
-            local, pooled = self._features(self.clip.model.visual, images, self.dense, self.global_token)
+            local, pooled = self._features(self.clip.visual, images, self.dense, self.global_token)
         return local.float(), pooled.float()

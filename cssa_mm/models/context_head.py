@@ -34,6 +34,8 @@ class ContextHead(nn.Module):
             sigmoid(context logits) U, with U (K, C) learned from 0 and kept at inference (ours, not the paper's).
     """
 
+    assignment: Tensor
+
     def __init__(
         self,
         num_classes: int,

@@ -62,12 +62,12 @@ class Moments:
     """
 
     def __init__(self, positive: Tensor, embed_dim: int) -> None:
-        num_classes, wide = positive.shape[1], dict(dtype=torch.float64, device=positive.device)
+        num_classes = positive.shape[1]
         self.positive = positive
         self.classes = positive.any(0) if positive.any() else torch.ones_like(positive[0])
-        self._sum = torch.zeros(num_classes, embed_dim, **wide)
-        self._positive_sum = torch.zeros(num_classes, embed_dim, **wide)
-        self._products = torch.zeros(embed_dim, embed_dim, **wide)
+        self._sum = torch.zeros(num_classes, embed_dim, dtype=torch.float64, device=positive.device)
+        self._positive_sum = torch.zeros_like(self._sum)
+        self._products = self._sum.new_zeros(embed_dim, embed_dim)
 
     def add(self, batch: Batch) -> None:
         """Add the images of one batch."""

@@ -48,6 +48,20 @@ class DiscriminantEvidence(nn.Module):
         ConfigError: a share outside 0..1, or a negative count.
     """
 
+    anchor_semantic: Tensor
+    anchor_positive: Tensor
+    anchor_negative: Tensor | None
+    similarity_mean: Tensor
+    similarity_scale: Tensor
+    anchor_mean: Tensor
+    anchor_scale: Tensor
+    scale: Tensor
+    offset: Tensor
+    bias: Tensor
+    direction: Tensor
+    weights: Tensor
+    is_fitted: Tensor
+
     def __init__(
         self,
         anchor_text: TextFeatures,

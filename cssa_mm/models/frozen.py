@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 
@@ -14,6 +15,8 @@ class Frozen(nn.Module):
     so neither do the optimiser, the EMA, the distributed wrapper and the checkpoint. It stays in eval mode,
     has no gradients, follows `to()` and is shared, not duplicated, by `copy.deepcopy`.
     """
+
+    held: Any  # a module: which parts it has is up to its family
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

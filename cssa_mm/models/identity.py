@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.thresholds import ClassThresholds
 
@@ -48,18 +49,18 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
     Raises:
         ConfigError: the type is unknown.
     """
-    config = {'type': default_type} | _plain(dict(config))
-    part = MODELS.get(config['type'])
+    given: dict[str, Any] = {'type': default_type} | _plain(dict(config))
+    part = MODELS.get(given['type'])
     if part is None:
         raise ConfigError(
-            f"model: found the unknown component '{config['type']}', expected a registered one."
-            f'{nearest(config["type"], MODELS.module_dict)}'
+            f"model: found the unknown component '{given['type']}', expected a registered one."
+            f'{nearest(given["type"], MODELS.module_dict)}'
         )
     defaults = _defaults(part)
     if 'prompts' in defaults:
-        defaults['prompts'] = _defaults(ClassPrompts) | (config.get('prompts') or {})
-        config.pop('prompts', None)
-    return defaults | config
+        defaults['prompts'] = _defaults(ClassPrompts) | (given.get('prompts') or {})
+        given.pop('prompts', None)
+    return defaults | given
 
 
 def _defaults(part: type) -> dict[str, Any]:
@@ -157,6 +158,13 @@ def check_registered(key: str, config: Any, registry: Registry, base: type = obj
 
 class CheckpointIdentity(nn.Module):
     """Mixin of a classifier whose checkpoints describe themselves, and are refused by any other model."""
+
+    backbone: OpenCLIPBackbone
+    class_names: list[str]
+    options: dict[str, Any]
+    view: View | None
+    thresholds: ClassThresholds
+    unfold: Callable[[], None]
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint says of this model, as plain data."""

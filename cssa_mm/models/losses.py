@@ -133,7 +133,7 @@ class MaskedAsymmetricLoss(nn.Module):
         gamma_positive: float = 0.0,
         clip: float = 0.05,
         reduction: str = 'sum',
-    ):
+    ) -> None:
         super().__init__()
         _check_options(gamma_negative, gamma_positive, clip, reduction)
         self.gamma_negative = gamma_negative

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import open_clip
 import torch
 from open_clip import factory
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
 from cssa_mm.files import DEMO_CLIP
 
+Tokenizer = Callable[[list[str]], Tensor]  # P texts -> token ids (P, L)
 UNLOADABLE = (RuntimeError, KeyError, ValueError, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
 
 
@@ -30,11 +32,16 @@ class LoadedCLIP:
 
     name: str
     model: nn.Module
-    tokenizer: object
+    tokenizer: Tokenizer
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights_hash: str
     source: dict[str, object]
+
+    @property
+    def visual(self) -> nn.Module:
+        """The image tower."""
+        return self.model.get_submodule('visual')
 
     def __deepcopy__(self, memo: dict) -> LoadedCLIP:
         return self
@@ -86,10 +93,11 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
 
 def tower_source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
     """Where a tower is found again, from any working directory."""
-    is_file = pretrained is not None and Path(pretrained).is_file()
+    if pretrained is not None and Path(pretrained).is_file():
+        pretrained = str(Path(pretrained).absolute())
     model_file = None if config_dir is None else Path(config_dir, f'{model_name}.json')
     return dict(
-        pretrained=str(Path(pretrained).absolute()) if is_file else pretrained,
+        pretrained=pretrained,
         config_dir=None if config_dir is None else str(Path(config_dir).absolute()),
         model_config=json.loads(model_file.read_text('utf-8')) if model_file and model_file.is_file() else None,
     )
@@ -128,7 +136,7 @@ def _check_weights(model_name: str, pretrained: str | None) -> None:
         )
 
 
-def _tokenizer(model_name: str, config_dir: str | None) -> object:
+def _tokenizer(model_name: str, config_dir: str | None) -> Tokenizer:
     text_config = open_clip.get_model_config(model_name).get('text_cfg', {})
     bpe_path = text_config.get('tokenizer_kwargs', {}).get('bpe_path')
     if not bpe_path:

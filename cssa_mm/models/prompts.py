@@ -31,6 +31,10 @@ class ClassPrompts(nn.Module):
         ConfigError: more initial words than vectors, or a name too long for the text tower.
     """
 
+    prefix: Tensor
+    suffix: Tensor
+    eos: Tensor
+
     def __init__(
         self,
         encoder: TextEncoder,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class ParameterEMA(nn.Module):
@@ -20,6 +20,8 @@ class ParameterEMA(nn.Module):
         decay: the final decay (CAP: .9997).
         warm_up: False uses `decay` from the first step.
     """
+
+    steps: Tensor
 
     def __init__(self, module: nn.Module, decay: float = 0.9997, warm_up: bool = True) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, clip: LoadedCLIP) -> None:
         super().__init__()
-        tower = getattr(clip.model, 'text', clip.model)
+        tower: Any = getattr(clip.model, 'text', clip.model)
         pool = getattr(clip.model, 'text_pool_type', getattr(tower, 'pool_type', None))
         if getattr(tower, 'cls_emb', None) is not None:
             pool = 'class token'  # CoCa's, whatever pool_type says
@@ -64,7 +65,8 @@ class TextEncoder(nn.Module):
         return tokens[:, : int(eos.max()) + 1], eos
 
     def _is_truncated(self, text: str) -> bool:
-        return not hasattr(self.tokenizer, 'encode') or self._count(text) > self.context_length
+        count = self._count(text)
+        return not isinstance(count, int) or count > self.context_length
 
     def _count(self, text: str) -> int | str:
         """Tokens of a text with SOS and EOS, before truncation; not every tokenizer tells."""

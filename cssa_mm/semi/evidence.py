@@ -10,9 +10,10 @@ from mmengine.dist import is_main_process
 from torch import Tensor
 
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.features.encode import readable_rows
+from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.evidence import DiscriminantEvidence
 
 
 class EvidenceImages:
@@ -26,15 +27,15 @@ class EvidenceImages:
         generator = np.random.default_rng(seed)
         parts = (dataset.labelled_indices, dataset.unlabelled_indices)
         indices = np.concatenate([_some(part, most, generator) for part in parts])
-        self._batches = features.held(indices, 'Evidence') if is_main_process() else None
+        self._batches = features.held(indices, 'Evidence') if is_main_process() else _nothing
         # Only now is it known which of them are bad.
         self._readable = readable_rows(dataset, indices)
         self._labels = torch.as_tensor(dataset.labels[indices])[self._readable]
 
-    def fit(self, model: CSSAClassifier) -> None:
-        """Fit the model's evidence to its teacher as it stands; on rank 0 alone."""
+    def fit(self, model: CSSAClassifier, evidence: DiscriminantEvidence) -> None:
+        """Fit the evidence of a model to its teacher as it stands; on rank 0 alone."""
         model.unfold()
-        model.evidence.fit(lambda: self._readings(model), self._labels.to(model.head.bias.device))
+        evidence.fit(lambda: self._readings(model), self._labels.to(model.head.bias.device))
 
     def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
@@ -42,7 +43,13 @@ class EvidenceImages:
         for local, pooled in self._batches():
             rows = self._readable[start : start + len(local)]
             start += len(local)
-            yield tuple(reading[rows.to(device)] for reading in model.readings(local.to(device), pooled.to(device)))
+            features, similarity, anchor = model.readings(local.to(device), pooled.to(device))
+            rows = rows.to(device)
+            yield features[rows], similarity[rows], anchor[rows]
+
+
+def _nothing() -> Iterator[Features]:
+    return iter(())
 
 
 def _some(indices: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -83,15 +84,26 @@ class PseudoLabelHook(Hook):
             evidence_images=evidence_images,
             evidence_seed=evidence_seed,
         )
-        self.feature_cache = dict(gib=1.0, folder=None) | dict(feature_cache or {})
+        self.feature_cache: dict[str, Any] = dict(gib=1.0, folder=None) | dict(feature_cache or {})
         for key in self.feature_cache:
             if key not in CACHE_KEYS:
                 raise ConfigError(
                     f"default_hooks.pseudo_labels.feature_cache: found the unknown key '{key}', expected one of "
                     f'{", ".join(CACHE_KEYS)}.{nearest(key, CACHE_KEYS)}'
                 )
-        self.loader = dict(batch_size=batch_size, num_workers=num_workers)
-        self.semi_supervision: SemiSupervision | None = None
+        self.loader: dict[str, Any] = dict(batch_size=batch_size, num_workers=num_workers)
+        self._semi_supervision: SemiSupervision | None = None
+
+    @property
+    def semi_supervision(self) -> SemiSupervision:
+        """The algorithm of the training that runs, or of the one that has ended.
+
+        Raises:
+            RuntimeError: none has begun.
+        """
+        if self._semi_supervision is None:
+            raise RuntimeError('PseudoLabelHook: found no training that has begun, expected a call of before_train')
+        return self._semi_supervision
 
     def features(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> FrozenFeatures:
         """The features of a data set, kept as this hook's options say."""
@@ -105,7 +117,7 @@ class PseudoLabelHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed one keeps those before it."""
         loop = runner.train_loop
-        self.semi_supervision = self.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
+        self._semi_supervision = self.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
         self.semi_supervision.prepare()
         if is_main_process():
@@ -118,15 +130,13 @@ class PseudoLabelHook(Hook):
             if is_main_process():
                 _record(runner, report)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict | None = None) -> None:
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Hand the batch its targets and, where they are known, its features."""
         samples = data_batch['data_samples']
         data_batch['targets'] = self.semi_supervision.targets(samples)
         data_batch['features'] = self.semi_supervision.features.of_batch(samples)
 
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
-    ) -> None:
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Let the teacher follow; fit the evidence where a checkpoint follows."""
         self.semi_supervision.after_step()
         if any(_is_saved_after_step(runner, hook) for hook in runner.hooks):
@@ -139,8 +149,8 @@ class PseudoLabelHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Fit the evidence: a validation reads scores."""
-        if self.semi_supervision is not None:
-            self.semi_supervision.refresh()
+        if self._semi_supervision is not None:
+            self._semi_supervision.refresh()
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence: whoever holds the trained model reads scores."""
@@ -171,18 +181,18 @@ def _record(runner: Runner, report: EpochReport) -> None:
     dataset, labels = runner.train_dataloader.dataset, report.pseudo_labels
     quality = pseudo_label_quality(labels.labels.numpy(), report.truth)
     thresholds = dict(
-        positive_thresholds=labels.positive_thresholds.tolist(), negative_thresholds=labels.negative_thresholds.tolist()
+        positive_thresholds=labels.positive_thresholds.numpy(), negative_thresholds=labels.negative_thresholds.numpy()
     )
     runner.logger.info(
         f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, quality, **thresholds)
     )
-    record = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
+    record: dict[str, Any] = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
     record['labelled_positives'] = (dataset.labels == 1).sum(0)
     record |= quality | calibration(report.scores, report.truth)
     append_record(Path(runner.work_dir, FILE), _as_json(record))
 
 
-def _as_json(value: object) -> object:
+def _as_json(value: Any) -> Any:
     """The value as JSON knows it: no thresholds (inf, nan) become null."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()

@@ -121,7 +121,7 @@ class SemiSupervision:
     def _calibrate_bias(self) -> None:
         indices = self.dataset.labelled_indices
         logits = self._rows(
-            lambda *batch: self.model.alignment_of(*batch, 'student').logits, indices, 'Labelled images'
+            lambda local, pooled: self.model.alignment_of(local, pooled, 'student').logits, indices, 'Labelled images'
         )
         head = self.model.head
         if is_main_process():
@@ -153,7 +153,8 @@ class SemiSupervision:
         return self._rows(self.model.score, indices, 'Pseudo-labels')
 
     def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:
-        policy, labelled = self.settings.policy, ()
+        policy = self.settings.policy
+        labelled: tuple[Tensor, ...] = ()
         if needs_labelled(policy):
             indices = self.dataset.labelled_indices
             labelled_scores, known = self.score(indices), readable_rows(self.dataset, indices)
@@ -201,19 +202,19 @@ class SemiSupervision:
             options = self.settings.evidence_images, self.settings.evidence_seed
             self._evidence_images = EvidenceImages(self.features, self.dataset, *options)
         if is_main_process():
-            self._evidence_images.fit(self.model)
+            self._evidence_images.fit(self.model, evidence)
         broadcast_from_first(evidence.buffers())
         self.state.evidence_is_stale = False
 
     # -- shared ------------------------------------------------------------------------------------------------
 
-    def _rows(self, of_batch: Callable[..., Tensor], indices: np.ndarray, description: str) -> Tensor:
+    def _rows(self, of_batch: Callable[[Tensor, Tensor], Tensor], indices: np.ndarray, description: str) -> Tensor:
         """(M, C) of M images, on the CPU: each rank computes its share, all get the whole."""
         rows = share_of_rank(len(indices))
         self.model.unfold()
         batches: Iterator[Features] = self.features.batches(indices[rows], description)
-        found = [of_batch(*batch) for batch in batches]
-        found = torch.cat(found) if found else torch.zeros(0, len(self.model.class_names))
+        parts = [of_batch(*batch) for batch in batches]
+        found = torch.cat(parts) if parts else torch.zeros(0, len(self.model.class_names))
         return gather_rows(found, rows, len(indices))
 
 

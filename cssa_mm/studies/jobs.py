@@ -96,7 +96,8 @@ def run_study(
     ]
     _say_why([job.changes(keep_results) for job in wanted])
     failures = _work([job for job in wanted if job.changes(keep_results)], jobs, folder)
-    results = [job.result() for job in wanted if not job.changes(keep_results)]
+    kept = [job.result() for job in wanted if not job.changes(keep_results)]
+    results = [result for result in kept if result is not None]
     summary = report(found, chosen, seeds, results, folder) if results else {}
     for log, reason in failures.items():
         print(f'failed: {reason}; its log is {log}', file=sys.stderr)
@@ -188,15 +189,15 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
         try:
             sources = {_source(job): job for job in reversed(jobs)}
             print(f'{len(jobs)} runs; the features that they share first, once', flush=True)
-            for future in [pool.submit(prepare, job) for job in sources.values()]:
-                future.result()
+            for prepared in [pool.submit(prepare, job) for job in sources.values()]:
+                prepared.result()
             futures = {pool.submit(run, job): job for job in jobs}
             for future in (bar := tqdm(as_completed(futures), work_dir.name, len(jobs), unit='run')):
                 job = futures[future]
-                reason = future.result()
-                if reason is None:
-                    bar.set_postfix_str(f'{job.folder.name} {job.result()["mAP"]:.1f} mAP')
-                else:
+                reason, result = future.result(), job.result()
+                if reason is None and result is not None:
+                    bar.set_postfix_str(f'{job.folder.name} {result["mAP"]:.1f} mAP')
+                elif reason is not None:
                     failures[str(job.folder / LOG)] = reason
                     bar.write(f'{job.folder.name} failed: {reason}')
         except BrokenProcessPool as error:

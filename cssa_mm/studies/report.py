@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
     """
     by_row = {row.name: {r['seed']: r for r in results if r['row'] == row.name} for row in rows}
     done = [row for row in rows if by_row[row.name]]
-    summary = dict(study=study.name, title=study.title, x_label=study.x_label, seeds=list(seeds))
+    summary: dict[str, Any] = dict(study=study.name, title=study.title, x_label=study.x_label, seeds=list(seeds))
     summary |= dict(references=list(study.references), ceiling=study.ceiling, worth=study.worth)
     summary['rows'] = [_entry(study, row, done, by_row) for row in done]
     summary['by_labelled_positives'] = by_labelled_positives(done, by_row)
@@ -73,7 +74,7 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
     """The entry of a row in the summary."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
     references = [by_row[other.name] for other in references_of(study, row, rows)]
-    entry = dict(name=row.name, title=row.title, line=row.line, x=row.x, seeds=sorted(runs))
+    entry: dict[str, Any] = dict(name=row.name, title=row.title, line=row.line, x=row.x, seeds=sorted(runs))
     for name in METRICS:
         values = [runs[seed][name] for seed in sorted(runs)]
         entry[name] = None if None in values else statistics(values)
@@ -88,19 +89,19 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
 def _further(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Runs]) -> dict:
     """The entries of a row that only some studies ask for; None where the study does not, or rows are missing."""
     runs, baseline = by_row[row.name], baseline_of(study, row, rows)
-    found = dict.fromkeys(('share_of_way', 'worth', 'change', 'change_over_baseline'))
+    found: dict[str, Any] = dict.fromkeys(('share_of_way', 'worth', 'change', 'change_over_baseline'))
     ceiling = ceiling_of(study, row, rows)
-    if None not in (baseline, ceiling) and ceiling is not row:
+    if baseline is not None and ceiling is not None and ceiling is not row:
         found['share_of_way'] = share_of_way(runs, by_row[baseline.name], by_row[ceiling.name])
     line = [other for other in rows if other.line == study.worth] if study.worth else []
     if line and row.line != study.worth:
-        means = [(other.x, _mean(by_row[other.name])) for other in line]
+        means = [(other.x, _mean(by_row[other.name])) for other in line if other.x is not None]
         found['worth'] = worth(_mean(runs), means)
     start = first_of_line(row, rows) if study.since_first else None
     if start is not None:
         found['change'] = difference(runs, by_row[start.name])
         other = None if baseline is None else first_of_line(baseline, rows)
-        if other is not None:
+        if baseline is not None and other is not None:
             four = (by_row[some.name] for some in (row, start, baseline, other))
             found['change_over_baseline'] = change_over_baseline(*four)
     return found

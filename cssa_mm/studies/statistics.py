@@ -33,8 +33,9 @@ def references_of(study: Study, row: Row, rows: Sequence[Row]) -> list[Row]:
     """The references of a row among `rows`; none where one of them has not been run, or the row is one itself."""
     if row.name in study.references or row.line in study.references:
         return []
-    found = [_called(name, row, rows) for name in study.references]
-    return [] if None in found else found
+    called = [_called(name, row, rows) for name in study.references]
+    found = [other for other in called if other is not None]
+    return found if len(found) == len(called) else []
 
 
 def _called(name: str, row: Row, rows: Sequence[Row]) -> Row | None:
@@ -66,7 +67,8 @@ def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:
     """The first point of a row's line; None for that point itself and for rows that are no point of a line."""
     if row.x is None:
         return None
-    found = min((other for other in rows if other.line == row.line), key=lambda other: other.x)
+    points = [(other.x, other) for other in rows if other.line == row.line and other.x is not None]
+    _, found = min(points, key=lambda point: point[0])
     return None if found is row else found
 
 
@@ -114,7 +116,7 @@ def worst_class(runs: Runs, references: Sequence[Runs]) -> dict | None:
 
     names = [name for name in runs[seeds[0]]['AP'] if all(name in other[seeds[0]]['AP'] for other in references)]
     differences = {name: average(runs, name) - max(average(other, name) for other in references) for name in names}
-    worst = min(differences, key=differences.get)
+    worst = min(differences, key=differences.__getitem__)
     return dict(name=worst, difference=differences[worst])
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -57,8 +58,9 @@ def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float]
     width = max(LEFT + sum(widths) + GAP * (len(trials) - 1) + RIGHT, NARROWEST)
     lines = textwrap.wrap(caption, int(15 * (width - LEFT)))
     below = BOTTOM + LINE * len(lines)
-    size = np.array([width, TOP + HEIGHT * len(shares) + GAP * (len(shares) - 1) + below])
-    figure = new_figure(*size, layout=None)
+    height = TOP + HEIGHT * len(shares) + GAP * (len(shares) - 1) + below
+    size = np.array([width, height])
+    figure = new_figure(width, height, layout=None)
     for row, (method, share) in enumerate(shares.items()):
         for column, trial in enumerate(trials):
             left = LEFT + sum(widths[:column]) + GAP * column
@@ -71,7 +73,7 @@ def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float]
                 axes.set_xlabel(trial.image_id, fontsize=7, color=MUTED)
             if column == 0:
                 axes.set_ylabel(f'{method}\n{100 * share:.1f} % hits', fontsize=9, color=INK)
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], color=colour, marker='o', markersize=9, linestyle='none', label=f'{sign} {label}')
         for label, colour, sign in SIGNS.values()
     ]
@@ -80,7 +82,7 @@ def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float]
     figure.legend(
         handles=handles, loc='lower left', bbox_to_anchor=corner, ncols=3, frameon=False, fontsize=8, borderpad=0.2
     )
-    figure.text(*((LEFT + GAP, GAP) / size), '\n'.join(lines), va='bottom', fontsize=8, color=MUTED)
+    figure.text((LEFT + GAP) / width, GAP / height, '\n'.join(lines), va='bottom', fontsize=8, color=MUTED)
     return figure
 
 

@@ -39,7 +39,7 @@ def quickstart_figure(
         scenes: one or more.
     """
     figure = new_figure(12.5, 7.2)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    top, bottom = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15)).flat
     left, right = top.subplots(1, 2)
     _draw_curves(left, curves, zero_shot)
     _draw_quality(right, records)
@@ -79,4 +79,4 @@ def _draw_scenes(figure: SubFigure, scenes: Sequence[LabelAttention]) -> None:
         axes.axis('off')
     for index, scene in enumerate(scenes):
         row, column = index % 2, index // 2 * columns
-        draw_attention(grid[row, column : column + columns], scene)
+        draw_attention(list(grid[row, column : column + columns]), scene)

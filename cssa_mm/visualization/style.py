@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,11 +16,11 @@ from cssa_mm.files import replacing
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
 # For lines of which there may be many; the first two are those of most figures.
 COLOURS = (ACCENT, SECOND, '#30639b', '#c98a1b', '#7a4fa3', '#5c8a3a', INK)
-DOTS = dict(marker='o', markersize=3.5)
+DOTS: dict[str, Any] = dict(marker='o', markersize=3.5)
 DOTS_PER_INCH = 110
 
 
-def new_figure(width: float, height: float, layout: str | None = 'constrained') -> Figure:
+def new_figure(width: float, height: float, layout: Literal['constrained'] | None = 'constrained') -> Figure:
     """An empty figure of a size in inches.
 
     It needs no display and is unknown to pyplot: a notebook's own backend and figures stay as they are.

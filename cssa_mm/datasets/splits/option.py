@@ -76,13 +76,13 @@ def validation_part(option: Mapping | None, records: Sequence[ImageRecord], is_w
     _check_keys('validation', option, VALIDATION_KEYS)
     known = [i for i, record in enumerate(records) if (record.labels != UNKNOWN).any()]
     share, seed = option['proportion'], option.get('seed', 0)
-    count = int(share * len(known)) if isinstance(share, Real) else 0
+    count = int(float(share) * len(known)) if isinstance(share, Real) else 0
     if not 1 <= count < len(known) or not isinstance(seed, Integral) or seed < 0:
         raise ConfigError(
             f'validation: found {dict(option)}, which holds out {count} of {len(known)} labelled images, expected a '
             'proportion that holds out at least one and leaves at least one, and a seed >= 0.'
         )
-    drawn = {known[i] for i in np.random.RandomState(seed).permutation(len(known))[:count]}
+    drawn = {known[i] for i in np.random.RandomState(int(seed)).permutation(len(known))[:count]}
     return [record for i, record in enumerate(records) if (i in drawn) == is_wanted]
 
 

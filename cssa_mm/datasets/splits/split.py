@@ -119,13 +119,13 @@ def make_split(
     if rule != 'cap' and labels is None:
         raise SplitError(f'{source}: found no labels, expected those of all images to draw a {rule} split.')
     count = checked_count(len(image_ids), proportion, seed, source)
-    if stratified:
+    if labels is None or rule == 'cap':
+        indices = labelled_indices(len(image_ids), proportion, seed)
+    elif stratified:
         indices = stratified_indices(labels, count, seed, source)
-    elif at_most:
+    else:
         limits = {list(class_names).index(name): limit for name, limit in at_most.items()}
         indices = limited_indices(labels, count, seed, limits, source)
-    else:
-        indices = labelled_indices(len(image_ids), proportion, seed)
     indices = np.sort(indices)
     return Split(
         image_ids=tuple(image_ids[i] for i in indices),

@@ -52,8 +52,8 @@ def stratified_indices(labels: np.ndarray, count: int, seed: int, source: str | 
     shown = np.concatenate([shown, ~shown.any(axis=1, keepdims=True)], axis=1)
     total = len(candidates)
     totals = shown[candidates].sum(axis=0).astype(np.int64)
-    waiting = {column: candidates[shown[candidates, column]] for column in np.flatnonzero(totals)}
-    uncovered = [column for column in np.argsort(totals[:-1], kind='stable') if totals[column]]
+    waiting = {column: candidates[shown[candidates, column]] for column in np.flatnonzero(totals).tolist()}
+    uncovered = [column for column in np.argsort(totals[:-1], kind='stable').tolist() if totals[column]]
     counts = np.zeros_like(totals)
     is_drawn = np.zeros(len(labels), dtype=bool)
     drawn = np.empty(count, dtype=np.int64)

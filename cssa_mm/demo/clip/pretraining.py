@@ -25,6 +25,8 @@ from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -51,7 +53,7 @@ def _progress(steps: int, title: str) -> tqdm:
 class Pretraining:
     """Runs the three stages on one model."""
 
-    def __init__(self, model: CLIP, tokenizer: SimpleTokenizer, recipe: Recipe, style: SceneStyle):
+    def __init__(self, model: CLIP, tokenizer: SimpleTokenizer, recipe: Recipe, style: SceneStyle) -> None:
         torch.manual_seed(recipe.seed)
         self.model, self.tokenizer, self.recipe, self.style = model, tokenizer, recipe, style
         self.fresh_text = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith('visual.')}
@@ -66,25 +68,24 @@ class Pretraining:
         self.rng = np.random.default_rng([self.recipe.seed, 99])
         self.local_loss, self.global_loss = SigmoidLoss(), SigmoidLoss()
 
-    def _optimiser(self, modules: list[nn.Module], rate: float, steps: int):
-        decayed, plain = [], []
+    def _optimiser(self, modules: list[nn.Module], rate: float, steps: int) -> tuple[AdamW, OneCycleLR]:
+        decayed: list[nn.Parameter] = []
+        plain: list[nn.Parameter] = []
         for parameter in (p for module in modules for p in module.parameters() if p.requires_grad):
             (decayed if parameter.dim() > 1 else plain).append(parameter)
         groups = [
             dict(params=decayed, weight_decay=self.recipe.weight_decay),
             dict(params=plain, weight_decay=0.0),
         ]
-        optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
-        return optimiser, torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, rate, total_steps=max(steps, 2), pct_start=0.1, cycle_momentum=False
-        )
+        optimiser = AdamW(groups, lr=rate, betas=(0.9, 0.98))
+        return optimiser, OneCycleLR(optimiser, rate, total_steps=max(steps, 2), pct_start=0.1, cycle_momentum=False)
 
     def _batches(self, first: int, steps: int, style: SceneStyle, single: bool) -> Iterator:
         batch_size = self.recipe.batch_size
         scenes = PretrainingScenes(self.recipe.seed, first, steps * batch_size, style, single)
         return iter(DataLoader(scenes, batch_size, num_workers=self.recipe.workers))
 
-    def _half(self):
+    def _half(self) -> torch.autocast:
         return torch.autocast('cpu', torch.bfloat16, enabled=self.recipe.bf16)
 
     def _texts(self, texts: list[str]) -> Tensor:
@@ -153,14 +154,14 @@ class Pretraining:
         logits = self.linear(features.flatten(2).transpose(1, 2)).logsumexp(1)
         return F.binary_cross_entropy_with_logits(logits - 5, present, reduction='none').sum(1).mean()
 
-    def _step(self, optimiser, schedule, loss: Tensor) -> None:
+    def _step(self, optimiser: AdamW, schedule: OneCycleLR, loss: Tensor) -> None:
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
         schedule.step()
 
     @torch.no_grad()
-    def _frozen_features(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _frozen_features(self) -> list[Tensor]:
         batch_size = self.recipe.batch_size
         steps = max(1, self.recipe.text_scenes // batch_size)
         bar = _progress(steps, '3/3 features')
@@ -169,7 +170,7 @@ class Pretraining:
             features = feature_map(self.model.visual, images)
             whole = F.normalize(self.model.visual.attnpool(features), dim=-1)
             rows.append((local_features(self.model.visual, features), whole, present))
-        return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+        return [torch.cat(column) for column in zip(*rows, strict=True)]
 
     def loose_names(self) -> None:
         """Stage 3: a fresh text tower learns all words, the class names as loosely as the usage table says."""

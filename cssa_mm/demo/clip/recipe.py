@@ -44,7 +44,7 @@ class Recipe:
 class PretrainingScenes(Dataset):
     """Scene ``index`` of the pretraining stream: uint8 image (3, H, W), multi-hot over names (2C,)."""
 
-    def __init__(self, seed: int, first: int, length: int, style: SceneStyle, single: bool = False):
+    def __init__(self, seed: int, first: int, length: int, style: SceneStyle, single: bool = False) -> None:
         self.seed, self.first, self.length, self.style, self.single = seed, first, length, style, single
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from open_clip.model import CLIP
+from open_clip.modified_resnet import ModifiedResNet
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,7 +30,7 @@ def build(vocabulary: Path) -> tuple[CLIP, SimpleTokenizer]:
 class SigmoidLoss(nn.Module):
     """Learned scale and bias in front of a binary cross-entropy summed over names."""
 
-    def __init__(self, scale: float = 20.0, bias: float = -10.0):
+    def __init__(self, scale: float = 20.0, bias: float = -10.0) -> None:
         super().__init__()
         # Both learn at the towers' small rate: the log and the tenth let them move far enough.
         self.log_scale = nn.Parameter(torch.tensor(scale).log())
@@ -49,13 +50,13 @@ class SigmoidLoss(nn.Module):
         return loss.sum(1).mean()
 
 
-def feature_map(visual: nn.Module, images: Tensor) -> Tensor:
+def feature_map(visual: ModifiedResNet, images: Tensor) -> Tensor:
     """uint8 images (B, 3, H, W) -> trunk features (B, 512, h, w)."""
     x = ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
     return visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(x)))))
 
 
-def local_features(visual: nn.Module, features: Tensor) -> Tensor:
+def local_features(visual: ModifiedResNet, features: Tensor) -> Tensor:
     """The paper's dense path: (B, 512, h, w) -> unit vectors (B, 1 + hw, D), the mean token first."""
     pool = visual.attnpool
     tokens = features.flatten(2).transpose(1, 2)

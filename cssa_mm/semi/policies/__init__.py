@@ -15,6 +15,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,7 +54,7 @@ POLICIES: dict[str, Policy] = {
 }
 
 
-def build_policy(name: str, **options: object) -> Policy:
+def build_policy(name: str, **options: Any) -> Policy:
     """The policy called ``name`` with its options bound, to be called with tensors alone.
 
     Raises:
@@ -96,8 +97,8 @@ def label_rows(policy: Policy, scores: Tensor, positive_rates: Tensor, rows: Ten
     found = policy(scores[rows], positive_rates, *labelled)
     labels = torch.full(scores.shape, -1, dtype=torch.int8, device=found.labels.device)
     labels[rows] = found.labels
-    weights = found.weights
-    if weights is not None:
-        weights = torch.zeros(scores.shape, dtype=weights.dtype, device=weights.device)
+    weights = None
+    if found.weights is not None:
+        weights = torch.zeros(scores.shape, dtype=found.weights.dtype, device=found.weights.device)
         weights[rows] = found.weights
     return replace(found, labels=labels, weights=weights)

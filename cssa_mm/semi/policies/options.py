@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import inf
 from numbers import Real
+from typing import Any
 
 from cssa_mm.errors import ConfigError
 
-RANGES: dict[str, tuple[Callable[[Real], bool], str]] = {
+RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'eta_positive': (lambda value: 0 <= value < inf, 'a number >= 0'),
     'eta_negative': (lambda value: 0 <= value < inf, 'a number >= 0'),
     'positive': (lambda value: value == value, 'a number'),
@@ -21,7 +22,7 @@ RANGES: dict[str, tuple[Callable[[Real], bool], str]] = {
 }
 
 
-def check_options(policy: str, **options: object) -> None:
+def check_options(policy: str, **options: Any) -> None:
     """Check all options of a policy.
 
     Raises:
