@@ -1,5 +1,4 @@
 import json
-import random
 
 import numpy as np
 import pytest
@@ -150,7 +149,7 @@ EVIDENCE = dict(type='DiscriminantEvidence')
 
 @pytest.fixture
 def trained(run, tmp_path):
-    """trained('a', change, **overrides) -> weights and records of a run whose views are augmented, with evidence."""
+    """trained('a', change, **overrides) -> checkpoints and records of a run with augmented views and evidence."""
 
     def train(name: str, change=None, **overrides) -> tuple[dict, str]:
         def strong(config) -> None:
@@ -158,8 +157,10 @@ def trained(run, tmp_path):
             if change is not None:
                 change(config)
 
-        runner, _ = run(strong, **{'work_dir': str(tmp_path / name), 'model.evidence': EVIDENCE} | overrides)
-        return runner.model.state_dict(), (tmp_path / name / 'pseudo_labels.jsonl').read_text()
+        run(strong, **{'work_dir': str(tmp_path / name), 'model.evidence': EVIDENCE} | overrides)
+        states = {epoch: torch.load(tmp_path / name / f'epoch_{epoch}.pth')['state_dict'] for epoch in (2, 3)}
+        weights = {f'{epoch}: {key}': value for epoch, state in states.items() for key, value in state.items()}
+        return weights, (tmp_path / name / 'pseudo_labels.jsonl').read_text()
 
     return train
 
@@ -190,15 +191,14 @@ def test_the_order_of_the_hooks_decides_nothing(trained, monkeypatch):
     assert_same(trained('turned', turn), expected)
     register = CSSARunner.register_hooks
 
-    def shuffled(self, *given) -> None:
+    def swapped(self, *given) -> None:
         register(self, *given)
         before = list(self._hooks)
-        random.Random(1).shuffle(self._hooks)
-        self._hooks.sort(key=lambda hook: get_priority(hook.priority))
+        self._hooks = sorted(reversed(before), key=lambda hook: get_priority(hook.priority))
         assert self._hooks != before
 
-    monkeypatch.setattr(CSSARunner, 'register_hooks', shuffled)
-    assert_same(trained('shuffled'), expected)
+    monkeypatch.setattr(CSSARunner, 'register_hooks', swapped)
+    assert_same(trained('swapped'), expected)
 
 
 def test_no_hook_writes_an_attribute_of_the_model(run, monkeypatch):
@@ -250,7 +250,7 @@ def test_the_view_decides_what_is_trained(trained):
     """The same change in the place where it counts."""
     (weights, records), (other, other_records) = trained('a'), trained('b', **{'view.size': 96})
     assert records != other_records
-    assert not torch.equal(weights['head.bias'], other['head.bias'])
+    assert not torch.equal(weights['3: head.bias'], other['3: head.bias'])
 
 
 def test_a_run_without_validation_has_none(run):
