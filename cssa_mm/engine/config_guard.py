@@ -173,8 +173,8 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     """The keys that a section may have; None where nobody knows."""
     path = re.sub(r'\[\d+\]', '', path)
     if path == 'default_hooks':  # an override of a misspelt hook adds one without a type
-        known = {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
-        return {name for name in known if f'default_hooks.{name}' not in MOVED}
+        hooks = {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
+        return {name for name in hooks if f'default_hooks.{name}' not in MOVED}
     if '.custom_keys.' in path:
         return {'lr_mult', 'decay_mult'}
     if 'type' in section:
