@@ -1,5 +1,5 @@
-# Labelled-only on your own photos, as a baseline for cssa_table.py: no unlabelled photos, and nothing of what
-# cssa_plus adds; prompts, temperature and loss are the same.
+# Labelled-only on your own photos, a baseline for cssa_table.py: without unlabelled photos and without the additions of
+# cssa_plus. Prompts, temperature and loss are the same.
 _base_ = ['_base_/datasets/table.py', '_base_/models/cssa.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
 table = _base_.train_dataloader.dataset
 model = dict(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,11 +63,16 @@ def shipped_config(path: str | os.PathLike) -> Path | None:
     return next((choice for choice in choices if choice.is_file() and choice.suffix == '.py'), None)
 
 
-def code_digest() -> str:
-    """A hash of the code and of the demo's CLIP, without commands and figures, which change no result."""
+def code_digest(places: Sequence[str] = ('',)) -> str:
+    """A hash of the code and of the demo's CLIP, without commands and figures, which change no result.
+
+    Args:
+        places: folders or files of the package that count, such as 'models/towers'; by default all.
+    """
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob('*')):
         place = path.relative_to(PACKAGE)
-        if path.suffix in CODE and place.parts[0] not in ('cli', 'visualization', 'configs'):
+        is_wanted = any(place.as_posix().startswith(wanted) for wanted in places)
+        if is_wanted and path.suffix in CODE and place.parts[0] not in ('cli', 'visualization', 'configs'):
             digest.update(f'{place.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n'.encode())
     return digest.hexdigest()[:16]

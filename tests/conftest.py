@@ -2,6 +2,10 @@
 
 import itertools
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,10 +30,11 @@ VISION = {
 USER_CONFIG = """
 _base_ = {base!r}
 sample = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
-plain_view = [dict(type='LoadRGBImage'), sample]
+view = dict(type='View', size=None)
+plain_view = [view, sample]
 # Nothing of this view can be cached: the tower sees every augmented image.
 strong_view = [
-    dict(type='LoadRGBImage'),
+    view,
     dict(type='RandomFlip', prob=0.5),
     dict(type='Cutout', shape=16, prob=0.5),
     dict(type='RandAugment', policies='timm_increasing', num_policies=2, total_level=10, magnitude_level=9),
@@ -53,7 +58,6 @@ train_cfg = dict(warmup_epochs=1, semi_epochs=2, val_begin=3)
 default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(max_keep_ckpts=-1),
-    feature_cache=dict(num_workers=0),
     pseudo_labels=dict(num_workers=0),
 )
 log_processor = dict(window_size=1)
@@ -190,7 +194,10 @@ def tiny_config(backbone_config, toy_data, tmp_path):
 
     def make(**overrides) -> Config:
         config = Config.fromfile(CONFIGS / 'cssa_coco_p05.py')
-        plain_view = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))]
+        view, pack = (
+            dict(type='View', size=None),
+            dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip')),
+        )
         for name, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
             loader = config[f'{name}_dataloader']
             loader.update(num_workers=0, persistent_workers=False, batch_size=8)
@@ -199,17 +206,14 @@ def tiny_config(backbone_config, toy_data, tmp_path):
                 ann_file=f'{part}.json',
                 img_dir=part,
                 class_names=CLASS_NAMES,
-                pipeline=plain_view,
+                pipeline=[view, pack],
             )
         config.train_dataloader.dataset.split = dict(proportion=0.4, seed=1)
-        config.train_dataloader.dataset.pipeline = [
-            plain_view[0],
-            dict(type='RandomFlip', prob=0.5),
-            plain_view[1],
-        ]
+        config.train_dataloader.dataset.pipeline = [view, dict(type='RandomFlip', prob=0.5), pack]
         config.train_dataloader.sampler.labelled_per_batch = 2
         config.merge_from_dict(
             {
+                'view': dict(view, _delete_=True),
                 'model.backbone': dict(backbone_config(), _delete_=True),
                 'model.class_names': CLASS_NAMES,
                 'model.head.prompts.num_context': 2,
@@ -289,3 +293,31 @@ def truthless_record(record):
     none = dict.fromkeys(('precision', 'recall', 'F1', 'calibration_error'), [None] * 3)
     none |= dict.fromkeys(('CF1', 'micro_precision', 'micro_recall', 'overall_calibration_error'))
     return record | none | dict(reliability=dict(count=[0] * 10, score=[None] * 10, positive=[None] * 10))
+
+
+@pytest.fixture
+def two_ranks():
+    """two_ranks(program, *arguments): run a program in two processes that gloo joins, on the CPU."""
+
+    def run(program: str, *arguments: object) -> None:
+        with socket.socket() as listener:
+            listener.bind(('127.0.0.1', 0))
+            address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(listener.getsockname()[1]))
+        # An object that outlives gloo's threads aborts the process: see compat.
+        program = f"import torch\ntorch.distributed.init_process_group('gloo')\n{program}\nimport os\nos._exit(0)"
+        command = [sys.executable, '-c', program, *map(str, arguments)]
+        root = Path(__file__).parents[1]
+        processes = []
+        for rank in range(2):
+            group = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', OMP_NUM_THREADS='1')
+            environment = os.environ | address | group | dict(CUDA_VISIBLE_DEVICES='')
+            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            processes.append(subprocess.Popen(command, cwd=root, env=environment, **pipes))
+        try:
+            outputs = [process.communicate(timeout=240)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        assert [process.returncode for process in processes] == [0, 0], '\n'.join(outputs)[-3000:]
+
+    return run

@@ -10,21 +10,28 @@ import cssa_mm  # noqa: F401
 
 ROOT = Path(__file__).parents[1]
 COMPONENTS = {
-    'MODELS': ['CSSAClassifier', 'OpenCLIPBackbone', 'LabelAlignmentHead', 'ContextHead', 'MaskedAsymmetricLoss'],
-    'DATASETS': ['COCOMultiLabelDataset', 'VOCMultiLabelDataset', 'NUSWIDEMultiLabelDataset', 'IconsDataset'],
-    'TRANSFORMS': ['LoadRGBImage'],
-    'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
-    'HOOKS': [
-        'BadImageHook',
-        'FeatureCacheHook',
-        'GuardHook',
-        'LabelledStatisticsHook',
-        'PlainCheckpointHook',
-        'PseudoLabelHook',
-        'TeacherHook',
+    'MODELS': [
+        'CSSAClassifier',
+        'CSSADataPreprocessor',
+        'ContextHead',
+        'DiscriminantEvidence',
+        'LabelAlignmentHead',
+        'MaskedAsymmetricLoss',
+        'OpenCLIPBackbone',
     ],
+    'DATASETS': [
+        'COCOMultiLabelDataset',
+        'IconsDataset',
+        'NUSWIDEMultiLabelDataset',
+        'TableDataset',
+        'VOCMultiLabelDataset',
+    ],
+    'TRANSFORMS': ['LoadRGBImage', 'View'],
+    'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
+    'HOOKS': ['BadImageHook', 'GuardHook', 'PlainCheckpointHook', 'PseudoLabelHook', 'StepLoggerHook'],
     'LOOPS': ['SemiSupervisedTrainLoop'],
     'METRICS': ['CSSAMetric'],
+    'RUNNERS': ['CSSARunner'],
 }
 
 

@@ -1,8 +1,9 @@
-# What every run needs, whatever the data and the model. mmpretrain's own base can't be inherited without
-# pkg_resources, so this one stands alone.
+# What every run needs, whatever the data and the model. It inherits nothing: mmpretrain's own base needs
+# pkg_resources.
 custom_imports = dict(imports=['cssa_mm'], allow_failed_imports=False)
 default_scope = 'mmpretrain'
-# Checks every key before anything is built, and runs on machines without CUDA, also from mmpretrain's own tools.
+# This runner checks every key before anything is built, and it runs on machines without CUDA; also under mmpretrain's
+# own tools.
 runner_type = 'CSSARunner'
 
 randomness = dict(seed=1, deterministic=False)
@@ -13,17 +14,18 @@ env_cfg = dict(
 )
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
 
-# All hooks stand in one dict, so that each can be overridden by name: default_hooks.pseudo_labels.policy...
+# All hooks are in one dict, so that each can be overridden by name: default_hooks.pseudo_labels.policy...
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     # Every ten steps, however short the epochs are.
     logger=dict(type='StepLoggerHook', interval=10),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    # The last epoch is the result: a best epoch, chosen on test data, is none.
+    # The result is the last epoch: a best epoch would have been chosen on test data.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     visualization=dict(type='VisualizationHook', enable=False),
     guard=dict(type='GuardHook'),
-    # A bad training image counts for nothing; bad_images.txt names it. Above this share (but one) training stops.
+    # Unreadable training images are left out and named in bad_images.txt. Training stops above this share of them, but
+    # tolerates a single one.
     bad_images=dict(type='BadImageHook', max_share=0.001, num_workers=4),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
     # The semi-supervised algorithm (cssa_mm/semi/semi_supervision.py).
@@ -37,11 +39,11 @@ default_hooks = dict(
         calibrate_bias=True,  # (R) the mean score of a class starts at its rate
         mask_unseen_classes=True,  # (R) classes without labelled positives stay as CLIP knows them
         context_seed=0,
-        # The evidence of models/cssa_plus.py reads at most so many labelled, and so many unlabelled images.
+        # The evidence of models/cssa_plus.py reads at most this many labelled and this many unlabelled images.
         evidence_images=2048,
         evidence_seed=0,
-        # Frozen features are computed once and kept, where they fit into so many GiB a rank; in a folder, for other
-        # runs, too.
+        # Frozen features are computed once and kept in memory if they fit into this many GiB per rank. A folder keeps
+        # them for other runs, too.
         feature_cache=dict(gib=1.0, folder=None),
         batch_size=64,
         num_workers=2,

@@ -2,7 +2,7 @@
 
 config, plus = 'cssa_voc_p05', 'cssa_plus_voc_p05'
 x_label = 'share of the training photos that is labelled'
-# Classes with fewer photos in either set have no average precision to speak of.
+# The average precision of classes with fewer photos in either set is mostly noise.
 min_positives = 5
 pack = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'img_path', 'ori_shape', 'img_shape', 'flip'))
 load = [

@@ -1,7 +1,7 @@
 """The paper's recipe as it is configured, and what a user would do instead."""
 
 config = 'cssa_voc_p05'  # or --config cssa_coco_p05
-# Classes with fewer photos in either set have no average precision to speak of.
+# The average precision of classes with fewer photos in either set is mostly noise.
 min_positives = 5
 labelled_only = {'train_cfg.semi_epochs': 0, 'model.context_head': None}
 rows = dict(

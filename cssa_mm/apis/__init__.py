@@ -1,1 +1,1 @@
-"""Programs as functions: training, testing, the quickstart."""
+"""What a program calls: typed functions and classes with keyword-only arguments."""

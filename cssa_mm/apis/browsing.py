@@ -18,6 +18,7 @@ from cssa_mm.datasets.base import UNKNOWN, SemiMultiLabelDataset
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.views import paired_views
 from cssa_mm.errors import ConfigError
+from cssa_mm.features.view import scoring_pipeline, view_of
 from cssa_mm.visualization.style import checked_picture
 from cssa_mm.visualization.view_pairs import ViewPair, draw_view_pairs
 
@@ -104,14 +105,11 @@ def browse(
 
 def view_pipelines(config: Config) -> tuple[list[dict], list[dict]]:
     """The pipelines of the weak view, scored for pseudo-labels, and of the strong one, as the runner will have them."""
-    held_out = config.get('val_dataloader') or config.get('test_dataloader')
-    if not config.get('train_dataloader') or not held_out:
+    if not config.get('train_dataloader'):
         raise ConfigError(
-            'config: found no train_dataloader, or neither val_dataloader nor test_dataloader, expected the data that '
-            'training reads; take a training config'
+            'config: found no train_dataloader, expected the data that training reads; take a training config'
         )
-    hook = config.get('default_hooks', {}).get('pseudo_labels') or {}
-    return hook.get('pipeline') or held_out.dataset.pipeline, config.train_dataloader.dataset.pipeline
+    return scoring_pipeline(view_of(config)), config.train_dataloader.dataset.pipeline
 
 
 def view_pairs(

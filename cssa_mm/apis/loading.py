@@ -148,13 +148,18 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
     _require_weights(options)
     with tempfile.TemporaryDirectory() as folder:
         options['config_dir'] = _config_dir(options, model_config, folder)
-        return MODELS.build(
-            dict(
-                type='CSSAClassifier',
-                backbone=dict(type='OpenCLIPBackbone') | options,
-                **{key: description[key] for key in ('class_names', 'head', 'context_head', 'evidence', 'view')},
-            )
+        config = dict(
+            type='CSSAClassifier',
+            backbone=dict(type='OpenCLIPBackbone') | options,
+            **{key: description[key] for key in ('class_names', 'head', 'context_head', 'evidence', 'view')},
         )
+        try:
+            return MODELS.build(config)
+        except TypeError as error:  # an unknown keyword
+            raise CheckpointError(
+                f'checkpoint: found options that this version does not know ({" ".join(str(error).split())}), expected '
+                'those of its own parts; update cssa_mm'
+            ) from error
 
 
 def _require_weights(options: Mapping[str, Any]) -> None:

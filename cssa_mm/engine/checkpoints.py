@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine import fileio
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -42,22 +44,39 @@ def _plain(value: object) -> object:
 
 
 def read_checkpoint(path: str | os.PathLike) -> dict:
-    """The content of a checkpoint file, on the CPU.
+    """The content of a checkpoint, on the CPU.
+
+    Args:
+        path: a file, or an address that mmengine's storage backends read (https://, s3://).
 
     Raises:
         CheckpointError: there is no such file, or it holds something else than plain data.
     """
-    if not Path(path).is_file():
+    source: str | os.PathLike | io.BytesIO = path
+    if '://' in str(path):
+        source = io.BytesIO(_fetched(str(path)))
+    elif not Path(path).is_file():
         raise CheckpointError(
             f"checkpoint: found no file '{path}', expected one that tools/train.py wrote; correct the path"
         )
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        return torch.load(source, map_location='cpu', weights_only=True)
     # Unpickling broken bytes raises nearly anything.
     except Exception as error:
         raise CheckpointError(
             f"checkpoint: found '{path}' that cannot be loaded as plain data ({type(error).__name__}), expected a file "
             'that tools/train.py wrote; copy it again or take another'
+        ) from error
+
+
+def _fetched(address: str) -> bytes:
+    try:
+        return fileio.get(address)
+    # Storage backends raise what they like.
+    except Exception as error:
+        raise CheckpointError(
+            f"checkpoint: cannot fetch '{address}' ({type(error).__name__}: {' '.join(str(error).split())}), expected "
+            'a file that tools/train.py wrote; download it and give its path'
         ) from error
 
 
@@ -71,7 +90,7 @@ def check_checkpoint(config: Config) -> None:
     if resume and path is None:
         latest = Path(config.work_dir, 'last_checkpoint')
         path = latest.read_text().strip() if latest.is_file() else None
-    if path is None or '://' in str(path):
+    if path is None:
         return
     content = read_checkpoint(path)
     missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]

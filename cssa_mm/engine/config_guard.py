@@ -18,6 +18,7 @@ from mmpretrain.datasets import PackInputs
 
 from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
+from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import (
     ContextHead,
@@ -62,6 +63,7 @@ READERS: dict[str, Callable | set[str]] = {
     'model.ema': ParameterEMA,
     'model.evidence': DiscriminantEvidence,
     'model.data_preprocessor': CSSADataPreprocessor,
+    'view': View,
     'pseudo_labels.feature_cache': set(CACHE_KEYS),
     'dataset.split': set(SPLIT_KEYS),
     'dataset.validation': set(VALIDATION_KEYS),
@@ -171,7 +173,8 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     """The keys that a section may have; None where nobody knows."""
     path = re.sub(r'\[\d+\]', '', path)
     if path == 'default_hooks':  # an override of a misspelt hook adds one without a type
-        return {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
+        hooks = {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
+        return {name for name in hooks if f'default_hooks.{name}' not in MOVED}
     if '.custom_keys.' in path:
         return {'lr_mult', 'decay_mult'}
     if 'type' in section:

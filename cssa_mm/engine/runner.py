@@ -14,6 +14,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
 DEVICES = ('cpu', 'cuda', 'mps')
+MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
 
 
 def prepare_config(config: Config) -> Config:
@@ -41,6 +42,13 @@ class CSSARunner(Runner):
         if init_cpu_process_group(config.get('launcher', 'none')):
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register the hooks; None takes any of them away, mmengine's own alone in mmengine."""
+        given = (hooks or {}).items()
+        super().register_default_hooks(
+            {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
+        )
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""

@@ -19,7 +19,10 @@ class StepLoggerHook(LoggerHook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         """Log every `interval` steps, and the last one."""
-        is_short = len(runner.train_dataloader) < self.interval
-        is_due = self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters
-        if not is_short or is_due:
+        if len(runner.train_dataloader) >= self.interval:
             super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        elif self.every_n_train_iters(runner, self.interval) or runner.iter + 1 == runner.max_iters:
+            # mmengine's own would ask for the step of the epoch, which never reaches the interval.
+            tag, text = runner.log_processor.get_log_after_iter(runner, batch_idx, 'train')
+            runner.logger.info(text)
+            runner.visualizer.add_scalars(tag, step=runner.iter + 1, file_path=self.json_log_path)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import Compose
-from mmengine.dist import barrier, get_dist_info, is_main_process
+from mmengine.dist import all_gather_object, barrier, get_dist_info, is_main_process
 from mmengine.logging import print_log
 from mmpretrain.datasets.transforms import PackInputs
 from mmpretrain.structures import DataSample
@@ -24,7 +24,13 @@ from cssa_mm.datasets.view import View
 from cssa_mm.features.cache import FeatureCache
 from cssa_mm.features.encode import Features, encode, gather_rows, share_of_rank
 from cssa_mm.features.view import draws_view_or_mirror
+from cssa_mm.files import code_digest
 from cssa_mm.models import CSSAClassifier
+
+# The code that features depend on.
+ENCODING = (
+    'features', 'models/towers', 'models/clip_backbone', 'models/preprocessor', 'datasets/transforms', 'datasets/view',
+)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -123,7 +129,8 @@ class FrozenFeatures:
         """The features of some views, from the folder where they are there, else encoded."""
         path = self.folder / f'{self._fingerprint(parts)}.pt' if self.folder else None
         bad_images = self.dataset.bad_images
-        if path is not None and path.is_file():
+        # The ranks must agree: a folder may belong to one machine alone, and who encodes waits for all others.
+        if path is not None and all(all_gather_object(path.is_file())):
             cache = FeatureCache.load(path)
             if bad_images is not None:
                 bad_images.reasons |= cache.bad_images
@@ -160,6 +167,7 @@ class FrozenFeatures:
         tower, preprocessor = self.model.backbone, self.model.data_preprocessor
         facts = [
             tower.identity,
+            code_digest(ENCODING),
             [tower.dense, tower.global_token, tower.precision, self.model.head.bias.device.type],
             [getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')],
             self.view.as_config(),

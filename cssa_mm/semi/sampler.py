@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
@@ -34,7 +34,7 @@ class SemiSupervisedSampler(Sampler):
     Args:
         dataset: knows which images are labelled.
         labelled_per_batch: labelled images in each global batch of a semi-supervised epoch.
-        seed: of the order and of the augmentations.
+        seed: of the order and of the augmentations; None draws one for all ranks from numpy's global generator.
         rank: of this process, mmengine's by default.
         world_size: number of processes, mmengine's by default.
 
@@ -57,7 +57,8 @@ class SemiSupervisedSampler(Sampler):
         if not len(self.labelled):
             raise ConfigError('train_dataloader.dataset: found no labelled image, expected some; give it a split')
         self.labelled_per_batch = labelled_per_batch
-        self.seed = seed or 0
+        # Of `diff_rank_seed=True`, where mmengine gives none: the order must be one for all ranks all the same.
+        self.seed = sync_random_seed() if seed is None else seed
         self.batch_size = 0
         self.warmup_epochs = 0
         self.epoch = 0

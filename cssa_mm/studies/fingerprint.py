@@ -14,7 +14,6 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_missing_images
-from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.models.class_names import resolve_class_names
 
 
@@ -83,19 +82,17 @@ class DataDigests:
 
 def _content(dataset: SemiMultiLabelDataset) -> str:
     """A hash of classes, image ids and labels as they are read, and of the size and time of change of each image."""
-    # As full_init begins; what follows there, the split with its warnings, is left to the runs.
-    dataset.class_index = ClassIndex(dataset.class_names)
-    records = dataset.read_records()
+    annotations = dataset.read_annotations()
     digest = hashlib.sha256(json.dumps(dataset.class_names).encode())
     is_local = dataset.is_local
     if is_local:
-        refuse_missing_images([record.img_path for record in records])
-    for record in records:
-        facts = record.img_path
+        refuse_missing_images(annotations.img_paths)
+    for image_id, path, labels in zip(*annotations, strict=True):
+        facts = path
         if is_local:
-            status = os.stat(record.img_path)
+            status = os.stat(path)
             facts = f'{status.st_size} {status.st_mtime_ns}'
-        digest.update(f'{record.image_id}\n{facts}\n'.encode() + record.labels.tobytes())
+        digest.update(f'{image_id}\n{facts}\n'.encode() + labels.tobytes())
     return digest.hexdigest()
 
 

@@ -36,9 +36,9 @@ def test_the_config_s_seed_decides_images_and_views(drawn):
 
 
 def test_the_weak_view_is_the_one_that_the_hook_scores(drawn):
-    smaller = [dict(type='LoadRGBImage'), dict(type='Resize', scale=(32, 32)), dict(type='PackInputs')]
     assert {pair.weak.shape for pair in drawn()} == {(64, 64, 3)}
-    pairs = drawn(overrides={'default_hooks.pseudo_labels.pipeline': smaller})
+    strong = [dict(type='LoadRGBImage'), dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))]
+    pairs = drawn(overrides={'view.size': 32, 'train_dataloader.dataset.pipeline': strong})
     assert {pair.weak.shape for pair in pairs} == {(32, 32, 3)}
     assert {pair.strong.shape for pair in pairs} == {(64, 64, 3)}
 
@@ -98,5 +98,5 @@ def test_the_result_names_the_picture_the_images_and_the_steps_of_both_views(con
     assert result.path == tmp_path / 'a.pdf'
     assert result.path.read_bytes().startswith(b'%PDF')
     assert (result.num_labelled, result.num_unlabelled, result.num_classes) == (16, 24, 6)
-    assert result.weak == ('LoadRGBImage', 'PackInputs')
-    assert result.strong == ('LoadRGBImage', 'RandomFlip', 'Cutout', 'RandAugment', 'PackInputs')
+    assert result.weak == ('View', 'PackInputs')
+    assert result.strong == ('View', 'RandomFlip', 'Cutout', 'RandAugment', 'PackInputs')

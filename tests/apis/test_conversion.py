@@ -139,6 +139,15 @@ def test_statements_beside_the_model_are_not_run_either(run, make_old, tmp_path)
     assert not marker.exists()
 
 
+def test_a_config_may_write_its_dicts_in_any_way(run, make_old):
+    old = old_config(run.result.runner.cfg).to_dict()
+    expected = cssa_mm.load_model(convert_checkpoint(make_old(run))).description()
+    for form in ('{key} = {value!r}', '{key} = dict({value!r})'):
+        texts = [form.format(key=key, value=old[key]) for key in ('model', 'val_dataloader')]
+        path = convert_checkpoint(make_old(run, cfg='\n'.join(texts)))
+        assert cssa_mm.load_model(path).description() == expected
+
+
 @pytest.mark.parametrize('text', ['', 'model = dict(', 'model = 5', 'a = 1', 'model = dict(backbone=None)', '(' * 5000])
 def test_a_config_that_cannot_be_read_is_refused(run, make_old, text):
     assert 'with no readable config' in refusal(make_old(run, cfg=text))

@@ -261,6 +261,17 @@ def test_nothing_that_a_checkpoint_names_is_run(run, tmp_path, key):
     assert not (tmp_path / 'marker').exists()
 
 
+@pytest.mark.parametrize('part', ['head', 'context_head', 'view'])
+def test_options_of_a_later_version_are_refused(run, tmp_path, part):
+    state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']
+    description = read_description(state_dict)
+    description[part]['later_option'] = True
+    torch.save(dict(state_dict=state_dict | {KEY: encode_description(description)}), tmp_path / 'later.pth')
+    message = refusal(tmp_path / 'later.pth')
+    assert 'found options that this version does not know' in message
+    assert 'later_option' in message
+
+
 # -- devices ---------------------------------------------------------------------------------------------------
 
 

@@ -118,6 +118,7 @@ def test_an_image_scores_alike_whatever_it_comes_as(model, arrays, tmp_path):
         tensor,
         tensor.float() / 255,
         tensor.double() / 255,
+        (tensor.float() - 0.4).clamp(min=0) / 255,  # the nearest pixel value
     ]
     expected = scores_of(model, [array])
     for found in scores_of(model, kinds, batch_size=1):

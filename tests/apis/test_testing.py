@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -36,10 +37,22 @@ def test_metrics_can_be_written(settings, run, tmp_path):
     assert json.loads(out.read_text()) == pytest.approx(found)
 
 
-def test_without_a_checkpoint_the_model_is_tested_as_training_would_begin(settings, run):
-    found = cssa_mm.test(**settings)
+def scores_in(path) -> np.ndarray:
+    return np.stack([np.asarray(sample['pred_score']) for sample in pickle.loads(path.read_bytes())])
+
+
+def test_without_a_checkpoint_the_model_is_tested_as_training_would_begin(settings, run, toy_data, tmp_path):
+    found = cssa_mm.test(**settings, out=tmp_path / 'start.pkl')
     assert found.keys() == run.metrics.keys()
     assert found['ema/mAP'] == found['student/mAP'] != run.metrics['ema/mAP']
+    # The bias is calibrated on the labelled images: mean scores come near the rates, and no order changes.
+    settings['overrides'] |= {'default_hooks.pseudo_labels.calibrate_bias': False, 'experiment_name': 'uncalibrated'}
+    without = cssa_mm.test(**settings, out=tmp_path / 'uncalibrated.pkl')
+    assert without['ema/mAP'] == pytest.approx(found['ema/mAP'])
+    shown = json.loads((toy_data / 'train.json').read_text())['annotations']
+    rate = len(shown) / (40 * 6)
+    calibrated, plain = (scores_in(tmp_path / name).mean() for name in ('start.pkl', 'uncalibrated.pkl'))
+    assert abs(calibrated - rate) < 0.1 < abs(plain - rate)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,11 @@ def test_two_processes_leave_out_the_bad_images_of_both(run, tool, port, write_c
     for name in ('103', '104', '120', '121'):
         (data / 'train' / f'{name}.png').write_bytes(b'')
     config = write_config(tmp_path / 'config.py', data=data)
-    options = ['--cfg-options', 'default_hooks.bad_images.max_share=0.1', 'default_hooks.feature_cache.gib=0']
+    options = [
+        '--cfg-options',
+        'default_hooks.bad_images.max_share=0.1',
+        'default_hooks.pseudo_labels.feature_cache.gib=0',
+    ]
     tool('train.py', config, '--work-dir', tmp_path / 'one', *options)
     done = run('bash', 'tools/dist_train.sh', config, 2, '--work-dir', tmp_path / 'two', *options, PORT=port)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -10,8 +10,8 @@ def test_the_command_draws_weak_and_strong_pairs(quick_run, config, tmp_path):
     done = quick_run('tools/browse.py', config, '--out', out, '--num', '4')
     assert done.returncode == 0, done.stderr[-3000:]
     assert '16 labelled and 24 unlabelled training images, 6 classes' in done.stdout
-    assert 'weak:   LoadRGBImage, PackInputs' in done.stdout
-    assert 'strong: LoadRGBImage, RandomFlip, Cutout, RandAugment, PackInputs' in done.stdout
+    assert 'weak:   View, PackInputs' in done.stdout
+    assert 'strong: View, RandomFlip, Cutout, RandAugment, PackInputs' in done.stdout
     assert done.stdout.endswith(f'picture: {out}\n')
     with Image.open(out) as picture:
         assert picture.width > picture.height > 300

@@ -54,7 +54,7 @@ def small(backbone_config) -> list[str]:
         'train_cfg.val_begin=4',
         'default_hooks.logger.interval=1',
         *(f'{name}_dataloader.num_workers=0' for name in ('train', 'val', 'test')),
-        *(f'default_hooks.{name}.num_workers=0' for name in ('feature_cache', 'pseudo_labels')),
+        'default_hooks.pseudo_labels.num_workers=0',
     ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cssa_mm.cli.study import main
 from cssa_mm.demo.scenes import generate_demo
 
 ROOT = Path(__file__).parents[2]
@@ -51,10 +52,12 @@ def test_a_killed_study_goes_on_where_it_was(command, tmp_path):
     words = [str(word) for word in command]
     environment = os.environ | dict(OMP_NUM_THREADS='1')
     process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: len(results(tmp_path / 'out')) == 1)
-    workers = children(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        wait_until(lambda: len(results(tmp_path / 'out')) == 1 or process.poll() is not None)
+        workers = children(process.pid)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
     assert workers
     wait_until(lambda: all(map(is_gone, workers)), 10)
     assert list(results(tmp_path / 'out')) == ['zero_shot-1']
@@ -68,7 +71,27 @@ def test_a_killed_study_goes_on_where_it_was(command, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in features} == features
     assert 'labelled-only prompts' in done.stdout
     # Only the contexts need this seed, and labelled-only has none; the exit status tells.
-    words.append('default_hooks.statistics.seed=none')
+    words.append('default_hooks.pseudo_labels.context_seed=none')
     failed = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert failed.returncode == 1
     assert '2 of 3 runs failed' in failed.stderr
+
+
+def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
+    given = {}
+    monkeypatch.setattr('cssa_mm.cli.study.run_study', lambda **arguments: given.update(arguments) or dict(failures={}))
+    words = 'noise --seeds 3 4 --jobs 2 --rows a b --config c --data-root d --validation 0.3 --work-dir w --features f'
+    assert main([*words.split(), '--keep-results', '--cfg-options', 'model.ema.decay=0.5']) == 0
+    assert given == dict(
+        study='noise',
+        seeds=[3, 4],
+        jobs=2,
+        rows=['a', 'b'],
+        config='c',
+        data_root='d',
+        validation=0.3,
+        work_dir='w',
+        features='f',
+        keep_results=True,
+        overrides={'model.ema.decay': 0.5},
+    )

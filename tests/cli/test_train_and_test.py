@@ -43,7 +43,7 @@ def test_the_untrained_model_is_tested_without_a_checkpoint_and_predictions_are_
 
 def test_other_numbers_of_workers_give_bitwise_the_same_weights(trained, tool, config, read_run, differing, tmp_path):
     options = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True']
-    options += ['default_hooks.feature_cache.num_workers=2', 'default_hooks.pseudo_labels.num_workers=2']
+    options += ['default_hooks.pseudo_labels.num_workers=2']
     tool('train.py', config, '--work-dir', tmp_path, '--cfg-options', *options)
     again = read_run(tmp_path)
     assert differing(trained.checkpoint, again.checkpoint) == []

@@ -19,11 +19,14 @@ from cssa_mm.engine import bad_image_hook
 from cssa_mm.engine.bad_image_hook import BadImageHook, tolerated_bad_images
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError, DataError, ImageError
-from cssa_mm.semi.labelled_statistics import labels_used
-from cssa_mm.semi.policies import build_policy, label_rows
+from cssa_mm.semi import PseudoLabelHook, SemiSupervision
+from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.policies import PseudoLabels, build_policy, label_rows
+from cssa_mm.semi.semi_supervision import State
+from cssa_mm.semi.statistics import labels_used
 
 STRONG_VIEW = [
-    dict(type='LoadRGBImage'),
+    dict(type='View', size=None),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Cutout', shape=16, prob=0.5),
     dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip')),
@@ -56,6 +59,11 @@ def train(tiny_config, data, tmp_path):
         return runner
 
     return call
+
+
+def bank_of(runner: Runner) -> PseudoLabelBank:
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+    return hook.semi_supervision.state.bank
 
 
 def spoil(data: Path, image_id: str, content: bytes = b'') -> Path:
@@ -130,22 +138,21 @@ def test_other_errors_of_a_pipeline_are_no_bad_images():
 @pytest.mark.parametrize('reduction', ['sum', 'mean', 'batch_mean'])
 @pytest.mark.parametrize('is_labelled', [True, False])
 def test_a_bad_image_contributes_to_no_loss_whatever_the_bank_says(make_model, make_sample, reduction, is_labelled):
-    from cssa_mm.semi.bank import PseudoLabelBank
-    from cssa_mm.semi.policies import PseudoLabels
-
     model = make_model(loss=dict(reduction=reduction))
     ids = ['a', 'b', 'c', 'd']
     none = torch.zeros(6)
-    model.bank = PseudoLabelBank(ids, PseudoLabels(torch.randint(0, 2, (4, 6)).to(torch.int8), None, none, none))
+    bank = PseudoLabelBank(ids, PseudoLabels(torch.randint(0, 2, (4, 6)).to(torch.int8), None, none, none))
+    algorithm = SemiSupervision(model, None, None, None, state=State(bank))
     torch.manual_seed(0)
     inputs = torch.randn(4, 3, 64, 64)
     samples = [make_sample(name, [1, 0, 1, 0, 0, 1], index < 2) for index, name in enumerate(ids)]
     bad = 1 if is_labelled else 2
     kept = [index for index in range(4) if index != bad]
-    expected = model.loss(inputs[kept], [samples[index] for index in kept])
-    with_bad = model.loss(inputs, samples)
+    others = [samples[index] for index in kept]
+    expected = model.loss(inputs[kept], others, algorithm.targets(others))
+    with_bad = model.loss(inputs, samples, algorithm.targets(samples))
     samples[bad].set_metainfo(dict(bad_image='truncated'))
-    found = model.loss(inputs, samples)
+    found = model.loss(inputs, samples, algorithm.targets(samples))
     assert set(found) == set(expected)
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-6)
@@ -211,10 +218,10 @@ def test_the_labels_of_a_bad_labelled_image_are_used_nowhere(train, data, ids, m
 def test_a_bad_unlabelled_image_is_never_labelled(train, data, ids):
     spoil(data, ids[1])
     runner = train('run', **STRONG)
-    labels, _ = runner.model.bank.lookup([ids[1]])
+    labels, _ = bank_of(runner).lookup([ids[1]])
     assert (labels == -1).all()
-    others = [name for name in runner.model.bank._rows if name != ids[1]]
-    assert (runner.model.bank.lookup(others)[0] >= 0).float().mean() > 0.5
+    others = [name for name in bank_of(runner)._rows if name != ids[1]]
+    assert (bank_of(runner).lookup(others)[0] >= 0).float().mean() > 0.5
 
 
 @pytest.mark.parametrize('views', [{}, STRONG], ids=['cached features', 'strong views'])
@@ -256,22 +263,21 @@ def test_too_many_bad_unlabelled_images_stop_training_when_they_are_first_read(t
     for index in dataset.unlabelled_indices[:3]:
         spoil(data, dataset.image_ids[index])
     with pytest.raises(DataError, match='found 3 bad images among 40'):
-        train('run', **STRONG, **{'default_hooks.feature_cache.gib': gib})
+        train('run', **STRONG, **{'default_hooks.pseudo_labels.feature_cache.gib': gib})
     states = train.last.optim_wrapper.optimizer.state.values()
     assert max((int(state['step']) for state in states), default=0) == steps
 
 
 def test_an_image_that_goes_bad_during_training_is_met_by_the_loader(train, data, ids, tmp_path, monkeypatch):
     """The worker's flag is all that tells of it: the image was whole when it was scored."""
-    from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+    begin_epoch = SemiSupervision.begin_epoch
 
-    report = PseudoLabelHook._report
-
-    def then_spoil(self, *arguments):
-        report(self, *arguments)
+    def then_spoil(self, epoch):
+        report = begin_epoch(self, epoch)
         spoil(data, ids[1])
+        return report
 
-    monkeypatch.setattr(PseudoLabelHook, '_report', then_spoil)
+    monkeypatch.setattr(SemiSupervision, 'begin_epoch', then_spoil)
     train('run', **STRONG, **{'train_dataloader.num_workers': 1, 'train_cfg.semi_epochs': 1, 'train_cfg.val_begin': 2})
     assert (tmp_path / 'run' / 'bad_images.txt').read_text() == f'{data}/train/{ids[1]}.png\tfound an empty file\n'
 

@@ -58,7 +58,11 @@ def test_every_shipped_config_passes(path):
         ('default_hooks.pseudo_labels.policy.penalti', 'penalty'),
         ('default_hooks.pseudo_labels.wrong_label', 'wrong_labels'),
         ('train_dataloader.dataset.wrong_label', 'wrong_labels'),
-        ('default_hooks.statistics.calibrate', 'calibrate_bias'),
+        ('default_hooks.pseudo_labels.calibrate', 'calibrate_bias'),
+        ('default_hooks.pseudo_labels.evidence_image', 'evidence_images'),
+        ('default_hooks.pseudo_labels.feature_cache.folders', 'folder'),
+        ('view.sizes', 'size'),
+        ('model.view.sizes', 'size'),
         ('default_hooks.pseudo_label.oracle', None),
         ('default_hooks.guard.strict', None),
         ('default_hooks.logger.intervall', 'interval'),
@@ -98,6 +102,7 @@ def test_helper_names_of_a_config_file_are_no_keys(config, name):
         (dict(type='Cutout', shape=112, prop=0.5), 'prob'),
         (dict(type='PackInputs', meta_key=()), 'meta_keys'),
         (dict(type='LoadRGBImage', backend_arg=None), 'backend_args'),
+        (dict(type='View', sizes=224), 'size'),
     ],
 )
 def test_the_toolbox_s_own_transforms_are_checked_too(config, step, nearest):
@@ -144,7 +149,9 @@ def test_what_the_classifier_gives_to_its_parts_is_no_key_of_theirs(config, key)
         {'optim_wrapper.constructor': 'DefaultOptimWrapperConstructor'},
         {'param_scheduler': [dict(type='LinearLR', start_factor=0.1, end=5, convert_to_iter_based=True)]},
         {'default_hooks.checkpoint.save_best': 'ema/mAP', 'default_hooks.visualization.enable': True},
-        {'default_hooks.timer': None},
+        {'default_hooks.timer': None, 'default_hooks.sampler_seed': None},
+        {'device': 'cpu', 'view.size': 448},
+        {'default_hooks.pseudo_labels.feature_cache': None},
         {'train_dataloader.dataset.split': 'splits/mine.txt'},
         {'model.context_head': None},
         {'resume': True, 'load_from': 'a.pth', 'work_dir': 'w', 'launcher': 'none', 'experiment_name': 'x'},
@@ -172,7 +179,8 @@ def test_a_class_in_place_of_its_name_is_checked(config):
         ('model.backbone', 'OpenClipBackbone', 'OpenCLIPBackbone'),
         ('train_dataloader.sampler', 'SemisupervisedSampler', 'SemiSupervisedSampler'),
         ('train_dataloader.dataset', 'COCOMultilabelDataset', 'COCOMultiLabelDataset'),
-        ('default_hooks.teacher', 'TeacherHoook', 'TeacherHook'),
+        ('default_hooks.pseudo_labels', 'PseudoLabelHoook', 'PseudoLabelHook'),
+        ('view', 'Veiw', 'View'),
         ('optim_wrapper.optimizer', 'AdamWW', 'AdamW'),
         ('val_evaluator', 'CSSAMetrics', 'CSSAMetric'),
     ],
@@ -213,3 +221,29 @@ def test_the_metric_needs_the_image_id_only(config, loader):
     config[loader].dataset.pipeline[-1].meta_keys = ('is_labelled',)
     with pytest.raises(ConfigError, match=f"found {loader}.dataset.pipeline.*.meta_keys without 'image_id'"):
         check_config(config)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'found', 'now'),
+    [
+        ('feature_cache.gib', 0, 'feature_cache', 'default_hooks.pseudo_labels.feature_cache'),
+        ('feature_cache', None, 'feature_cache', 'default_hooks.pseudo_labels.feature_cache'),
+        ('feature_cache', dict(type='FeatureCacheHook'), 'feature_cache', 'default_hooks.pseudo_labels.feature_cache'),
+        (
+            'statistics.seed',
+            1,
+            'statistics',
+            'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
+        ),
+        ('evidence.max_images', 9, 'evidence', 'default_hooks.pseudo_labels (evidence_images, evidence_seed)'),
+        ('teacher', None, 'teacher', 'a part of default_hooks.pseudo_labels'),
+        ('pseudo_labels.pipeline', [], 'pseudo_labels.pipeline', 'view'),
+    ],
+)
+def test_a_key_of_an_earlier_version_names_the_one_that_took_its_place(config, key, value, found, now):
+    config.merge_from_dict({f'default_hooks.{key}': value})
+    with pytest.raises(ConfigError) as error:
+        check_config(config)
+    message = str(error.value)
+    assert message.startswith(f"config: found the unknown key 'default_hooks.{found}', expected one of ")
+    assert message.endswith(f' known keys. It is {now} now.')

@@ -3,11 +3,14 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import get_priority
+from torch import nn
 
-from cssa_mm.errors import ConfigError, SplitError
-from cssa_mm.features.training import mirrored_view
+from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.errors import ConfigError
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 
 
 class Recorder(Hook):
@@ -21,7 +24,7 @@ class Recorder(Hook):
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         samples = data_batch['data_samples']
         self.steps.append((runner.epoch, [(sample.image_id, bool(sample.is_labelled)) for sample in samples]))
-        self.losses.append({name: float(value) for name, value in outputs.items()})
+        self.losses.append({name: value.item() for name, value in outputs.items()})
         self.rates.append(runner.optim_wrapper.get_lr()['lr'])
 
     def after_val_epoch(self, runner, metrics=None):
@@ -30,10 +33,13 @@ class Recorder(Hook):
 
 @pytest.fixture
 def run(tiny_config):
-    """run(**overrides) -> the runner after training, and its recorder."""
+    """run(change=function of the config, **overrides) -> the runner after training, and its recorder."""
 
-    def train(**overrides):
-        runner = Runner.from_cfg(tiny_config(**overrides))
+    def train(change=None, **overrides):
+        config = tiny_config(**overrides)
+        if change is not None:
+            change(config)
+        runner = CSSARunner.from_cfg(config)
         recorder = Recorder()
         runner.register_hook(recorder)
         runner.train()
@@ -85,32 +91,18 @@ def test_the_same_seed_gives_bitwise_the_same_run(run, tmp_path):
 
 def test_cached_features_change_nothing_but_the_time(run, tmp_path):
     _, cached = run(work_dir=str(tmp_path / 'a'))
-    _, plain = run(work_dir=str(tmp_path / 'b'), **{'default_hooks.feature_cache.gib': 0.0})
+    _, plain = run(work_dir=str(tmp_path / 'b'), **{'default_hooks.pseudo_labels.feature_cache.gib': 0.0})
     # On a GPU convolutions round to TF32, and by batch size.
     tolerance = 3e-3 if torch.cuda.is_available() else 1e-4
     for with_cache, without in zip(cached.losses, plain.losses, strict=True):
         assert with_cache == pytest.approx(without, rel=tolerance)
 
 
-def test_only_a_flip_of_the_plain_view_can_be_cached_for_training(tiny_config):
-    config = tiny_config()
-    assert [step['type'] for step in mirrored_view(config)] == ['LoadRGBImage', 'RandomFlip', 'PackInputs']
-    assert mirrored_view(config)[1]['prob'] == 1.0
-    config.train_dataloader.dataset.pipeline[1].direction = 'vertical'
-    assert mirrored_view(config) is None
-    config = tiny_config()
-    config.train_dataloader.dataset.pipeline.insert(1, dict(type='Cutout', shape=8, prob=1.0))
-    assert mirrored_view(config) is None
-    config = tiny_config()
-    for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.pipeline[-1].meta_keys = ('image_id', 'is_labelled')
-    assert mirrored_view(config) is None  # nothing says which of the two an image is
-
-
 def test_without_semi_supervised_epochs_training_needs_no_unlabelled_image(run):
     runner, recorder = run(**{'train_cfg.semi_epochs': 0, 'train_dataloader.dataset.split': None})
     assert [epoch for epoch, _ in recorder.steps] == [0] * 5  # 40 labelled images
-    assert runner.model.bank is None
+    hook = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+    assert hook.semi_supervision.state.bank is None
 
 
 def test_without_warm_up_the_first_epoch_has_pseudo_labels(run):
@@ -141,7 +133,7 @@ def test_a_loader_without_our_samplers_is_refused(run, change):
 
 
 def test_semi_supervised_epochs_without_unlabelled_images_are_refused_before_the_first_step(tiny_config):
-    runner = Runner.from_cfg(tiny_config(**{'train_dataloader.dataset.split': None}))
+    runner = CSSARunner.from_cfg(tiny_config(**{'train_dataloader.dataset.split': None}))
     recorder = Recorder()
     runner.register_hook(recorder)
     with pytest.raises(ConfigError, match='found no unlabelled image, expected some'):
@@ -149,49 +141,119 @@ def test_semi_supervised_epochs_without_unlabelled_images_are_refused_before_the
     assert not recorder.steps
 
 
-def test_test_images_are_refused_in_training(run):
-    same = {'val_dataloader.dataset.ann_file': 'train.json', 'val_dataloader.dataset.img_dir': 'train'}
-    with pytest.raises(SplitError, match="val_dataloader.dataset: found image id '100' in both"):
-        run(**same)
+# -- what decides nothing ------------------------------------------------------------------------------------------
+
+CUTOUT = dict(type='Cutout', shape=16, prob=0.5)
+EVIDENCE = dict(type='DiscriminantEvidence')
 
 
-def test_unknown_keys_are_refused_in_programs_that_do_not_check_them(tiny_config):
-    config = tiny_config()
-    runner = Runner.from_cfg(config)
-    runner.cfg.model.unlabelled_wieght = 1.0
-    with pytest.raises(ConfigError, match="Did you mean 'unlabelled_weight'"):
-        runner.train()
+@pytest.fixture
+def trained(run, tmp_path):
+    """trained('a', change, **overrides) -> checkpoints and records of a run with augmented views and evidence."""
+
+    def train(name: str, change=None, **overrides) -> tuple[dict, str]:
+        def strong(config) -> None:
+            config.train_dataloader.dataset.pipeline.insert(2, CUTOUT)
+            if change is not None:
+                change(config)
+
+        run(strong, **{'work_dir': str(tmp_path / name), 'model.evidence': EVIDENCE} | overrides)
+        states = {epoch: torch.load(tmp_path / name / f'epoch_{epoch}.pth')['state_dict'] for epoch in (2, 3)}
+        weights = {f'{epoch}: {key}': value for epoch, state in states.items() for key, value in state.items()}
+        return weights, (tmp_path / name / 'pseudo_labels.jsonl').read_text()
+
+    return train
 
 
-def test_training_without_validation_takes_the_plain_view_of_the_test_data(run):
-    nothing = {'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
-    runner, recorder = run(**nothing)
+def assert_same(found: tuple[dict, str], expected: tuple[dict, str]) -> None:
+    assert found[0].keys() == expected[0].keys()
+    assert [name for name, value in found[0].items() if not torch.equal(value, expected[0][name])] == []
+    assert found[1] == expected[1]
+
+
+def test_without_the_hook_that_seeds_samplers_training_leaves_the_warm_up_all_the_same(run, tmp_path):
+    """Sampler and loop agree on the epoch, whatever hooks there are."""
+    without, seen = run(work_dir=str(tmp_path / 'a'), **{'default_hooks.sampler_seed': None})
+    assert not any(type(hook).__name__ == 'DistSamplerSeedHook' for hook in without.hooks)
+    assert [epoch for epoch, _ in seen.steps] == [0] * 2 + [1] * 4 + [2] * 4
+    _, expected = run(work_dir=str(tmp_path / 'b'))
+    assert seen.steps == expected.steps
+    assert seen.losses == expected.losses
+
+
+def test_the_order_of_the_hooks_decides_nothing(trained, monkeypatch):
+    """Neither the order in the config, nor that of hooks of one priority."""
+    expected = trained('a')
+
+    def turn(config) -> None:
+        config.default_hooks = ConfigDict(reversed(list(config.default_hooks.items())))
+
+    assert_same(trained('turned', turn), expected)
+    register = CSSARunner.register_hooks
+
+    def swapped(self, *given) -> None:
+        register(self, *given)
+        before = list(self._hooks)
+        self._hooks = sorted(reversed(before), key=lambda hook: get_priority(hook.priority))
+        assert self._hooks != before
+
+    monkeypatch.setattr(CSSARunner, 'register_hooks', swapped)
+    assert_same(trained('swapped'), expected)
+
+
+def test_no_hook_writes_an_attribute_of_the_model(run, monkeypatch):
+    """Modules switch their mode; whatever else training changes lies in tensors."""
+    written, write, call, started = set(), nn.Module.__setattr__, CSSARunner.call_hook, []
+
+    def record(self, name, value):
+        if started and getattr(self, name, None) is not value:  # `+=` writes into the tensor that is there
+            written.add((type(self).__name__, name))
+        write(self, name, value)
+
+    def start(self, event, **given):
+        if event == 'before_train':
+            started.append(event)
+        call(self, event, **given)
+
+    monkeypatch.setattr(nn.Module, '__setattr__', record)
+    monkeypatch.setattr(CSSARunner, 'call_hook', start)
+    runner, _ = run(**{'model.evidence': EVIDENCE})
+    assert ('CSSAClassifier', 'training') in written
+    assert {name for _, name in written} == {'training'}
+    fresh = CSSARunner.from_cfg(runner.cfg).model
+    assert vars(runner.model).keys() == vars(fresh).keys()
+
+
+def other_view(config) -> None:
+    config.val_dataloader.dataset.pipeline = [
+        dict(type='LoadRGBImage'),
+        dict(type='Resize', scale=(96, 96)),
+        dict(type='PackInputs', meta_keys=('image_id',)),
+    ]
+
+
+def no_validation(config) -> None:
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
+
+
+def no_test(config) -> None:
+    no_validation(config)
+    config.test_dataloader = config.test_cfg = config.test_evaluator = None
+
+
+@pytest.mark.parametrize('change', [other_view, no_validation, no_test])
+def test_what_is_validated_decides_nothing_of_what_is_trained(trained, change):
+    assert_same(trained('b', change), trained('a'))
+
+
+def test_the_view_decides_what_is_trained(trained):
+    """The same change in the place where it counts."""
+    (weights, records), (other, other_records) = trained('a'), trained('b', **{'view.size': 96})
+    assert records != other_records
+    assert not torch.equal(weights['3: head.bias'], other['3: head.bias'])
+
+
+def test_a_run_without_validation_has_none(run):
+    runner, recorder = run(no_validation)
     assert runner.iter == 10
     assert not recorder.validated
-
-
-def test_a_learning_rate_that_no_parameter_gets_is_refused(run):
-    with pytest.raises(ConfigError) as error:
-        run(**{'optim_wrapper.paramwise_cfg.custom_keys': {'contxt_head': dict(lr_mult=2.0)}})
-    assert str(error.value) == (
-        "optim_wrapper.paramwise_cfg.custom_keys: found 'contxt_head', which matches no parameter, expected a part of "
-        "the name of one. Did you mean 'context_head'?"
-    )
-
-
-@pytest.mark.parametrize('name', ['forward', 'training'])
-def test_a_learning_rate_of_what_is_no_part_of_the_model_is_refused(run, name):
-    with pytest.raises(ConfigError, match=f"found '{name}', which matches no parameter"):
-        run(**{'optim_wrapper.paramwise_cfg.custom_keys': {name: dict(lr_mult=2.0)}})
-
-
-def test_a_learning_rate_of_a_part_of_a_part_that_is_switched_off_is_no_mistake(run):
-    runner, _ = run(**{'model.head.shared_prompts': True})
-    assert 'semantic_prompts' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys
-    assert not any('semantic_prompts' in name for name, _ in runner.model.named_parameters())
-
-
-def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(run):
-    runner, _ = run(**{'model.context_head': None})
-    assert 'context_head' in runner.cfg.optim_wrapper.paramwise_cfg.custom_keys
-    assert not any(name.startswith('context_head') for name, _ in runner.model.named_parameters())

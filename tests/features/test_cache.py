@@ -1,10 +1,8 @@
 import pytest
 import torch
-from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets.sample_key import SampleKey
+from cssa_mm.errors import DataError
 from cssa_mm.features.cache import FeatureCache
-from cssa_mm.features.training import without_images
 
 VIEWS = [('a', False), ('b', False), ('a', True), ('b', True)]
 
@@ -32,33 +30,25 @@ def test_batches_are_the_views_in_order(features):
     assert torch.equal(torch.cat([pooled for _, pooled in batches]), features[1])
 
 
-@pytest.mark.parametrize('serves_training', [True, False])
-def test_training_reads_the_cache_only_where_it_holds_all_training_views(make_model, make_sample, serves_training):
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    samples = [make_sample(image_id, [1, 0, 0, 0, 0, 0]) for image_id in 'ab']
-    for sample, flip in zip(samples, (True, False), strict=True):
-        sample.set_metainfo(dict(flip=flip))
-    model = make_model()
-    expected = model.loss(images, samples)
-    local, pooled = model.backbone(images)
-    model.feature_cache = FeatureCache([('b', False), ('a', True)], local.flip(0), pooled.flip(0), serves_training)
-    calls = []
-    forward = model.backbone.forward
-    model.backbone.forward = lambda images: calls.append(1) or forward(images)
-    found = model.loss(images, samples)
-    assert {k: float(v) for k, v in found.items()} == {k: float(v) for k, v in expected.items()}
-    assert bool(calls) is not serves_training
+def test_a_file_holds_all_that_a_cache_does(features, tmp_path):
+    path = tmp_path / 'new' / 'features.pt'
+    path.parent.mkdir()
+    FeatureCache(VIEWS, *features, serves_training=True, bad_images={'b': 'truncated'}).save(path)
+    found = FeatureCache.load(path)
+    assert found.serves_training
+    assert found.bad_images == {'b': 'truncated'}
+    local, pooled = found.lookup(VIEWS, torch.device('cpu'))
+    assert torch.equal(local, features[0])
+    assert torch.equal(pooled, features[1])
+    assert [entry.name for entry in path.parent.iterdir()] == ['features.pt']
 
 
-def test_without_images_draws_the_same_flips_and_packs_the_same_labels(tiny_config):
-    dataset = DATASETS.build(tiny_config().train_dataloader.dataset)
-    keys = [SampleKey(index, seed) for index in range(4) for seed in range(8)]
-    expected = [dataset[key]['data_samples'] for key in keys]
-    dataset.pipeline = without_images(dataset.pipeline)
-    items = [dataset[key] for key in keys]
-    assert {item['inputs'].shape for item in items} == {(3, 2, 2)}
-    assert [item['data_samples'].flip for item in items] == [sample.flip for sample in expected]
-    assert {sample.flip for sample in expected} == {True, False}
-    for item, sample in zip(items, expected, strict=True):
-        assert item['data_samples'].image_id == sample.image_id
-        assert (item['data_samples'].gt_score == sample.gt_score).all()
+@pytest.mark.parametrize('content', [b'', b'no features', None])
+def test_a_file_without_features_is_refused(tmp_path, content):
+    path = tmp_path / 'features.pt'
+    if content is None:
+        torch.save(dict(other=1), path)
+    else:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=r'features.pt: found no readable features \(.*remove the file'):
+        FeatureCache.load(path)

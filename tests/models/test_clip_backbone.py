@@ -9,7 +9,7 @@ from mmpretrain.registry import MODELS
 from torch.nn import functional as F
 
 from cssa_mm.errors import ConfigError
-from cssa_mm.models.clip_backbone import resize_grid
+from cssa_mm.models.towers import resize_grid
 
 TOWERS = ['tiny-rn', 'tiny-vit', 'tiny-timm', 'tiny-custom']
 

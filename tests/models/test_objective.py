@@ -137,11 +137,13 @@ def test_an_unreadable_image_counts_for_nothing_in_any_loss(alignment, context_h
 
 
 def test_an_untaught_class_is_masked_in_labels_and_pseudo_labels_and_masks_no_context(alignment, context_head):
-    taught = all_taught()
+    taught, given = all_taught(), LABELS.clone()
     taught[2] = False
-    losses = make_objective()(alignment, make_targets(), taught, context_head)
-    labels, contexts = LABELS.clone(), LABELS.clone()
+    given[2] = torch.tensor([0, 0, -1, 0, 0, 0])  # its context is known but for this class
+    losses = make_objective()(alignment, make_targets(labels=given), taught, context_head)
+    labels, contexts = given.clone(), given.clone()
     labels[:, 2], contexts[:, 2] = -1, 0
+    assert context_labels(given) != context_labels(contexts)
     for name, rows in (('labelled', slice(0, 2)), ('unlabelled', slice(2, 5))):
         expected = by_hand('sum', alignment.logits[rows], labels[rows])
         assert float(losses[f'loss_{name}']) == pytest.approx(expected, rel=1e-5)

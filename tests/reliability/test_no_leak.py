@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
+
+from cssa_mm.engine.runner import CSSARunner
 
 pytestmark = pytest.mark.slow
 
 STRONG_VIEW = [
-    dict(type='LoadRGBImage'),
+    dict(type='View', size=None),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Cutout', shape=16, prob=0.5),
     dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip')),
@@ -56,7 +57,7 @@ def train(tiny_config, toy_data, tmp_path):
         root = shutil.copytree(toy_data, tmp_path / 'data' / name)
         flip(root / 'train.json', set(flipped))
         work_dir = tmp_path / name
-        Runner.from_cfg(
+        CSSARunner.from_cfg(
             tiny_config(work_dir=str(work_dir), **{'train_dataloader.dataset.data_root': str(root)}, **overrides)
         ).train()
         lines = [json.loads(line) for line in (work_dir / 'pseudo_labels.jsonl').read_text().splitlines()]
@@ -85,8 +86,9 @@ def same_optimizer(one: dict, other: dict) -> bool:
         {'default_hooks.pseudo_labels.policy': dict(_delete_=True, name='calibrated')},
         {'default_hooks.pseudo_labels.policy': dict(_delete_=True, name='mat')},
         {'default_hooks.pseudo_labels.wrong_labels': 0.2},
+        {'model.evidence': dict(type='DiscriminantEvidence')},
     ],
-    ids=['cached features', 'strong views', 'top-k', 'calibrated', 'mat', 'wrong labels'],
+    ids=['cached features', 'strong views', 'top-k', 'calibrated', 'mat', 'wrong labels', 'evidence'],
 )
 def test_flipping_every_label_of_every_unlabelled_image_gives_bitwise_the_same_model(train, parts, overrides):
     _, unlabelled = parts

@@ -1,11 +1,11 @@
-"""Contexts: affinities and targets against plain loops, clusterings against planted blocks."""
+"""Contexts: affinities against plain loops, clusterings against planted blocks."""
 
 import numpy as np
 import pytest
 import torch
 
 from cssa_mm.errors import ConfigError, DataError
-from cssa_mm.semi.contexts import AFFINITIES, METHODS, affinity, cluster_labels, context_targets
+from cssa_mm.semi.contexts import AFFINITIES, METHODS, affinity, cluster_labels
 
 
 def planted_labels(blocks, num_images=600, seed=0):
@@ -87,38 +87,6 @@ def test_same_seed_gives_the_same_contexts():
     assert len(runs) == 1
 
 
-def brute_force_targets(labels, assignment, num_contexts, kind):
-    rows = []
-    for row in labels.tolist():
-        members = [[v for v, a in zip(row, assignment, strict=True) if a == k] for k in range(num_contexts)]
-        if kind == 'multi':
-            rows.append([1 if 1 in m else 0 if m and all(v == 0 for v in m) else -1 for m in members])
-        else:
-            counts = [m.count(1) for m in members]
-            best = counts.index(max(counts))
-            rows.append([-1] * num_contexts if max(counts) == 0 else [int(k == best) for k in range(num_contexts)])
-    return rows
-
-
-@pytest.mark.parametrize('kind', ['multi', 'single'])
-def test_context_targets_equal_brute_force(kind):
-    rng = np.random.default_rng(1)
-    for _ in range(200):
-        num_contexts, num_classes = int(rng.integers(2, 6)), int(rng.integers(1, 12))
-        assignment = rng.integers(0, num_contexts, num_classes)
-        labels = torch.tensor(rng.choice([1, 0, -1], (9, num_classes), p=[0.2, 0.6, 0.2]), dtype=torch.int8)
-        found = context_targets(labels, torch.tensor(assignment), num_contexts, kind)
-        assert found.dtype == torch.int8
-        assert found.tolist() == brute_force_targets(labels, assignment.tolist(), num_contexts, kind)
-        assert torch.equal(found, context_targets(labels, assignment, num_contexts, kind))
-
-
-def test_an_image_without_labels_is_off_in_every_context_and_masked_as_a_single_label():
-    labels, assignment = torch.zeros(1, 4, dtype=torch.int8), torch.tensor([0, 1, 1, 0])
-    assert context_targets(labels, assignment, 2, 'multi').tolist() == [[0, 0]]
-    assert context_targets(labels, assignment, 2, 'single').tolist() == [[-1, -1]]
-
-
 @pytest.mark.parametrize('num_contexts', [0, 1, 5])
 def test_an_impossible_number_of_contexts_is_refused(num_contexts):
     with pytest.raises(ConfigError, match=f'num_contexts={num_contexts}; expected 2 to 4'):
@@ -131,14 +99,13 @@ def test_unknown_kinds_are_refused_with_the_nearest_name():
         affinity(labels, 'jacard')
     with pytest.raises(ConfigError, match="Did you mean 'spectral'"):
         cluster_labels(affinity(labels), 2, 'spectrall')
-    with pytest.raises(ConfigError, match="Did you mean 'multi'"):
-        context_targets(labels, torch.zeros(4), 2, 'mult')
 
 
-def test_labels_and_assignment_that_do_not_fit_are_refused():
-    with pytest.raises(DataError, match='expected'):
-        context_targets(torch.zeros(2, 3), torch.zeros(4), 2)
-    with pytest.raises(DataError, match='ids from 0 to 2'):
-        context_targets(torch.zeros(2, 3), torch.tensor([0, 1, 2]), 2)
+def test_labels_that_are_no_table_are_refused():
     with pytest.raises(DataError, match='expected'):
         affinity(np.zeros(4))
+
+
+def test_a_negative_epsilon_is_refused():
+    with pytest.raises(ConfigError, match='epsilon=-1; expected a number >= 0'):
+        affinity(np.eye(4, dtype=np.int8), epsilon=-1)

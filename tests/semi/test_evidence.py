@@ -11,15 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import Runner
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
+from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.features.view import scoring_pipeline
 from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
+from cssa_mm.semi.semi_supervision import SemiSupervision
 
 CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
 ROOT = Path(__file__).parents[2]
-EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence'), 'default_hooks.evidence.num_workers': 0}
+EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence')}
 
 
 @pytest.fixture(scope='module')
@@ -56,8 +59,8 @@ def make_config(tiny_config, data):
 def train(make_config):
     """train(**overrides) -> the runner of a finished run with the evidence."""
 
-    def run(**overrides) -> Runner:
-        runner = Runner.from_cfg(make_config(**EVIDENCE | overrides))
+    def run(**overrides) -> CSSARunner:
+        runner = CSSARunner.from_cfg(make_config(**EVIDENCE | overrides))
         runner.train()
         return runner
 
@@ -79,8 +82,8 @@ def fits(monkeypatch) -> list[dict]:
     return seen
 
 
-def state(path, without: str = 'nothing') -> dict[str, torch.Tensor]:
-    """The weights in a checkpoint, but those whose name starts with `without`."""
+def state(path, without: tuple[str, ...] = ()) -> dict[str, torch.Tensor]:
+    """The weights in a checkpoint, but those whose name starts with one of `without`."""
     weights = torch.load(path, weights_only=True)['state_dict']
     return {name: value for name, value in weights.items() if not name.startswith(without)}
 
@@ -105,12 +108,12 @@ def test_a_checkpoint_tested_again_gives_the_figures_of_the_last_validation(trai
     ]
     expected = {key: value for key, value in validated[-1].items() if key.startswith(('ema/', 'student/'))}
     path = tmp_path / 'run' / 'epoch_3.pth'
-    tested = Runner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
+    tested = CSSARunner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
     found = tested.test()
     assert {key: found[key] for key in expected} == expected
     assert tested.model.evidence.is_fitted
-    without = make_config(load_from=str(path), work_dir=str(tmp_path / 'without'))
-    assert Runner.from_cfg(without).test()['ema/mAP'] != expected['ema/mAP']
+    tested.model.evidence = None  # it decides the figures
+    assert tested.test()['ema/mAP'] != expected['ema/mAP']
     assert (runner.model.evidence.weights > 0).all()
 
 
@@ -134,21 +137,18 @@ def test_warm_up_learns_what_it_learns_without_evidence(train, make_config, tmp_
     """The evidence reads prompts and changes none, before pseudo-labels come from it; nor does it draw."""
     train(**{'train_cfg.warmup_epochs': 2, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1})
     plain = {'train_cfg.warmup_epochs': 2, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}
-    Runner.from_cfg(make_config(**plain, work_dir=str(tmp_path / 'plain'))).train()
-    found = state(tmp_path / 'run' / 'epoch_2.pth', without='evidence.')
-    assert_same(found, state(tmp_path / 'plain' / 'epoch_2.pth'))
+    CSSARunner.from_cfg(make_config(**plain, work_dir=str(tmp_path / 'plain'))).train()
+    description = ('_extra_state',)  # tells of the evidence
+    found = state(tmp_path / 'run' / 'epoch_2.pth', without=('evidence.', *description))
+    assert_same(found, state(tmp_path / 'plain' / 'epoch_2.pth', without=description))
 
 
-def test_without_evidence_the_hook_leaves_a_run_alone(make_config, tmp_path):
-    config = make_config(work_dir=str(tmp_path / 'with_hook'))
+def test_a_run_without_evidence_fits_nothing(make_config, fits, tmp_path):
+    config = make_config()
     assert config.model.get('evidence') is None
-    Runner.from_cfg(config).train()
-    config = make_config(work_dir=str(tmp_path / 'without_hook'))
-    del config.default_hooks['evidence']
-    Runner.from_cfg(config).train()
-    expected = state(tmp_path / 'without_hook' / 'epoch_3.pth')
-    assert_same(state(tmp_path / 'with_hook' / 'epoch_3.pth'), expected)
-    assert not any(name.startswith('evidence') for name in expected)
+    CSSARunner.from_cfg(config).train()
+    assert fits == []
+    assert not any(name.startswith('evidence') for name in state(tmp_path / 'run' / 'epoch_3.pth'))
 
 
 def test_the_teacher_scores_by_the_evidence_and_the_student_as_ever(train):
@@ -165,23 +165,22 @@ def test_the_teacher_scores_by_the_evidence_and_the_student_as_ever(train):
 
 def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
     """Oracle: the sigmoid of the logits of the last fit, put together from its buffers in float64."""
-    from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
-
     scores, buffers, readings = [], [], []
-    original = PseudoLabelHook.score
+    original = SemiSupervision.score
 
-    def score(self, model, dataset, pipeline):
-        result = original(self, model, dataset, pipeline)
+    def score(self, indices):
+        result = original(self, indices)
         scores.append(result)
+        model = self.model
         buffers.append({name: value.double().clone() for name, value in model.evidence.named_buffers()})
         with torch.no_grad():
-            data = dataset.with_pipeline(pipeline, dataset.unlabelled_indices)
+            data = self.dataset.with_pipeline(scoring_pipeline(self.features.view), indices)
             images = torch.stack([data[i]['inputs'] for i in range(len(data))])
             features = model.backbone(model.data_preprocessor(dict(inputs=images))['inputs'])
             readings.append([value.double() for value in model.readings(*features)])
         return result
 
-    monkeypatch.setattr(PseudoLabelHook, 'score', score)
+    monkeypatch.setattr(SemiSupervision, 'score', score)
     train()
     assert len(scores) == 2
     for found, b, (features, similarity, anchor) in zip(scores, buffers, readings, strict=True):
@@ -193,16 +192,15 @@ def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
         torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_it_is_fitted_at_the_start_and_where_somebody_reads_the_scores(train, fits):
+def test_it_is_fitted_where_somebody_reads_the_scores_and_nowhere_else(train, fits):
     """Three epochs of warm-up, of which the second is validated, and two of semi-supervision."""
     schedule = {'train_cfg.warmup_epochs': 3, 'train_cfg.semi_epochs': 2, 'default_hooks.checkpoint.interval': 5}
     runner = train(**schedule, **{'train_cfg.val_begin': 2, 'train_cfg.val_interval': 2})
-    # Before the first step; after the epochs 2 (validated), 3 (pseudo-labels follow), 4 (both) and 5 (the end).
-    assert len(fits) == 5
-    assert len({float(fit['similarity'].double().sum()) for fit in fits}) == 5
+    # After the epochs 2 (validated), 3 (pseudo-labels follow), 4 (both) and 5 (the end).
+    assert len(fits) == 4
+    assert len({float(fit['similarity'].double().sum()) for fit in fits}) == 4
     for fit in fits[1:]:
         torch.testing.assert_close(fit['anchor'], fits[0]['anchor'])
-    torch.testing.assert_close(fits[0]['similarity'], fits[0]['anchor'])  # nothing learned yet
     dataset = runner.train_dataloader.dataset
     expected = [
         dataset.labels[index] for part in (True, False) for index in np.flatnonzero(dataset.is_labelled == part)
@@ -211,16 +209,51 @@ def test_it_is_fitted_at_the_start_and_where_somebody_reads_the_scores(train, fi
     assert (fits[0]['labels'][16:] == -1).all()
 
 
-def test_every_checkpoint_holds_a_fit_of_its_own_epoch(train, fits):
+def test_without_warm_up_the_first_fit_is_to_what_clip_knows(train, fits):
+    train(**{'train_cfg.warmup_epochs': 0, 'train_cfg.semi_epochs': 1, 'train_cfg.val_begin': 1})
+    torch.testing.assert_close(fits[0]['similarity'], fits[0]['anchor'])
+    assert len(fits) == 2  # for the pseudo-labels, and at the end
+
+
+def test_every_checkpoint_of_an_epoch_holds_a_fit_of_its_own_epoch(train, fits):
     schedule = {'train_cfg.warmup_epochs': 4, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 4}
     train(**schedule, **{'default_hooks.checkpoint.interval': 2})
-    assert len(fits) == 3  # before the first step, and after the epochs 2 and 4
+    assert len(fits) == 2  # after the epochs 2 and 4
+
+
+def test_every_checkpoint_of_a_step_holds_a_fit_to_the_teacher_of_that_step(train, make_config, fits, tmp_path):
+    """Oracle: a fit to the teacher that lies in the same checkpoint."""
+    checkpoint = {'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 3}
+    schedule = {'train_cfg.warmup_epochs': 4, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 4}
+    train(**checkpoint, **schedule, **{'default_hooks.checkpoint.max_keep_ckpts': -1})
+    paths = [tmp_path / 'run' / f'iter_{step}.pth' for step in (3, 6, 8)]
+    assert sorted((tmp_path / 'run').glob('*.pth')) == paths
+    assert len(fits) == 3
+    for path in paths:
+        config = make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'again'))
+        loaded = CSSARunner.from_cfg(config)
+        loaded.load_or_resume()
+        found = {name: value.clone() for name, value in loaded.model.evidence.named_buffers()}
+        hook = next(hook for hook in loaded.hooks if isinstance(hook, PseudoLabelHook))
+        dataset = DATASETS.build(config.train_dataloader.dataset)
+        hook.algorithm(loaded.model, dataset, config).refresh()
+        for name, value in loaded.model.evidence.named_buffers():
+            torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    weights = [state(path)['evidence.similarity_mean'] for path in paths]
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_a_best_checkpoint_holds_the_fit_of_its_validation(train, fits, tmp_path):
+    best = {'default_hooks.checkpoint.save_best': 'ema/mAP', 'default_hooks.checkpoint.interval': 100}
+    train(**best, **{'train_cfg.val_begin': 1})
+    (path,) = (tmp_path / 'run').glob('best_*.pth')
+    assert state(path)['evidence.is_fitted']
 
 
 def test_the_last_fit_is_in_step_with_the_teacher_of_the_checkpoint(train, make_config, fits, tmp_path):
     train()
     path = tmp_path / 'run' / 'epoch_3.pth'
-    loaded = Runner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
+    loaded = CSSARunner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
     loaded.test()
     model = loaded.model
     dataset = DATASETS.build(make_config().train_dataloader.dataset)
@@ -233,12 +266,10 @@ def test_the_last_fit_is_in_step_with_the_teacher_of_the_checkpoint(train, make_
 
 def test_a_seed_draws_the_images_that_are_read(train, fits, tmp_path):
     drawn = {}
-    for name, options in dict(
-        all={}, few=dict(max_images=5), again=dict(max_images=5), other=dict(max_images=5, seed=1)
-    ).items():
+    for name, options in dict(all={}, few=dict(images=5), again=dict(images=5), other=dict(images=5, seed=1)).items():
         fits.clear()
         schedule = {'train_cfg.warmup_epochs': 1, 'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}
-        schedule |= {f'default_hooks.evidence.{key}': value for key, value in options.items()}
+        schedule |= {f'default_hooks.pseudo_labels.evidence_{key}': value for key, value in options.items()}
         train(**schedule, work_dir=str(tmp_path / name))
         drawn[name] = fits[0]
     assert len(drawn['all']['labels']) == 40
@@ -262,8 +293,8 @@ def test_a_bad_image_is_no_evidence(train, fits, data, tmp_path):
     for name in ('103', '104', '120', '121'):  # labelled and unlabelled ones
         (data / 'train' / f'{name}.png').write_bytes(b'')
     options = {'default_hooks.bad_images.max_share': 0.2, 'train_dataloader.dataset.data_root': str(data)}
-    train(**options)
-    assert [len(fit['labels']) for fit in fits] == [36, 36, 36, 36]
+    train(**options, **{'default_hooks.pseudo_labels.batch_size': 16})  # several batches
+    assert [len(fit['labels']) for fit in fits] == [36, 36, 36]
 
 
 @pytest.mark.cli
@@ -271,7 +302,7 @@ def test_a_bad_image_is_no_evidence(train, fits, data, tmp_path):
 @pytest.mark.skipif(torch.cuda.device_count() == 1, reason='two processes cannot share a GPU')
 def test_two_processes_give_the_evidence_of_one(make_config, tmp_path):
     config = make_config(**EVIDENCE)
-    Runner.from_cfg(config).train()
+    CSSARunner.from_cfg(config).train()
     config.work_dir = str(tmp_path / 'two')
     config.dump(tmp_path / 'config.py')
     with socket.socket() as listener:

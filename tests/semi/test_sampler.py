@@ -98,6 +98,15 @@ def test_the_seed_and_the_epoch_alone_decide_order_and_augmentation(make_sampler
     assert last == first  # a run that is resumed at epoch 3 sees what one without a break sees
 
 
+def test_without_a_seed_numpy_s_generator_draws_one(make_sampler):
+    def seed_after(global_seed: int) -> int:
+        np.random.seed(global_seed)
+        return make_sampler(seed=None).sampler.seed
+
+    assert seed_after(1) == seed_after(1) != seed_after(2)
+    assert make_sampler(seed=0).sampler.seed == 0
+
+
 def test_augmentation_seeds_differ_between_images_and_epochs(make_sampler):
     seeds = [[key.seed for batch in make_sampler(epoch=epoch) for key in batch] for epoch in (1, 2)]
     assert len(set(seeds[0])) == len(seeds[0])

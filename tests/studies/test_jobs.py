@@ -11,7 +11,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.demo.scenes import CLASS_NAMES
 from cssa_mm.errors import ConfigError, DataError
-from cssa_mm.studies.jobs import parser, row_config, row_jobs, run_study, study
+from cssa_mm.studies.jobs import row_config, row_jobs, run_study
 from cssa_mm.studies.spec import known_studies, load_study
 
 # Two rows of each study, so that each kind of row and option is among them.
@@ -182,18 +182,18 @@ def test_the_metrics_can_be_restricted_to_classes_with_enough_positives(write_st
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['ablations'], "found no 'ablations', expected one of ablation, .* Did you mean 'ablation'?"),
-        (['baselines', '--rows', 'csa'], "--rows: found 'csa', expected some of .* Did you mean 'cssa'?"),
-        (['baselines', '--cfg-options', 'model.heads.score=dual'], "unknown key 'model.heads'"),
+        (dict(study='ablations'), "found no 'ablations', expected one of ablation, .* Did you mean 'ablation'?"),
+        (dict(study='baselines', rows=['csa']), "--rows: found 'csa', expected some of .* Did you mean 'cssa'?"),
+        (dict(study='baselines', overrides={'model.heads.score': 'dual'}), "unknown key 'model.heads'"),
         (
-            ['baselines', '--config', 'cssa_voc_p05', '--rows', 'cssa*'],
+            dict(study='baselines', config='cssa_voc_p05', rows=['cssa*']),
             r'--config: found rows that have a config of their own \(cssa_plus\), expected rows that start from',
         ),
     ],
 )
 def test_a_mistake_in_the_command_is_found_before_the_first_run(arguments, message, tmp_path):
     with pytest.raises(ConfigError, match=message.replace('?', r'\?')):
-        study(parser('').parse_args([*arguments, '--work-dir', str(tmp_path)]))
+        run_study(**arguments, work_dir=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,26 +277,6 @@ def test_a_class_is_made_rare_on_the_command_line_beside_those_of_the_study(smal
 def test_each_place_of_error_is_compared_with_cat_of_the_same_place():
     for row in load_study('noise').rows:
         assert row.baseline == f'CAT, {row.line.split(", ")[1]}'
-
-
-def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
-    given = {}
-    monkeypatch.setattr('cssa_mm.studies.jobs.run_study', lambda **arguments: given.update(arguments))
-    words = 'noise --seeds 3 4 --jobs 2 --rows a b --config c --data-root d --validation 0.3 --work-dir w --features f'
-    study(parser('').parse_args([*words.split(), '--keep-results', '--cfg-options', 'model.ema.decay=0.5']))
-    assert given == dict(
-        study='noise',
-        seeds=[3, 4],
-        jobs=2,
-        rows=['a', 'b'],
-        config='c',
-        data_root='d',
-        validation=0.3,
-        work_dir='w',
-        features='f',
-        keep_results=True,
-        overrides={'model.ema.decay': 0.5},
-    )
 
 
 def test_studies_and_their_configs_are_found_in_any_folder(tmp_path, monkeypatch):

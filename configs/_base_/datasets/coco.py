@@ -1,4 +1,4 @@
-# COCO 2014 as the SSMLL papers use it: 82,081 training images with an annotation, tested on the validation set.
+# COCO 2014 as papers on this task use it: the 82,081 training images with an annotation, tested on the validation set.
 _base_ = 'photos_224.py'
 train = dict(
     type='COCOMultiLabelDataset',

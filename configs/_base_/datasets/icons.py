@@ -13,7 +13,7 @@ train_dataloader = dict(
         data_root='data/icons/',
         subset='train',
         split=dict(proportion=0.05, seed=1),
-        # No cutout: it hides whole icons, and the label becomes false.
+        # No cutout: it would hide whole icons and make their labels false.
         pipeline=[
             view,
             dict(type='RandomFlip', prob=0.5),

@@ -1,4 +1,4 @@
-# NUS-WIDE as the SSMLL papers use it: 150,000 training and 60,260 test images, from their numpy files.
+# NUS-WIDE as papers on this task use it: 150,000 training and 60,260 test images, from their numpy files.
 _base_ = 'photos_224.py'
 # layout='text' with label_dir='TrainTestLabels' reads the official lists instead: more images, other splits.
 train = dict(

@@ -3,7 +3,7 @@ fill = [122, 116, 104]  # CLIP's mean colour
 # The plain view: what is scored for pseudo-labels, kept as frozen features, and tested. Training augments it.
 view = dict(type='View', size=224, interpolation='bicubic', backend='pillow')
 # (R) the strong view has CAP's strength: half of each side cut out, then two of 15 operations, each with probability
-# .5 and a level that is drawn evenly. Posterize keeps at least 4 bits: the preset of the toolbox goes down to 0, black.
+# .5 and a level that is drawn evenly. Posterize keeps at least 4 bits; the toolbox's preset goes down to 0, all black.
 operations = [
     dict(type='AutoContrast'),
     dict(type='Equalize'),

@@ -23,8 +23,8 @@ train_dataloader = dict(
         include_unlisted=True,  # images that no row mentions are unlabelled
         held_out='test.csv',  # its images are never trained on
         split=None,  # labelled is what has labels
-        # (R) Mirrored at most: features of such views are kept, and training needs minutes. Add a Cutout or RandAugment
-        # for the strong views of the paper.
+        # (R) Views are only mirrored: their features are computed once, so that training takes minutes. For the strong
+        # views of the paper, add a Cutout or RandAugment.
         pipeline=[view, dict(type='RandomFlip', prob=0.5), pack],
     ),
 )

@@ -1,5 +1,5 @@
-# The method as the paper describes it, on CLIP RN50 at 224. What the paper leaves open is marked (R): our
-# reconstruction. Constructors and their docstrings: cssa_mm/models/.
+# The method as the paper describes it, on CLIP RN50 at 224. (R) marks what the paper leaves open and we reconstructed.
+# Constructors and their docstrings: cssa_mm/models/.
 model = dict(
     type='CSSAClassifier',
     # (R) the tower; OpenAI's ResNet weights need the -quickgelu name.

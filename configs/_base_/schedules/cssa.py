@@ -11,7 +11,7 @@ optim_wrapper = dict(
             'head.bias': dict(lr_mult=20.0),
             'head.log_temperature': dict(lr_mult=20.0),
             'context_head': dict(lr_mult=10.0),
-            # (R) What finds a class learns through the attention alone, a faint gradient that AdamW would scale up.
+            # (R) The finding prompt learns through the attention alone; AdamW would scale up its faint gradient.
             'semantic_prompts': dict(lr_mult=0.3),
         }
     ),

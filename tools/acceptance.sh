@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Proofs that take too long for the tests: bash tools/acceptance.sh NAME
+#   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
+#           the quickstart, a study, every config by name, and a checkpoint that is copied alone
+set -eo pipefail
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+
+wheel() {
+    local work
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    git -C "$ROOT" ls-files -z -co --exclude-standard | tar -C "$ROOT" --null -T - -cf - | (mkdir "$work/source" && tar -C "$work/source" -xf -)
+    python3 -m venv "$work/venv"
+    local python=$work/venv/bin/python
+    "$python" -m pip install --quiet 'setuptools>=77,<82' wheel
+    "$python" -m pip wheel --quiet --no-deps --no-build-isolation -w "$work" "$work/source"
+    local file
+    file=$(echo "$work"/cssa_mm-*.whl)
+    # The pins of the tests: a PyPI torch for GPUs would take gigabytes.
+    "$python" -m pip install --quiet -r "$ROOT/requirements/openmmlab.txt" "$file"
+    rm -rf "$work/source"
+    mkdir "$work/empty" "$work/alone"
+    cd "$work/empty"
+    export PATH=$work/venv/bin:$PATH
+    cssa --version
+    cssa quickstart
+    cssa study baselines --seeds 1 --rows zero_shot cssa
+    cp "$(cat work_dirs/quickstart/cssa_plus/last_checkpoint)" "$work/alone/model.pth"
+    cp data/icons/test/000000.jpg "$work/alone/photo.jpg"
+    cd "$work/alone"
+    "$python" - <<'PYTHON'
+import cssa_mm
+from cssa_mm.files import configs_root
+
+names = [path.stem for path in (configs_root() / 'configs').glob('*.py')]
+for name in names:
+    cssa_mm.load_config(name)
+print(f'{len(names)} configs load by name')
+model = cssa_mm.load_model('model.pth')
+for prediction in cssa_mm.Predictor(model).predict('photo.jpg'):
+    print(prediction.path, prediction.labels, prediction.scores.round(3))
+PYTHON
+}
+
+case ${1:-} in
+    wheel) "$1" ;;
+    *)
+        echo "error: acceptance: found '${1:-}', expected wheel" >&2
+        exit 2
+        ;;
+esac
