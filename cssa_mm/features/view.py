@@ -50,15 +50,18 @@ def apply_view(config: Config) -> None:
     A config file names its view once and builds its pipelines from it; an override of `view` reaches them here.
 
     Raises:
-        ConfigError: a pipeline has a `View` of its own, while others have that of the key.
+        ConfigError: a pipeline, or the model, has a `View` of its own, while others have that of the key.
     """
     view = view_of(config)
-    steps = [(name, step) for name in LOADERS for step in _view_steps(config, name)]
+    steps = [(f'{name}.dataset.pipeline', step) for name in LOADERS for step in _view_steps(config, name)]
+    model = config.get('model') or {}
+    if isinstance(model.get('view'), Mapping):
+        steps.append(('model.view', model.view))
     own = [(name, step) for name, step in steps if View(**_options(step)) != view]
     if own and len(own) < len(steps):
         name, step = own[0]
         raise ConfigError(
-            f'{name}.dataset.pipeline: found {View(**_options(step))}, expected {view}, the `view` of the config, '
+            f'{name}: found {View(**_options(step))}, expected {view}, the `view` of the config, '
             'which training, pseudo-labels and tests share; override view alone, e.g. view.size=448'
         )
     for _, step in own:

@@ -109,15 +109,17 @@ class PseudoLabelHook(Hook):
         """The features of a data set, kept as this hook's options say."""
         return FrozenFeatures(model, dataset, view_of(config), **self.feature_cache, **self.loader)
 
-    def algorithm(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> SemiSupervision:
-        """The algorithm with this hook's options on a model and a training set."""
-        seed = (config.get('randomness') or {}).get('seed') or 0
+    def algorithm(
+        self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping, seed: int = 0
+    ) -> SemiSupervision:
+        """The algorithm with this hook's options on a model and a training set; the seed is the run's."""
         return SemiSupervision(model, dataset, self.features(model, dataset, config), self.settings, seed)
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed one keeps those before it."""
         loop = runner.train_loop
-        self._semi_supervision = self.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
+        dataset = runner.train_dataloader.dataset
+        self._semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
         self.semi_supervision.prepare()
         if is_main_process():
