@@ -34,7 +34,7 @@ RESIZE = dict(interpolation='bilinear', backend='cv2')  # mmcv's defaults
 
 
 def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike | None = None) -> Path:
-    """Write a checkpoint of format 1 (before 0.2) in today's format; what it lacked is read from the config in it.
+    """Write a checkpoint of format 1 in today's format; what it lacked is read from the config in it.
 
     Args:
         checkpoint: the old file.

@@ -168,7 +168,7 @@ def _require_weights(options: Mapping[str, Any]) -> None:
     if is_path and not Path(pretrained).is_file():
         raise CheckpointError(
             f"tower: found no file '{pretrained}', where the tower {options['model_name']} of this checkpoint lay, "
-            'expected its weights; give tower=PATH (--tower PATH)'
+            'expected its weights; give tower=PATH'
         )
 
 
