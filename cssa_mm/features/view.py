@@ -1,4 +1,4 @@
-"""The plain view, named once in the config, and its mirror: what is scored, cached and tested."""
+"""The plain view, named once in the config, and its mirror image: the views that are scored, cached and tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def view_of(config: Mapping) -> View:
     """The plain view of a config.
 
     Raises:
-        ConfigError: the config names none.
+        ConfigError: the config names no view.
     """
     options = config.get('view')
     if not isinstance(options, Mapping):
@@ -34,7 +34,7 @@ def model_view(model: CSSAClassifier) -> View:
     """The plain view that a model scores images on.
 
     Raises:
-        ConfigError: it knows none.
+        ConfigError: the model has no view.
     """
     if model.view is None:
         raise ConfigError(
@@ -88,7 +88,7 @@ def scoring_pipeline(view: View, mirrored: bool = False) -> list[dict]:
 
 
 def draws_view_or_mirror(transforms: Sequence[BaseTransform], view: View) -> bool:
-    """Whether a training pipeline yields the plain view or its mirror image, says which, and does nothing else."""
+    """Whether a training pipeline yields the plain view or its mirror image, records which, and does nothing else."""
     if len(transforms) != 3:
         return False
     first, flip, pack = transforms

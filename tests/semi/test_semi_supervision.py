@@ -406,7 +406,7 @@ def test_a_batch_of_labelled_images_alone_belongs_to_a_semi_supervised_epoch_too
 def test_an_unlabelled_image_that_was_not_scored_is_refused(algorithm, make_sample):
     semi = algorithm()
     semi.begin_epoch(1)
-    with pytest.raises(DataError, match="found no labels of unlabelled image 'unknown'"):
+    with pytest.raises(DataError, match="found no labels for unlabelled image 'unknown'"):
         semi.targets([make_sample('unknown', [-1] * 6, False)])
 
 
