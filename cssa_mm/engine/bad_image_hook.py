@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.bad_images import BadImages, reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, ImageError
+from cssa_mm.files import write_text
 
 FILE = 'bad_images.txt'
 
@@ -110,7 +110,7 @@ class BadImageHook(Hook):
         path = Path(runner.work_dir, FILE)
         known = set(path.read_text('utf-8').splitlines()) if path.is_file() else set()
         if is_main_process():
-            _replace(path, lines)
+            write_text(path, ''.join(f'{line}\n' for line in lines))
         self._reported = len(lines)
         tolerated = tolerated_bad_images(len(dataset), self.max_share)
         if len(lines) > tolerated:
@@ -135,9 +135,3 @@ def _open(loader: LoadRGBImage, path: str) -> tuple[tuple[int, int] | None, str 
         return loader.load(path).shape[:2], None
     except ImageError as error:
         return None, reason_of(error, path)
-
-
-def _replace(path: Path, lines: list[str]) -> None:
-    partial = path.with_name(f'{path.name}.{os.getpid()}.tmp')
-    partial.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
-    os.replace(partial, path)

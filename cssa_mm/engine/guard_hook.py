@@ -42,12 +42,13 @@ def check_semi_supervision(runner: Runner) -> None:
     """Check that pseudo-labels can reach the model.
 
     Raises:
-        ConfigError: nothing makes them in a run with semi-supervised epochs, or the preprocessor drops them.
+        ConfigError: there is no hook that makes them, or the preprocessor drops them.
     """
-    if getattr(runner.train_loop, 'semi_epochs', 0) and not any(isinstance(h, PseudoLabelHook) for h in runner.hooks):
+    # Without semi-supervised epochs, too: contexts, bias and the teacher, whose scores are the result, come from it.
+    if not any(isinstance(hook, PseudoLabelHook) for hook in runner.hooks):
         raise ConfigError(
-            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one in a run with semi-supervised epochs; '
-            'restore it, or set train_cfg.semi_epochs=0'
+            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, without which the teacher learns '
+            'nothing; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
         )
     preprocessor = bare_model(runner).data_preprocessor
     if not isinstance(preprocessor, CSSADataPreprocessor):

@@ -111,8 +111,8 @@ class SemiSupervision:
         """
         check_same_classes(self.model, self.dataset)
         print_log(labels_used(self.dataset), 'current')
-        if self.settings.mask_unseen_classes:
-            self.model.is_taught.copy_(taught_classes(self.dataset.labels))
+        taught = taught_classes(self.dataset.labels)
+        self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
         set_contexts(self.model, self.dataset, self.settings.context_seed)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()

@@ -62,19 +62,14 @@ def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(train):
     assert not any(name.startswith('context_head') for name, _ in runner.model.named_parameters())
 
 
-def test_semi_supervised_epochs_without_pseudo_labels_are_refused_before_the_first_step(train):
+@pytest.mark.parametrize('labels_alone', [{}, {'train_cfg.semi_epochs': 0, 'model.context_head': None}])
+def test_training_without_the_hook_that_owns_the_teacher_is_refused_before_the_first_step(train, labels_alone):
     with pytest.raises(ConfigError) as error:
-        train(**{'default_hooks.pseudo_labels': None})
+        train(**{'default_hooks.pseudo_labels': None}, **labels_alone)
     assert str(error.value) == (
-        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one in a run with semi-supervised epochs; '
-        'restore it, or set train_cfg.semi_epochs=0'
+        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, without which the teacher learns '
+        'nothing; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
     )
-
-
-def test_without_semi_supervised_epochs_nothing_needs_pseudo_labels(train):
-    options = {'default_hooks.pseudo_labels': None, 'model.context_head': None}
-    runner = train(**options, **{'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1})
-    assert runner.iter == 2
 
 
 def test_a_preprocessor_that_drops_the_targets_is_refused(train):
