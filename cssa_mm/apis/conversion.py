@@ -53,7 +53,8 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
         >>> model = cssa_mm.load_model(path)  # doctest: +SKIP
     """
     content = read_checkpoint(checkpoint)
-    state = content.get('state_dict', {}).get(KEY) if isinstance(content, Mapping) else None
+    state_dict = content.get('state_dict') if isinstance(content, Mapping) else None
+    state = state_dict.get(KEY) if isinstance(state_dict, Mapping) else None
     if not isinstance(state, Tensor):
         raise CheckpointError(f"checkpoint: found '{checkpoint}' that is not of a CSSAClassifier, expected format 1")
     saved = decode_description(state)

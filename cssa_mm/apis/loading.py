@@ -17,7 +17,7 @@ from mmpretrain.registry import MODELS
 
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError
+from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.identity import read_description
 from cssa_mm.models.thresholds import ClassThresholds
@@ -91,7 +91,7 @@ def zero_shot(
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
-        ConfigError: the tower is unknown, or class names are missing, repeated or too long.
+        ConfigError: the tower is unknown, or class names are missing, empty, repeated or too long.
         CheckpointError: the weights are missing or belong to another tower.
 
     Example:
@@ -101,6 +101,8 @@ def zero_shot(
         >>> model.class_names
         ['anchor', 'coffee', 'flag']
     """
+    if isinstance(class_names, str) or not isinstance(class_names, Sequence):
+        raise ConfigError(f"class_names: found {class_names!r}, expected a list of names, such as ['cat', 'dog']")
     init_default_scope('mmpretrain')
     backbone = dict(
         type='OpenCLIPBackbone',

@@ -72,8 +72,8 @@ def checked_device(device: str | torch.device | None) -> torch.device:
     available = dict(cpu=True, cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available())
     if device is None:
         return torch.device(next(name for name in ('cuda', 'mps', 'cpu') if available[name]))
-    kind = str(device).split(':')[0]
-    if kind not in available:
+    kind, _, index = str(device).partition(':')
+    if kind not in available or (index and not index.isdecimal()):
         raise ConfigError(f"device: found '{device}', expected one of {', '.join(DEVICES)}")
     if not available[kind]:
         found = ', '.join(name for name, is_there in available.items() if is_there)

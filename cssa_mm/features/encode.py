@@ -45,11 +45,10 @@ def encode(
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            for data in tqdm(loader, desc=description, leave=False, disable=rank != 0 or len(loader) < 2):
-                if dataset.bad_images is not None:
-                    dataset.bad_images.note(data['data_samples'])
-                yield model.backbone(model.data_preprocessor(data)['inputs'])
+        for data in tqdm(loader, desc=description, leave=False, disable=rank != 0 or len(loader) < 2):
+            if dataset.bad_images is not None:
+                dataset.bad_images.note(data['data_samples'])
+            yield model.backbone(model.data_preprocessor(data)['inputs'])
     finally:
         model.train(was_training)
 

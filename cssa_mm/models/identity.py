@@ -16,7 +16,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,6 +41,7 @@ TRAINING_ONLY = {
 }  # fmt: skip
 PARTS = ('head', 'context_head', 'evidence')
 COMPARED = ('tower', 'class_names', *PARTS)
+TOWER = ('model_name', 'pretrained', 'config_dir', 'dense', 'global_token', 'precision', 'model_config')
 
 
 def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
     description = decode_description(state)
     found = description.get('format', 1)
     if found != FORMAT:
-        fix = 'convert it: cssa convert CHECKPOINT' if found < FORMAT else 'update cssa_mm'
+        fix = 'convert it: cssa convert CHECKPOINT' if found in range(FORMAT) else 'update cssa_mm'
         raise CheckpointError(f'checkpoint: found format {found}, expected {FORMAT}; {fix}')
     _check_form(description)
     return description
@@ -123,19 +124,23 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
 
 def _check_form(description: Mapping[str, Any]) -> None:
     """Check that a description names registered parts only: a file can come from anywhere."""
-    for key in (*COMPARED, 'view', 'thresholds'):
-        if key not in description:
-            raise CheckpointError(
-                f"checkpoint: found a description without '{key}', expected one that training wrote; take another file"
-            )
+    _require(description, (*COMPARED, 'view', 'thresholds'), 'a description')
+    _require(description['tower'], TOWER, 'a tower')
     names = description['class_names']
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise CheckpointError(f'checkpoint: found class_names {_short(names)}, expected a list of names')
+    ClassThresholds.from_dict(description['thresholds'], len(names))
     for part in PARTS:
         if description[part] is not None:
             check_registered(f'model.{part}', description[part], MODELS)
     if description['view'] is not None:
         check_registered('view', description['view'], TRANSFORMS, View)
+
+
+def _require(section: Any, keys: Sequence[str], what: str) -> None:
+    for key in keys:
+        if not isinstance(section, Mapping) or key not in section:
+            raise CheckpointError(f"checkpoint: found {what} without '{key}', expected one that training wrote")
 
 
 def check_registered(key: str, config: Any, registry: Registry, base: type = object) -> None:
@@ -191,7 +196,7 @@ class CheckpointIdentity(nn.Module):
         """Take over what a checkpoint says beyond the weights: thresholds and, unless the model has one, the view."""
         self.unfold()
         saved = json.loads(bytes(state.tolist()))
-        self.thresholds = ClassThresholds.from_dict(saved['thresholds'])
+        self.thresholds = ClassThresholds.from_dict(saved['thresholds'], len(self.class_names))
         view = None if saved['view'] is None else TRANSFORMS.build(saved['view'])
         if self.view is None:
             self.view = view

@@ -19,7 +19,9 @@ from cssa_mm.errors import CheckpointError, ConfigError, nearest
 from cssa_mm.files import DEMO_CLIP
 
 Tokenizer = Callable[[list[str]], Tensor]  # P texts -> token ids (P, L)
-UNLOADABLE = (RuntimeError, KeyError, ValueError, OSError, EOFError, pickle.UnpicklingError, SafetensorError)
+UNLOADABLE = (
+    RuntimeError, KeyError, ValueError, OSError, EOFError, AssertionError, pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,10 @@ def _add_configs(config_dir: str) -> None:
         raise ConfigError(
             f'backbone.config_dir {folder}: found no *.json, expected a folder of open_clip model configs'
         )
-    if folder not in factory._MODEL_CONFIG_PATHS:
-        open_clip.add_model_config(folder)
+    # The last folder that defines a name wins: another tower of that name may have been opened in between.
+    if folder in factory._MODEL_CONFIG_PATHS:
+        factory._MODEL_CONFIG_PATHS.remove(folder)
+    open_clip.add_model_config(folder)
 
 
 def _check_weights(model_name: str, pretrained: str | None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from cssa_mm.errors import CheckpointError
 
 DEFAULT = 0.5
 
@@ -34,6 +36,23 @@ class ClassThresholds(NamedTuple):
         return dict(values=[None if math.isnan(value) else value for value in self.values], rule=self.rule)
 
     @classmethod
-    def from_dict(cls, content: dict) -> ClassThresholds:
-        """Read what `to_dict` returned."""
-        return cls(tuple(math.nan if value is None else float(value) for value in content['values']), content['rule'])
+    def from_dict(cls, content: Any, num_classes: int) -> ClassThresholds:
+        """Read what `to_dict` returned, for C classes.
+
+        Raises:
+            CheckpointError: the content is something else; a file can come from anywhere.
+        """
+        try:
+            values = tuple(math.nan if value is None else float(value) for value in content['values'])
+            rule = str(content['rule'])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f'checkpoint: found no readable thresholds ({type(error).__name__}), expected a number for each class '
+                'and the rule that found them; take another file'
+            ) from error
+        if len(values) != num_classes:
+            raise CheckpointError(
+                f'checkpoint: found {len(values)} thresholds, expected {num_classes}, one for each class; take another '
+                'file'
+            )
+        return cls(values, rule)

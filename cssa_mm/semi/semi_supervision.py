@@ -111,9 +111,9 @@ class SemiSupervision:
         """
         check_same_classes(self.model, self.dataset)
         print_log(labels_used(self.dataset), 'current')
-        if self.settings.mask_unseen_classes:
-            self.model.is_taught.copy_(taught_classes(self.dataset.labels))
-            broadcast_from_first([self.model.is_taught])
+        taught = taught_classes(self.dataset.labels)
+        self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
+        broadcast_from_first([self.model.is_taught])
         set_contexts(self.model, self.dataset, self.settings.context_seed)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()

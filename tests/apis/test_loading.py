@@ -348,6 +348,8 @@ def test_a_zero_shot_model_of_any_tower(clip_dir):
     [
         (dict(class_names=['sun', 'sun']), ConfigError, "found 'sun' twice"),
         (dict(class_names=[]), ConfigError, 'found no name'),
+        (dict(class_names=['sun', ' ']), ConfigError, 'found an empty name in place 2'),
+        (dict(class_names='sun'), ConfigError, "class_names: found 'sun', expected a list of names"),
         (dict(class_names=['sun ' * 40]), ConfigError, 'expected at most the 32 of the text tower'),
         (dict(model_name='cssa-demo'), ConfigError, "Did you mean 'cssa-demo-rn'"),
         (dict(pretrained='nowhere.pt'), CheckpointError, "found no file 'nowhere.pt'"),

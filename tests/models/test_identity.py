@@ -406,6 +406,21 @@ def test_a_description_without_one_of_its_keys_is_refused(make_model, saved, key
 
 
 @pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(tower=None), "found a tower without 'model_name'"),
+        (dict(tower=dict(model_name='tiny-rn', pretrained=None)), "found a tower without 'config_dir'"),
+        (dict(thresholds=dict(values=[0.5], rule='default')), 'found 1 thresholds, expected 6'),
+        (dict(format='two'), 'found format two, expected 2'),
+    ],
+)
+def test_a_description_of_another_form_is_refused(make_model, saved, changes, message, tmp_path):
+    description = read_description(saved()) | changes
+    state_dict = saved() | {KEY: encode_description(description)}
+    assert message in refusal(make_model(), state_dict, load_with_torch, tmp_path)
+
+
+@pytest.mark.parametrize(
     ('key', 'value', 'named'),
     [
         ('view', dict(type='os.system', command='exit 3'), 'view.type'),

@@ -65,7 +65,9 @@ def test_the_seed_of_the_contexts_is_that_of_the_settings(algorithm, monkeypatch
 
 def test_without_masking_every_class_is_taught(algorithm, model, dataset):
     dataset.labels[dataset.is_labelled, 1] = 0
-    algorithm(mask_unseen_classes=False).prepare()
+    algorithm(mask_unseen_classes=True).prepare()
+    assert not model.is_taught.all()
+    algorithm(mask_unseen_classes=False).prepare()  # of the model that the first left: a warm start
     assert model.is_taught.all()
 
 
