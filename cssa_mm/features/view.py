@@ -54,9 +54,9 @@ def apply_view(config: Config) -> None:
     """
     view = view_of(config)
     steps = [(f'{name}.dataset.pipeline', step) for name in LOADERS for step in _view_steps(config, name)]
-    model = config.get('model') or {}
-    if isinstance(model.get('view'), Mapping):
-        steps.append(('model.view', model.view))
+    model_view = (config.get('model') or {}).get('view')
+    if isinstance(model_view, Mapping):
+        steps.append(('model.view', model_view))
     own = [(name, step) for name, step in steps if View(**_options(step)) != view]
     if own and len(own) < len(steps):
         name, step = own[0]
