@@ -1,4 +1,4 @@
-"""Checks that need the whole run: before the first step, not after hours of training."""
+"""Checks that need the whole run, before the first step rather than after hours of training."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 
 @HOOKS.register_module()
 class GuardHook(Hook):
-    """Refuses unknown config keys and training images that are test images."""
+    """Refuses unknown config keys, training without pseudo-labels, and training images that are validation images."""
 
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Check the config; mmpretrain's own tools come by here, too."""
+        """Check the config, also that of mmpretrain's own tools."""
         check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the training set with the validation set, by image id, and learning rates with parameters."""
+        """Check pseudo-labels and learning rates, and that no validation image, by id, is a training image."""
         model = bare_model(runner)
         check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
@@ -42,12 +42,12 @@ def check_semi_supervision(runner: Runner) -> None:
     """Check that pseudo-labels can reach the model.
 
     Raises:
-        ConfigError: nothing makes them in a run with semi-supervised epochs, or the preprocessor drops them.
+        ConfigError: there is no hook that makes them and moves the teacher, or the preprocessor drops them.
     """
-    if getattr(runner.train_loop, 'semi_epochs', 0) and not any(isinstance(h, PseudoLabelHook) for h in runner.hooks):
+    if not any(isinstance(hook, PseudoLabelHook) for hook in runner.hooks):
         raise ConfigError(
-            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one in a run with semi-supervised epochs; '
-            'restore it, or set train_cfg.semi_epochs=0'
+            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, which also sets the bias and moves '
+            'the teacher; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
         )
     preprocessor = bare_model(runner).data_preprocessor
     if not isinstance(preprocessor, CSSADataPreprocessor):
@@ -58,7 +58,7 @@ def check_semi_supervision(runner: Runner) -> None:
 
 
 def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
-    """Check that each pattern of `paramwise_cfg.custom_keys` means a part of the model, if only one switched off.
+    """Check that each pattern of `paramwise_cfg.custom_keys` matches a part of the model, even if it is switched off.
 
     Raises:
         ConfigError: a pattern matches nothing; the message names the nearest parameter or module.

@@ -1,9 +1,11 @@
-"""Per class, the score from which an image has the label, and how it was found; travels with the checkpoint."""
+"""Thresholds: per class the lowest score at which an image gets the label; stored in the checkpoint."""
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from cssa_mm.errors import CheckpointError
 
 DEFAULT = 0.5
 
@@ -11,9 +13,9 @@ DEFAULT = 0.5
 class ClassThresholds(NamedTuple):
     """Thresholds of C classes.
 
-    values: one number a class; nan where there is none.
-    rule: how they were found: 'default' (.5 for every class, whatever the scores mean), or 'none' of a model that was
-        never trained, whose scores order images but have no level.
+    values: one number per class; nan where there is none.
+    rule: how they were found: 'default' (.5 for every class), or 'none' for an untrained model, whose scores rank
+        images but are not calibrated.
     """
 
     values: tuple[float, ...]
@@ -26,7 +28,7 @@ class ClassThresholds(NamedTuple):
 
     @classmethod
     def none(cls, num_classes: int) -> ClassThresholds:
-        """No thresholds: of a model that no label has taught the level of its scores."""
+        """No thresholds, for a model whose scores no label has calibrated."""
         return cls((math.nan,) * num_classes, 'none')
 
     def to_dict(self) -> dict:
@@ -34,6 +36,23 @@ class ClassThresholds(NamedTuple):
         return dict(values=[None if math.isnan(value) else value for value in self.values], rule=self.rule)
 
     @classmethod
-    def from_dict(cls, content: dict) -> ClassThresholds:
-        """What `to_dict` gave."""
-        return cls(tuple(math.nan if value is None else float(value) for value in content['values']), content['rule'])
+    def from_dict(cls, content: Any, num_classes: int) -> ClassThresholds:
+        """Read what `to_dict` returned, for C classes.
+
+        Raises:
+            CheckpointError: the content is something else; a file can come from anywhere.
+        """
+        try:
+            values = tuple(math.nan if value is None else float(value) for value in content['values'])
+            rule = str(content['rule'])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f'checkpoint: found no readable thresholds ({type(error).__name__}), expected a number for each class '
+                'and the rule that found them; take another file'
+            ) from error
+        if len(values) != num_classes:
+            raise CheckpointError(
+                f'checkpoint: found {len(values)} thresholds, expected {num_classes}, one for each class; take another '
+                'file'
+            )
+        return cls(values, rule)

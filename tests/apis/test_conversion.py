@@ -177,5 +177,6 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
     assert 'found no file' in refusal(path)
     torch.save(dict(state_dict=torch.nn.Linear(2, 2).state_dict()), path)
     assert 'not of a CSSAClassifier' in refusal(path)
-    torch.save([1], path)
-    assert 'not of a CSSAClassifier' in refusal(path)
+    for content in ([1], dict(state_dict=[1])):
+        torch.save(content, path)
+        assert 'not of a CSSAClassifier' in refusal(path)

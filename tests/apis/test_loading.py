@@ -247,7 +247,7 @@ def test_a_part_of_a_checkpoint_is_refused(run, tmp_path):
     state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']
     del state_dict['teacher.bias']
     torch.save(dict(state_dict=state_dict), tmp_path / 'part.pth')
-    assert "entry 'teacher.bias' none, expected it" in refusal(tmp_path / 'part.pth')
+    assert "found no entry 'teacher.bias', expected the entries of this model" in refusal(tmp_path / 'part.pth')
 
 
 @pytest.mark.parametrize('key', ['view', 'class_names', 'head', 'context_head', 'evidence', 'tower'])
@@ -348,6 +348,8 @@ def test_a_zero_shot_model_of_any_tower(clip_dir):
     [
         (dict(class_names=['sun', 'sun']), ConfigError, "found 'sun' twice"),
         (dict(class_names=[]), ConfigError, 'found no name'),
+        (dict(class_names=['sun', ' ']), ConfigError, 'found an empty name in place 2'),
+        (dict(class_names='sun'), ConfigError, "class_names: found 'sun', expected a list of names"),
         (dict(class_names=['sun ' * 40]), ConfigError, 'expected at most the 32 of the text tower'),
         (dict(model_name='cssa-demo'), ConfigError, "Did you mean 'cssa-demo-rn'"),
         (dict(pretrained='nowhere.pt'), CheckpointError, "found no file 'nowhere.pt'"),

@@ -62,19 +62,15 @@ def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(train):
     assert not any(name.startswith('context_head') for name, _ in runner.model.named_parameters())
 
 
-def test_semi_supervised_epochs_without_pseudo_labels_are_refused_before_the_first_step(train):
+@pytest.mark.parametrize('options', [{}, {'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}])
+def test_a_run_without_the_hook_of_the_algorithm_is_refused_before_the_first_step(train, options):
+    """On labels alone, too: the hook also moves the teacher, whose scores are the result."""
     with pytest.raises(ConfigError) as error:
-        train(**{'default_hooks.pseudo_labels': None})
+        train(**{'default_hooks.pseudo_labels': None}, **options)
     assert str(error.value) == (
-        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one in a run with semi-supervised epochs; '
-        'restore it, or set train_cfg.semi_epochs=0'
+        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, which also sets the bias and moves the '
+        'teacher; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
     )
-
-
-def test_without_semi_supervised_epochs_nothing_needs_pseudo_labels(train):
-    options = {'default_hooks.pseudo_labels': None, 'model.context_head': None}
-    runner = train(**options, **{'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1})
-    assert runner.iter == 2
 
 
 def test_a_preprocessor_that_drops_the_targets_is_refused(train):

@@ -103,6 +103,8 @@ def test_a_device_that_is_unknown_or_not_there_is_refused(monkeypatch):
         checked_device('gpu')
     with pytest.raises(ConfigError, match="^device: found 'cuda:1', which this machine lacks, expected one of cpu$"):
         checked_device('cuda:1')
+    with pytest.raises(ConfigError, match="found 'cpu:x'"):
+        checked_device('cpu:x')
 
 
 @pytest.mark.parametrize(('cuda', 'mps', 'expected'), [(True, True, 'cuda'), (False, True, 'mps')])

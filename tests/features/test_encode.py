@@ -45,6 +45,12 @@ def test_the_mode_comes_back_where_nobody_reads_to_the_end(make_model, dataset):
     assert model.training
 
 
+def test_gradients_of_the_reader_stay_on(make_model, dataset):
+    batches = encode(make_model(), dataset, [0, 1], VIEW, '', batch_size=1)
+    assert not next(batches)[0].requires_grad
+    assert torch.is_grad_enabled()  # while the generator waits for its reader
+
+
 def test_bad_images_are_noted(make_model, dataset):
     dataset.bad_images = BadImages(shape=(64, 64))
     dataset.img_paths[5] += '.missing'

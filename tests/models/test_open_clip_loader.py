@@ -117,6 +117,26 @@ def test_the_checkpoint_of_another_tower_is_refused_in_one_line(clip_dir, name):
     assert "expected weights of 'tiny-rn'" in message_of(error)
 
 
+def test_weights_of_another_text_width_are_refused_in_one_line():
+    with pytest.raises(CheckpointError) as error:  # open_clip ends in an assertion
+        load_open_clip('RN50', 'demo')
+    assert "expected weights of 'RN50'" in message_of(error)
+
+
+def test_two_towers_of_one_name_are_each_read_by_their_own_json(clip_dir, tmp_path):
+    config = json.loads((clip_dir / 'tiny-rn.json').read_text())
+    folders = [tmp_path / 'first', tmp_path / 'second']
+    for folder, quick_gelu in zip(folders, (False, True), strict=True):  # their weights have the same names and shapes
+        folder.mkdir()
+        (folder / 'twin-rn.json').write_text(json.dumps(config | dict(quick_gelu=quick_gelu)))
+    first, second, again = (
+        load_open_clip('twin-rn', str(clip_dir / 'tiny-rn.pt'), str(folder)).model.encode_text(torch.arange(48)[None])
+        for folder in (*folders, folders[0])
+    )
+    assert not torch.equal(first, second)
+    assert torch.equal(again, first)
+
+
 @pytest.mark.parametrize('suffix', ['.pt', '.safetensors'])
 @pytest.mark.parametrize('content', [b'', b'no checkpoint at all', b'\x80\x04' + bytes(range(256)) * 8])
 def test_an_unreadable_checkpoint_is_refused_in_one_line(clip_dir, tmp_path, suffix, content):

@@ -3,6 +3,7 @@ import math
 
 import pytest
 
+from cssa_mm.errors import CheckpointError
 from cssa_mm.models.thresholds import ClassThresholds
 
 
@@ -24,7 +25,21 @@ def test_a_model_that_was_never_trained_has_none():
 )
 def test_they_survive_strict_json(thresholds):
     text = json.dumps(thresholds.to_dict(), allow_nan=False)  # nan is no JSON
-    found = ClassThresholds.from_dict(json.loads(text))
+    found = ClassThresholds.from_dict(json.loads(text), len(thresholds.values))
     assert found.rule == thresholds.rule
     assert found.values == pytest.approx(thresholds.values, nan_ok=True, abs=0)
     assert isinstance(found.values, tuple)
+
+
+@pytest.mark.parametrize(
+    ('content', 'found'),
+    [
+        (None, 'no readable thresholds'),
+        (dict(values=[0.5, 0.5]), 'no readable thresholds'),
+        (dict(values=['high', 0.5], rule='default'), 'no readable thresholds'),
+        (dict(values=[0.5], rule='default'), '1 thresholds, expected 2'),
+    ],
+)
+def test_what_is_no_threshold_for_each_class_is_refused(content, found):
+    with pytest.raises(CheckpointError, match=f'^checkpoint: found {found}'):
+        ClassThresholds.from_dict(content, 2)

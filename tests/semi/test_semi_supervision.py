@@ -65,7 +65,9 @@ def test_the_seed_of_the_contexts_is_that_of_the_settings(algorithm, monkeypatch
 
 def test_without_masking_every_class_is_taught(algorithm, model, dataset):
     dataset.labels[dataset.is_labelled, 1] = 0
-    algorithm(mask_unseen_classes=False).prepare()
+    algorithm(mask_unseen_classes=True).prepare()
+    assert not model.is_taught.all()
+    algorithm(mask_unseen_classes=False).prepare()  # of the model that the first left: a warm start
     assert model.is_taught.all()
 
 
@@ -406,7 +408,7 @@ def test_a_batch_of_labelled_images_alone_belongs_to_a_semi_supervised_epoch_too
 def test_an_unlabelled_image_that_was_not_scored_is_refused(algorithm, make_sample):
     semi = algorithm()
     semi.begin_epoch(1)
-    with pytest.raises(DataError, match="found no labels of unlabelled image 'unknown'"):
+    with pytest.raises(DataError, match="found no labels for unlabelled image 'unknown'"):
         semi.targets([make_sample('unknown', [-1] * 6, False)])
 
 
