@@ -1,7 +1,7 @@
 """The one place that knows the version quirks of torch, torchvision and the OpenMMLab toolbox.
 
-Importing it mends what is broken, each mend acting only where the fault shows; `require_toolbox` explains
-what is missing. It comes before every other import of the package.
+Import it before every other module of the package: it repairs torchvision's import where that fails.
+`require_toolbox` explains what is missing; the other repairs are called where they are needed.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ def version_tuple(text: str) -> tuple[int, ...]:
 
 
 def require_toolbox() -> None:
-    """Check that the toolbox and what it stands on are there and new enough.
+    """Check that the toolbox and its dependencies are installed and new enough.
 
     Raises:
-        ToolboxError: a package is missing or too old; the message holds the command that mends it.
+        ToolboxError: a package is missing or too old; the message holds the command that repairs it.
     """
     for name, requirement in MINIMUM.items():
         command = INSTALL if name in TOOLBOX else f"pip install '{requirement}'"
@@ -104,7 +104,7 @@ def require_toolbox() -> None:
 def init_cpu_process_group(launcher: str) -> bool:
     """Start gloo for a launcher on a machine without CUDA, where mmengine's own start calls CUDA; True if so.
 
-    Call it before the Runner is built: the Runner leaves a process group alone that is already there.
+    Call it before the Runner is built: the Runner keeps an existing process group.
     """
     if launcher == 'none' or torch.cuda.is_available() or torch.distributed.is_initialized():
         return False
@@ -120,15 +120,15 @@ def init_cpu_process_group(launcher: str) -> bool:
 
 
 def _leave_process_group() -> None:
-    """End gloo's threads before Python ends: one that frees a tensor later aborts the process, its work done.
+    """Stop gloo's threads before Python exits: a thread that frees a tensor later would abort the finished process.
 
-    They end with the last reference to the group, and a Runner holds one in a cycle: so collect first.
+    They stop with the last reference to the group. A Runner holds one in a cycle, so collect garbage first.
     """
     gc.collect()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
-# mmcv-lite says on every import that it lacks an operator which nothing here uses.
+# mmcv-lite warns on every import about a missing operator that nothing here uses.
 warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
 mend_torchvision()

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and where the files that come with the package lie."""
+"""Write files whole or not at all, and find the files that come with the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
-CODE = ('.py', '.json', '.gz', '.safetensors')  # without what editors and Python leave
+CODE = ('.py', '.json', '.gz', '.safetensors')  # ignores the files that editors and Python leave behind
 
 
 @contextmanager

@@ -5,13 +5,10 @@ x_label = 'share of the training photos that is labelled'
 # The average precision of classes with fewer photos in either set is mostly noise.
 min_positives = 5
 pack = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'img_path', 'ori_shape', 'img_shape', 'flip'))
-load = [
-    dict(type='LoadRGBImage'),
-    dict(type='Resize', scale=(224, 224), backend='pillow', interpolation='bicubic'),
-]
+view = dict(type='View', size=224)
 # The settings of configs/cssa_table.py rather than the paper's recipe.
 settings = {
-    'train_dataloader.dataset.pipeline': [*load, dict(type='RandomFlip', prob=0.5), pack],
+    'train_dataloader.dataset.pipeline': [view, dict(type='RandomFlip', prob=0.5), pack],
     'train_dataloader.batch_size': 32,
     'model.loss.gamma_negative': 0.0,
     'model.loss.clip': 0.0,

@@ -5,10 +5,10 @@ finder = 'optim_wrapper.paramwise_cfg.custom_keys.semantic_prompts.lr_mult'
 changes = {
     'cssa': ('as configured', {}),
     'no_bias': ('no bias', {'model.head.bias': False}),
-    'uncalibrated_bias': ('bias starts at 0', {'default_hooks.statistics.calibrate_bias': False}),
+    'uncalibrated_bias': ('bias starts at 0', {'default_hooks.pseudo_labels.calibrate_bias': False}),
     'taught_unseen': (
         'classes without positives are taught negatives',
-        {'default_hooks.statistics.mask_unseen_classes': False},
+        {'default_hooks.pseudo_labels.mask_unseen_classes': False},
     ),
     'no_renormalise': ('features not renormalised', {'model.head.renormalise': False}),
     'shared_prompts': ('one prompt finds and aligns', {'model.head.shared_prompts': True}),

@@ -23,9 +23,9 @@ def label_attention(
     """The best labels of some images by the scores of the averaged (EMA) model, with their attention.
 
     Args:
-        model: a classifier with label-specific features, of `load_model`.
+        model: a classifier with label-specific features, from `load_model`.
         dataset: a test set with C classes; its labels say which of the best ones are true.
-        indices: of the images in it.
+        indices: indices of the images in it.
         num_labels: best labels to show for each image.
 
     Raises:
@@ -55,7 +55,7 @@ def label_attention(
 
 
 def _over_image(attention: Tensor, image: np.ndarray, has_global_token: bool) -> np.ndarray:
-    """Attention (N,) over a square grid -> (H, W), from 0 to 1; the global token has no place in it."""
+    """Attention (N,) over a square grid -> (H, W), from 0 to 1; the global token is left out."""
     grid = attention[1:] if has_global_token else attention
     side = round(len(grid) ** 0.5)
     return stretch(grid.reshape(side, side), image.shape[:2])

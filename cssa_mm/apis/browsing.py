@@ -1,4 +1,4 @@
-"""What training sees: a picture of weak and strong views with what is known of their labels."""
+"""Draw what training sees: weak and strong views of images with their known labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES_SHOWN = 6
 
 @dataclass(frozen=True)
 class BrowsingResult:
-    """A picture of training images, and what they are taken from.
+    """A picture of training images, and facts about their data set.
 
     Attributes:
         path: the picture.
@@ -62,7 +62,7 @@ def browse(
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
 ) -> BrowsingResult:
-    """Draw training images in both views, half of them labelled where there are as many.
+    """Draw training images in both views, half of them labelled if there are enough.
 
     The weak view is the one that is scored for pseudo-labels, the strong one what training sees. The config's seed
     chooses the images and their augmentation.
@@ -75,7 +75,7 @@ def browse(
         overrides: dotted key -> value, as `--cfg-options` takes them.
 
     Raises:
-        ConfigError: the config has no training data, `num` is below 1, or `out` is no picture.
+        ConfigError: the config has no training data, `num` is below 1, or `out` is not the name of a picture.
         DataError: images, annotations or class names are missing or don't fit.
 
     Example:
@@ -129,7 +129,7 @@ def view_pairs(
 
 
 def choose(labelled: np.ndarray, unlabelled: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
-    """`num` indices: half labelled, half unlabelled, or more of one kind where the other has not enough."""
+    """`num` indices: half labelled, half unlabelled, or more of one kind if the other has too few."""
     num_labelled = min(len(labelled), max(num - num // 2, num - len(unlabelled)))
     num_unlabelled = min(len(unlabelled), num - num_labelled)
     return np.concatenate([rng.permutation(labelled)[:num_labelled], rng.permutation(unlabelled)[:num_unlabelled]])

@@ -31,7 +31,7 @@ class CheckReport:
 
     Attributes:
         parts: the training, validation and test images that could be read.
-        findings: the kinds of problems, what must be mended first.
+        findings: the kinds of problems, those that must be mended first.
     """
 
     parts: list[Part]
@@ -105,7 +105,7 @@ def check(
 
 
 def sections(config: Config) -> dict[str, dict]:
-    """The data sets of a config by the name of their part; validation and test only once where they are the same."""
+    """The data sets of a config by the name of their part; validation and test only once if they are the same."""
     found: dict[str, dict] = {}
     for name in ('train', 'val', 'test'):
         options = (config.get(f'{name}_dataloader') or {}).get('dataset')
@@ -131,13 +131,13 @@ def open_all(
             return list(bar(pool.map(look, paths, chunksize=16)))
     except BrokenProcessPool as error:
         raise DataError(
-            f'{description}: found one of {num_workers} processes killed, probably for want of memory; use fewer of '
+            f'{description}: found one of {num_workers} processes killed, probably for lack of memory; use fewer of '
             'them: --num-workers 1'
         ) from error
 
 
 def counts(part: Part) -> dict:
-    """Images, labelled images, known cells and positives, the latter per class, too."""
+    """Images, labelled images, known cells and positives, and the positives of each class."""
     labels = part.data.labels[part.is_labelled]
     positives = (labels == 1).sum(axis=0).tolist()
     return dict(

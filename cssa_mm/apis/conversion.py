@@ -34,7 +34,7 @@ RESIZE = dict(interpolation='bilinear', backend='cv2')  # mmcv's defaults
 
 
 def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike | None = None) -> Path:
-    """Write a checkpoint of format 1 (before 0.2) in today's format; what it lacked is read from the config in it.
+    """Write a checkpoint of format 1 in today's format; missing entries are read from the config inside it.
 
     Args:
         checkpoint: the old file.
@@ -44,7 +44,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
         The path of the new file.
 
     Raises:
-        CheckpointError: the file is missing, unreadable or not of format 1, or holds no config that can be understood.
+        CheckpointError: the file is missing, unreadable or not of format 1, or holds no readable config.
 
     Example:
         >>> import cssa_mm
@@ -83,7 +83,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
 
 
 def _options(part: str, model: Mapping[str, Any]) -> dict | None:
-    # A context head or evidence that the config does not name was not there; a head always is.
+    # A config without context head or evidence means that the model had none; it always has a head.
     if part != 'head' and part not in model:
         return None
     options = {'type': PARTS[part]} | (model.get(part) or {})
@@ -104,13 +104,13 @@ def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
         # mmcv's order is (width, height).
         return View(size=scale[::-1] if isinstance(scale, list) else scale, **options).as_config()
     raise CheckpointError(
-        f"checkpoint: found '{checkpoint}' with the test pipeline {', '.join(kinds) or 'of none'}, expected "
+        f"checkpoint: found '{checkpoint}' with the test pipeline [{', '.join(kinds)}], expected "
         'LoadRGBImage and at most a Resize to a scale; train again'
     )
 
 
 def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
-    """The assignments of a config's text, read as data: nothing of a checkpoint is ever run."""
+    """The assignments of a config's text, read as data: no code of a checkpoint is ever run."""
     try:
         lines: list[Any] = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
         values = {line.targets[0].id: line.value for line in lines}
@@ -125,7 +125,7 @@ def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
 
 
 def _value(node: Any) -> Any:
-    """A literal, where `dict(a=1)` and `dict({'a.b': 1})`, as MMEngine writes them, are literals, too."""
+    """The value of a literal, or of `dict(a=1)` and `dict({'a.b': 1})`, as MMEngine writes them."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         given = [_value(argument) for argument in node.args]
         named: dict[Any, Any] = {keyword.arg: _value(keyword.value) for keyword in node.keywords}

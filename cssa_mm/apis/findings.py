@@ -1,4 +1,4 @@
-"""What is wrong with the data of a config: findings in its images, its labels and between its parts."""
+"""Problems in the data of a config: in its images, its labels and between its parts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MEND, WARN, NOTE = 'mend', 'warn', 'note'
 
 @dataclass
 class Finding:
-    """One kind of problem in one part of the data, with all names that it concerns and how to mend it."""
+    """One kind of problem in one part of the data, with the names of all cases and how to mend it."""
 
     severity: str
     part: str
@@ -49,7 +49,7 @@ class Part:
     facts: list[ImageFacts]
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """The paths of some images, from the data root on."""
+        """The paths of some images, relative to the data root."""
         root = os.path.join(self.dataset.data_root, '')
         return [self.data.img_paths[index].removeprefix(root) for index in indices]
 
@@ -63,7 +63,7 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
         if indices:
             # Training refuses to start where files are missing; it survives a few broken ones.
             survives = fault != 'missing' and len(bad) <= tolerated
-            fix = 'used for nothing; restore or remove' if survives else 'restore the files, or remove their entries'
+            fix = 'not trained on; restore or remove' if survives else 'restore the files, or remove their entries'
             yield Finding(WARN if survives else MEND, part.name, f'{fault} images', part.names(indices), fix)
     for oddity in ODDITIES:
         indices = [index for index, facts in enumerate(part.facts) if oddity in facts.oddities]
@@ -83,14 +83,14 @@ def of_labels(part: Part, config: Config) -> Iterator[Finding]:
     if not len(labels):
         yield Finding(MEND, part.name, 'reason not to train', ['no labelled image'], 'label some images')
     if part.is_labelled.all() and config.train_cfg.get('semi_epochs', 1):
-        fix = 'give a split (tools/make_split.py), or train_cfg.semi_epochs=0'
+        fix = 'give a split (cssa split), or train_cfg.semi_epochs=0'
         yield Finding(MEND, part.name, 'reason not to train', ['no unlabelled image'], fix)
     blank = [part.data.image_ids[i] for i in np.flatnonzero(part.is_labelled & (part.data.labels < 0).all(axis=1))]
     if blank:
         yield Finding(MEND, part.name, 'images labelled by the split, without labels', blank, 'split annotated images')
     without = [name for name, shown in zip(names, (labels == 1).any(axis=0), strict=True) if not shown]
     if without and len(labels):
-        fix = 'label some images of them, or expect zero-shot answers; make_split.py --stratified helps in studies'
+        fix = 'label some images of them, or expect zero-shot answers; cssa split --stratified helps in studies'
         yield Finding(WARN, part.name, 'classes without labelled positives', without, fix)
     if config.model.get('class_names') is not None:
         expected = list(resolve_class_names(config.model.class_names))

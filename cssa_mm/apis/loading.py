@@ -1,4 +1,4 @@
-"""Open a trained model from its checkpoint alone, or one that was never trained from class names."""
+"""Open a trained model from its checkpoint alone, or build an untrained one from class names."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def load_model(
     tower: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
 ) -> CSSAClassifier:
-    """Open a trained model; nothing but the checkpoint and the tower that it was trained with is needed.
+    """Open a trained model from its checkpoint and the tower that it was trained with, without a config.
 
     Args:
         checkpoint: a file that training wrote.
-        tower: weights of the tower, where they no longer lie where they lay; their hash is checked.
+        tower: new path of the weights of the tower, if they were moved; their hash is checked.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Returns:
@@ -58,8 +58,7 @@ def load_model(
     state_dict = content.get('state_dict') if isinstance(content, Mapping) else None
     if not isinstance(state_dict, Mapping):
         raise CheckpointError(
-            f"checkpoint: found '{checkpoint}' without a state_dict, expected a file that tools/train.py wrote; take "
-            'another'
+            f"checkpoint: found '{checkpoint}' without a state_dict, expected a file that training wrote; take another"
         )
     description = read_description(state_dict)
     model = _build(description, tower)
@@ -79,8 +78,8 @@ def zero_shot(
 ) -> CSSAClassifier:
     """A model that was never trained: CLIP's own answer with the prompt "a photo of a NAME" and label attention.
 
-    Its scores order the images of a class; without labels nothing tells their level, so it has no thresholds, and
-    `Predictor` gives each image its best class as label.
+    Its scores rank the images of a class, but no label has calibrated them. So it has no thresholds, and `Predictor`
+    gives each image its best class as label.
 
     Args:
         class_names: C names, in words that a caption would use.
@@ -92,7 +91,7 @@ def zero_shot(
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
-        ConfigError: the tower is unknown, or class names are missing, empty, doubled or too long.
+        ConfigError: the tower is unknown, or class names are missing, empty, repeated or too long.
         CheckpointError: the weights are missing or belong to another tower.
 
     Example:
@@ -129,11 +128,11 @@ def untrained_model(config: Config, *, device: str | torch.device | None = None)
     """The model of a config as training would start it, on a device, in eval mode.
 
     Args:
-        config: of `load_config`.
+        config: a config from `load_config`.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
     """
     init_default_scope('mmpretrain')
-    # As the Runner does: prompts may start from random vectors.
+    # Seeded as by the Runner: prompts may start from random vectors.
     set_random_seed((config.get('randomness') or {}).get('seed') or 0)
     return MODELS.build(config.model).to(checked_device(device)).eval()
 
@@ -169,8 +168,8 @@ def _require_weights(options: Mapping[str, Any]) -> None:
     is_path = '/' in pretrained or bool(Path(pretrained).suffix)  # else an open_clip tag
     if is_path and not Path(pretrained).is_file():
         raise CheckpointError(
-            f"tower: found no file '{pretrained}', where the tower {options['model_name']} of this checkpoint lay, "
-            'expected its weights; give tower=PATH (--tower PATH)'
+            f"tower: found no file '{pretrained}', expected the weights of {options['model_name']} that the checkpoint "
+            'names; give their path as tower=PATH'
         )
 
 

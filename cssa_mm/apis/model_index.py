@@ -8,8 +8,8 @@ from cssa_mm.files import configs_root
 
 
 def register_models() -> None:
-    """Tell mmpretrain's model hub the shipped configs; without configs there is nothing to tell."""
+    """Register the shipped configs, if there are any, with mmpretrain's model hub."""
     root = configs_root()
-    # The hub refuses a name that it knows: importing anew must not fail.
+    # The hub refuses a known name, but a second import must not fail.
     if root is not None and not ModelHub.has('cssa_demo'):
         ModelHub.register_model_index(root / 'configs' / 'metafile.yml', config_prefix=root)

@@ -1,4 +1,4 @@
-"""Label attention against boxes: the model's, plain CLIP's similarity and chance, on the test images of a config."""
+"""Compare label attention, plain CLIP's similarity and chance with the boxes of a config's test images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_g
 METHODS = {
     'attention': "the model's label attention",
     'cosine': 'cosine of each position with the zero-shot text',
-    'dot': 'the same, the positions not normalised',
+    'dot': 'the same without normalising the positions',
     'random': 'a random cell',
     'centre': 'the centre of the image',
 }
@@ -51,7 +51,7 @@ class PointingReport:
         classes: for each class with trials, and `all`: the `count` of its trials, and for each of `METHODS` its `hit`,
             a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
         left_out: classes without trials.
-        picture: of a few images; None without trials.
+        picture: picture of a few images; None without trials.
     """
 
     classes: dict[str, dict]
@@ -68,7 +68,7 @@ class PointingReport:
         lines = [aligned(rows), *(f'{name}: {meaning}' for name, meaning in METHODS.items())]
         lines.append('In brackets: 95 % interval (Wilson).')
         if self.left_out:
-            lines.append(f'Left out, without boxes: {", ".join(self.left_out)}')
+            lines.append(f'Left out, without trials: {", ".join(self.left_out)}')
         if self.picture:
             lines.append(f'picture: {self.picture}')
         return '\n'.join(lines)
@@ -88,13 +88,13 @@ def pointing_game(
 ) -> PointingReport:
     """Does the label attention point at the object? With the EMA model of a checkpoint, or with the untrained one.
 
-    An image counts for a class of which it has boxes; every class of every image is one trial.
+    Each pair of an image and a class that it has boxes of is one trial.
 
     Args:
         config: a config file, or a shipped config by its name, whose test set is in VOC form.
-        checkpoint: of a training; None takes the untrained model.
-        tolerance: pixels that a miss may be off.
-        max_box_share: leave out boxes that cover more than this share of the grid; 1 keeps all.
+        checkpoint: a checkpoint of a training; None takes the untrained model.
+        tolerance: pixels by which a point may miss its box.
+        max_box_share: leave out trials whose boxes cover more than this share of the grid; 1 keeps all.
         out: JSON file for the shares of hits.
         work_dir: directory of the picture; `work_dirs/NAME_OF_CONFIG` by default.
         data_root: directory of the data.
@@ -104,7 +104,7 @@ def pointing_game(
     Raises:
         ConfigError: the test set is not in VOC form, or the model has no label attention.
         CheckpointError: the checkpoint is missing or was made for another model.
-        DataError: no image has a box.
+        DataError: no image has a box, or model and data set have different classes.
 
     Example:
         >>> from cssa_mm.apis.pointing import pointing_game
@@ -167,10 +167,10 @@ def play(
     sizes: Sequence[tuple[float, float]],
     tolerance: float = 0.0,
 ) -> dict[str, np.ndarray]:
-    """Hits (n, C) of each of `METHODS` on n images, nan where one has no box of the class.
+    """Hits (n, C) of each of `METHODS` on n images, nan where an image has no box of the class.
 
     Raises:
-        ConfigError: the model aligns the global feature, or its positions are no square grid.
+        ConfigError: the model aligns the global feature, or its positions are not a square grid.
     """
     results: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
     start = 0
@@ -194,10 +194,10 @@ def example_trials(
     found: Mapping[str, np.ndarray],
     seed: int,
 ) -> list[PointingTrial]:
-    """Up to `PHOTOS` trials, drawn by the seed: half of them hits of the label attention where there are as many.
+    """Up to `PHOTOS` trials, drawn by the seed: half of them hits of the label attention if there are enough.
 
     Args:
-        model: whose maps are shown.
+        model: the model whose maps are shown.
         dataset: the test set.
         indices: the n images in it.
         boxes: of the n images.

@@ -24,13 +24,13 @@ ImageLike = str | os.PathLike | Image.Image | np.ndarray | Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of an image.
+    """The prediction of a model for an image.
 
     Attributes:
         scores: float32 (C,), from 0 to 1.
         labels: names of the classes whose score reaches their threshold; of a model without thresholds (`zero_shot`)
             the class with the highest score.
-        path: of the image; None where it was not given as one.
+        path: path of the image; None if it was not given as a path.
     """
 
     scores: np.ndarray
@@ -42,9 +42,9 @@ class Predictor:
     """Scores images with a model, in batches, in the order in which they come.
 
     Args:
-        model: of `load_model` or `zero_shot`.
+        model: a model from `load_model` or `zero_shot`.
         batch_size: images scored at a time.
-        device: 'cpu', 'cuda' or 'mps'; by default where the model is.
+        device: 'cpu', 'cuda' or 'mps'; by default that of the model.
 
     Raises:
         ConfigError: the batch size is invalid, the machine has no such device, or the model does not know the view
@@ -70,7 +70,7 @@ class Predictor:
         self.batch_size = batch_size
 
     def predict(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Prediction]:
-        """One result an image, as soon as its batch is scored.
+        """Yield one result per image, as soon as its batch is scored.
 
         Args:
             images: one image, or any number of them: paths, or addresses in a storage; PIL images; uint8 arrays
@@ -78,7 +78,7 @@ class Predictor:
 
         Raises:
             ImageError: a file is missing or unreadable.
-            DataError: an array or tensor has another form.
+            DataError: an array or tensor has another shape or type.
         """
         self.model.eval()
         batch: list[tuple[Tensor, str | None]] = []

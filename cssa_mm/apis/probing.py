@@ -1,4 +1,4 @@
-"""The baseline that needs no method: a logistic regression per class on the frozen global features."""
+"""The linear-probe baseline: a logistic regression per class on the frozen global features."""
 
 from __future__ import annotations
 

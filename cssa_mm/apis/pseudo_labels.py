@@ -1,4 +1,4 @@
-"""Are the pseudo-labels of a run any good? A table of its last epoch and a picture of all of them."""
+"""Show the quality of a run's pseudo-labels: a table of its last epoch and a picture of all epochs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PseudoLabelReport:
 
     Attributes:
         records: one for each semi-supervised epoch, as `pseudo_labels.jsonl` has them, with nan for None.
-        picture: of all epochs.
+        picture: picture of all epochs.
     """
 
     records: list[Record]
@@ -33,11 +33,11 @@ def show_pseudo_labels(*, work_dir: str | os.PathLike, out: str | os.PathLike | 
     """Read what a training wrote about its pseudo-labels, and draw it.
 
     Args:
-        work_dir: of a training run.
+        work_dir: work directory of a training run.
         out: picture to write; `pseudo_labels.png` in the work directory by default.
 
     Raises:
-        ConfigError: there is no such run, or `out` is no picture.
+        ConfigError: the run has no records, or `out` is not the name of a picture.
         DataError: its records cannot be read.
 
     Example:

@@ -32,7 +32,7 @@ class SplitResult:
     num_images: int
 
     def text(self) -> str:
-        """What was drawn, which classes got no labelled positive, and how the file is used."""
+        """The split, the classes without a labelled positive, and how to use the file."""
         split = self.split
         lines = [
             f"{self.path}: {len(split.image_ids):,} of {self.num_images:,} images labelled, rule '{split.rule}', seed "
@@ -66,7 +66,7 @@ def split(
         seed: of the draw.
         stratified: balance the classes; False draws by CAP's random rule.
         at_most: class name -> most labelled positives, to make classes rare.
-        out: file to write; in `splits/`, named by all that decides the split, by default.
+        out: file to write; by default in `splits/`, named by all that decides the split.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
 
@@ -81,7 +81,7 @@ def split(
         200
     """
     settings = load_config(config, overrides=overrides, data_root=data_root)
-    # With a split of any kind: without, a table whose images all have labels is refused.
+    # Any split will do: without one, a table whose images all have labels is refused.
     options = dict(settings.train_dataloader.dataset, split=dict(proportion=labelled, seed=seed))
     dataset = build_dataset(options, 'train_dataloader.dataset')
     data = dataset.read_annotations()
@@ -93,7 +93,7 @@ def split(
 
 
 def default_path(config: str | os.PathLike, split: Split) -> Path:
-    """Where a split goes by default: `splits/` of the working directory, named by all that decides it."""
+    """The default file of a split: in `splits/` of the working directory, named by all that decides it."""
     rule = '' if split.rule == 'cap' else f'_{split.rule}'
     if split.at_most:
         rule += '_' + hash_ids([f'{name}={limit}' for name, limit in sorted(split.at_most.items())])[:8]
@@ -106,6 +106,6 @@ def _refuse_blank_images(split: Split, data: Annotations) -> None:
     if blank:
         raise SplitError(
             f'train_dataloader.dataset: found no label for {len(blank)} of the {len(split.image_ids)} drawn images, '
-            f"'{min(blank)}' for one, expected annotated images; images without labels are unlabelled anyway, so leave "
+            f"such as '{min(blank)}', expected annotated images; images without labels are unlabelled anyway, so leave "
             f'the split out, or use --stratified, which draws among the annotated ones.'
         )

@@ -1,4 +1,4 @@
-"""Test a model of a config."""
+"""Test a model on the test data of a config."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
-# What `out` can hold, by its file name.
+# The endings of `out`, by what it holds.
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
 
 
@@ -56,7 +56,7 @@ def test(
         show: show the predictions in a window.
         show_dir: directory for pictures of the predictions.
         interval: show every n-th image.
-        wait_time: seconds that a window stays.
+        wait_time: seconds that a window stays open.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
         amp: automatic mixed precision (CUDA).
         pin_memory: False switches pinned memory off.

@@ -20,7 +20,7 @@ from cssa_mm.features.view import LOADERS
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a training reached, and where it lies.
+    """The result of a training.
 
     Attributes:
         work_dir: directory of logs, checkpoints and `pseudo_labels.jsonl`.
@@ -57,7 +57,7 @@ def train(
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
         work_dir: directory of all results; `work_dirs/NAME_OF_CONFIG` by default.
-        resume: True goes on from the latest checkpoint of `work_dir`, a path from that checkpoint.
+        resume: True resumes from the latest checkpoint of `work_dir`, a path from that checkpoint.
         validate: False trains without validation data.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
         amp: automatic mixed precision (CUDA).
@@ -69,7 +69,7 @@ def train(
     Raises:
         ConfigError: a key or component of the config is unknown, or an argument contradicts it.
         DataError: images, annotations or class names are missing or don't fit.
-        CheckpointError: the checkpoint to go on from is missing or was made for another model.
+        CheckpointError: the checkpoint to resume from is missing or was made for another model.
 
     Example:
         >>> import cssa_mm

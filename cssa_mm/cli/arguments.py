@@ -1,4 +1,4 @@
-"""What several commands share: arguments, and how a command ends."""
+"""Arguments that commands share, and how a command ends."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Overrides(DictAction):
         """
         for value in values:
             if '=' not in value:
-                raise ConfigError(f"{option_string}: found '{value}', expected key=value; mind the spaces around '='")
+                raise ConfigError(f"{option_string}: found '{value}', expected key=value; write no spaces around '='")
         super().__call__(parser, namespace, values, option_string)
 
 
@@ -68,7 +68,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_runner(parser: argparse.ArgumentParser) -> None:
-    """What train and test share with mmpretrain's tools of these names, and `--device`."""
+    """Arguments that train and test share with mmpretrain's tools of these names, and `--device`."""
     parser.add_argument('--work-dir', help='directory of logs, checkpoints and results')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision (CUDA)')
     parser.add_argument('--no-pin-memory', action='store_true', help='switch pinned memory off')

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: unknown command '{name}', expected one of {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
         return 2
     if name == 'study':
-        # The imports read it once: a worker is one process of several.
+        # Read once, at import: the study runs several processes, one thread each.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
     return import_module(f'cssa_mm.cli.{name.replace("-", "_")}').main(rest)
 

@@ -20,11 +20,11 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser('pointing-game', DESCRIPTION, EXAMPLE)
     add_config(result)
     add_checkpoint(result)
-    result.add_argument('--tolerance', type=float, default=0.0, help='pixels that a miss may be off')
+    result.add_argument('--tolerance', type=float, default=0.0, help='pixels by which a point may miss its box')
     result.add_argument(
-        '--max-box-share', type=float, default=1.0, help='leave out boxes that cover more than this share of the grid'
+        '--max-box-share', type=float, default=1.0, help='leave out trials whose boxes cover more than this share'
     )
-    result.add_argument('--out', help='JSON file for the figures')
+    result.add_argument('--out', help='JSON file for the shares of hits')
     result.add_argument('--work-dir', help='directory of the picture; work_dirs/NAME_OF_CONFIG by default')
     add_device(result)
     return result

@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--work-dir', help='directory of all results; work_dirs/studies/STUDY by default')
     result.add_argument('--features', default=FEATURES, help='directory of the frozen features, for all studies')
     result.add_argument(
-        '--keep-results', action='store_true', help='keep results of other versions of the code, too; the report tells'
+        '--keep-results', action='store_true', help='keep results of other versions of the code; the report says so'
     )
     result.add_argument('--cfg-options', nargs='+', action=Overrides, default={}, help='overrides for every run')
     return result

@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_tool(name: str, arguments: Sequence[str]) -> None:
     """Run a tool of mmpretrain's package, such as `visualization/browse_dataset`, as if it were called itself.
 
-    Most of them import torchvision at once, which fails beside a torch for CPUs only unless `cssa_mm.compat` came
-    first; and they know our components and model names from the start.
+    Run this way, they know our components and model names. And most of them import torchvision, which fails beside
+    a CPU-only torch unless `cssa_mm.compat` is imported first.
 
     Raises:
         ConfigError: there is no such tool.

@@ -1,4 +1,4 @@
-"""The curves of a finished run: what mmengine's logger and the pseudo-label hook wrote into its work directory."""
+"""Read the curves of a finished run, as mmengine's logger and the pseudo-label hook wrote them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def read_scalars(folder: Path) -> list[dict]:
-    """The scalars of the newest training run below a work directory; empty where there is none."""
+    """The scalars of the newest training run below a work directory; empty if there is none."""
     for log in sorted(folder.glob('*/vis_data/scalars.json'), reverse=True):
         lines = _read_lines(log)
         # A test that follows writes a log of its own, without training steps.
@@ -28,7 +28,7 @@ def validation_curve(folder: Path, metric: str = 'ema/mAP') -> list[tuple[int, f
 
 
 def pseudo_label_records(folder: Path) -> list[dict]:
-    """What `pseudo_labels.jsonl` of a work directory says of each epoch; empty where there is none."""
+    """The records in `pseudo_labels.jsonl` of a work directory, one per epoch; empty if there are none."""
     path = folder / 'pseudo_labels.jsonl'
     return _read_lines(path) if path.is_file() else []
 

@@ -1,4 +1,4 @@
-"""The embedded demo as a data set, which generates its images where they are missing."""
+"""The embedded demo as a data set, which generates its images if they are missing."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class IconsDataset(COCOMultiLabelDataset):
 
     Args:
         subset: 'train' or 'test'.
-        data_root: Directory of the demo data; it is created where it is missing.
-        distractors: Number of made-up class names, which no scene shows, behind the real ones: a large label space.
+        data_root: Directory of the demo data; it is created if it is missing.
+        distractors: Number of made-up class names, which no scene shows, after the real ones: a large label space.
         **base_options: The keys of :class:`COCOMultiLabelDataset` except ``ann_file`` and ``img_dir``.
 
     Raises:
+        ConfigError: An unknown ``subset``.
         DataError: The directory holds something else, or scenes of another version of the generator.
     """
 
@@ -45,7 +46,7 @@ class IconsDataset(COCOMultiLabelDataset):
         super().__init__(data_root=data_root, ann_file=f'annotations/{subset}.json', img_dir=subset, **base_options)
 
     def load_images(self) -> list[ImageRecord]:
-        """One record for each scene; rank 0 draws the scenes first where they are missing."""
+        """One record for each scene; rank 0 draws the scenes first if they are missing."""
         meta = Path(self.in_root('meta.json'))
         if dist.is_main_process() and not meta.is_file():
             generate_demo(self.data_root)

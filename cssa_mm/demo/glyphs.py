@@ -54,8 +54,8 @@ CONTEXT_OF: tuple[int, ...] = tuple(k for k, classes in enumerate(CONTEXTS.value
 CLASS_GLYPHS: tuple[str, ...] = tuple(glyph for classes in CONTEXTS.values() for glyph, _ in classes.values())
 CLASS_WEIGHTS = np.array([weight for classes in CONTEXTS.values() for _, weight in classes.values()])
 
-# One sibling pictograph a class, in the order of CLASS_NAMES: an unnamed distractor in the demo, known by its
-# own name to the micro-CLIP.
+# One sibling pictograph per class, in the order of CLASS_NAMES: a distractor that the demo does not name, but the
+# micro-CLIP does.
 SIBLING_NAMES: tuple[str, ...] = tuple(
     'moon steam comet star smile tape ballot swords hand flask diamond cow heart queen shamrock arrow ankh '
     'sharp peace plant recycling swirl coffin biohazard'.split()

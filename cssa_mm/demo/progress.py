@@ -17,10 +17,10 @@ WIDTH = 24
 
 
 class LiveLine:
-    """Title, progress, remaining time and mAP of a stage: one line that changes, or on no terminal a few lines.
+    """Title, progress, remaining time and mAP of a stage: one changing line in a terminal, else a few lines.
 
     Args:
-        title: of the stage.
+        title: title of the stage.
         out: where the line goes.
         clock: the time in seconds.
     """
@@ -40,11 +40,11 @@ class LiveLine:
         self._draw()
 
     def read(self, line: str) -> None:
-        """Take in a line of a log; lines that tell nothing are passed over."""
+        """Read a line of a log; lines without news are ignored."""
         if found := TRAINING.search(line):
             days, hours, minutes, seconds = (int(number or 0) for number in found.groups())
             self._eta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()
-            # Steps differ in length, those of the warm-up being the shorter ones: the share is one of time.
+            # Warm-up steps are shorter than the others, so the share is one of time, not of steps.
             now = self._clock()
             self._first_step = now if self._first_step is None else self._first_step
             spent = now - self._first_step
@@ -59,7 +59,7 @@ class LiveLine:
         self._draw()
 
     def say(self, state: str) -> None:
-        """Show what the stage is at, as `testing`, where no log line tells."""
+        """Show a state that no log line tells, such as `testing`."""
         self._state = state
         self._draw()
 

@@ -1,4 +1,4 @@
-"""The whole road on the embedded demo: zero-shot, labelled-only, CSSA, cssa_plus; a table, a picture, a summary."""
+"""The quickstart on the embedded demo: zero-shot, labelled-only, CSSA, cssa_plus; a table, a picture, a summary."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def quickstart(
 
     Args:
         work_dir: directory of all results, with a folder for each stage.
-        data_root: directory of the demo scenes, which are drawn where they are missing.
+        data_root: directory of the demo scenes, which are drawn if they are missing.
         overrides: `key.of.the.config=value`, for every stage.
         started: when the command began, in seconds since the epoch; by default now.
 
@@ -38,7 +38,7 @@ def quickstart(
     started = time.time() if started is None else started
     work_dir, data_root = Path(work_dir), str(data_root)
     if not Path(data_root, 'annotations').is_dir():
-        # Each stage would draw them, but this shows it first.
+        # Each stage would draw them, but into its log: here the progress is seen.
         print(f'Drawing the demo scenes into {data_root}', flush=True)
         generate_demo(data_root)
     metrics = {stage.key: run_stage(stage, work_dir / stage.key, data_root, overrides) for stage in STAGES}

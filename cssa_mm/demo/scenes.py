@@ -110,10 +110,11 @@ def generate_demo(
     seed: int = 0,
     test_seed: int | None = None,
 ) -> Path:
-    """Make the demo data in ``root`` unless the same parameters made what is there; returns ``root``.
+    """Make the demo data in ``root``, unless it holds them with the same parameters; returns ``root``.
 
-    The folder is complete or absent: it is written beside ``root`` and renamed. Another ``test_seed``
-    (default: ``seed``) gives a fresh test set of the same distribution. ``DataError`` if ``root`` holds anything else.
+    Demo data with other parameters are replaced. The folder is complete or absent: it is written beside ``root`` and
+    renamed. Another ``test_seed`` (default: ``seed``) gives a fresh test set of the same distribution. ``DataError`` if
+    ``root`` holds anything else, or for invalid parameters.
     """
     root = Path(root)
     if num_train < 1 or num_test < 1 or seed < 0 or (test_seed or 0) < 0:

@@ -1,4 +1,4 @@
-"""The stages of the quickstart: each a config that is trained and tested by our own commands, once."""
+"""The stages of the quickstart: our own commands train and test one config each, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training goes on over a few bad images, tells which they are, and stops above a share of them."""
+"""Bad training images: a few are left out and reported, too many stop the training."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ FILE = 'bad_images.txt'
 class BadImageHook(Hook):
     """A bad training image becomes a neutral item, which contributes to no loss, pseudo-label, rank or class rate.
 
-    `bad_images.txt` in the work directory names them, path and reason with a tab between, as they are met: the
-    labelled ones before training, whose rates must not count them; the unlabelled ones when they are first read, before
-    the first epoch that trains on them. Validation and test images are none of its business: a bad one is an error,
-    for a figure over other images is no figure. A resumed run finds the same images again.
+    `bad_images.txt` in the work directory lists them, path and reason with a tab between, as they are found: labelled
+    ones before training, because class rates must not count them; unlabelled ones when they are first read, before the
+    first epoch that trains on them. A bad validation or test image is an error: dropping images would make metrics
+    incomparable. A resumed run finds the same images again.
 
     Args:
         max_share: largest share of the training images that may be bad. One is always tolerated, unless this is 0.
@@ -42,15 +42,13 @@ class BadImageHook(Hook):
 
     def __init__(self, max_share: float = 0.001, num_workers: int = 4) -> None:
         if not 0 <= max_share < 1:
-            raise ConfigError(
-                f'default_hooks.bad_images.max_share: found {max_share}, expected a share from 0, below 1'
-            )
+            raise ConfigError(f'default_hooks.bad_images.max_share: found {max_share}, expected a share in [0, 1)')
         self.max_share = max_share
         self.num_workers = num_workers
         self._reported = 0
 
     def before_train(self, runner: Runner) -> None:
-        """Open the labelled images and take back the labels of the bad ones."""
+        """Open the labelled images and remove the labels of the bad ones."""
         dataset = runner.train_dataloader.dataset
         self.inspect(dataset)
         self._reported = 0
@@ -117,15 +115,15 @@ class BadImageHook(Hook):
             raise DataError(
                 f'{path}: found {len(lines)} bad images among {len(dataset)} training images, expected at most '
                 f'{tolerated} (default_hooks.bad_images.max_share={self.max_share}); restore or remove the images that '
-                f'it names; tools/check_data.py finds all of them at once.'
+                f'it names; cssa check finds all of them at once.'
             )
         for line in lines:
             if line not in known:
-                print_log(f'Bad image, used for nothing: {line.replace(chr(9), ": ")}', 'current', logging.WARNING)
+                print_log(f'Bad image, not trained on: {line.replace(chr(9), ": ")}', 'current', logging.WARNING)
 
 
 def tolerated_bad_images(num_images: int, max_share: float) -> int:
-    """How many bad images training survives: the share, but at least one of a small set; none for a share of 0."""
+    """How many bad images training tolerates: the share, but at least one; none for a share of 0."""
     return max(int(max_share * num_images), 1) if max_share > 0 else 0
 
 

@@ -39,7 +39,7 @@ class PlainCheckpointHook(Hook):
 
 
 def _plain(value: object) -> object:
-    """NumPy's scalars, float64 among them, look like Python's and are refused like any other class."""
+    """NumPy's scalars as Python's: np.float64 passes for a float, but torch refuses it like any other class."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -50,22 +50,20 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
         path: a file, or an address that mmengine's storage backends read (https://, s3://).
 
     Raises:
-        CheckpointError: there is no such file, or it holds something else than plain data.
+        CheckpointError: the file is missing, or holds something other than plain data.
     """
     source: str | os.PathLike | io.BytesIO = path
     if '://' in str(path):
         source = io.BytesIO(_fetched(str(path)))
     elif not Path(path).is_file():
-        raise CheckpointError(
-            f"checkpoint: found no file '{path}', expected one that tools/train.py wrote; correct the path"
-        )
+        raise CheckpointError(f"checkpoint: found no file '{path}', expected one that training wrote; correct the path")
     try:
         return torch.load(source, map_location='cpu', weights_only=True)
     # Unpickling broken bytes raises nearly anything.
     except Exception as error:
         raise CheckpointError(
             f"checkpoint: found '{path}' that cannot be loaded as plain data ({type(error).__name__}), expected a file "
-            'that tools/train.py wrote; copy it again or take another'
+            'that training wrote; copy it again or take another'
         ) from error
 
 
@@ -76,12 +74,12 @@ def _fetched(address: str) -> bytes:
     except Exception as error:
         raise CheckpointError(
             f"checkpoint: cannot fetch '{address}' ({type(error).__name__}: {' '.join(str(error).split())}), expected "
-            'a file that tools/train.py wrote; download it and give its path'
+            'a file that training wrote; download it and give its path'
         ) from error
 
 
 def check_checkpoint(config: Config) -> None:
-    """Check that the checkpoint a config starts from, if any, is there and holds what is wanted.
+    """Check that the checkpoint that a config starts from, if any, exists and is complete.
 
     Raises:
         CheckpointError: it is missing, unreadable or lacks what a resume needs.
@@ -96,6 +94,6 @@ def check_checkpoint(config: Config) -> None:
     missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
-            f"checkpoint: found '{path}' without '{missing[0]}', expected all that training goes on from; to start "
-            'from its weights only, drop --resume and add --cfg-options load_from=...'
+            f"checkpoint: found '{path}' without '{missing[0]}', expected all that a resume needs; to start from "
+            'its weights only, drop --resume and add --cfg-options load_from=...'
         )

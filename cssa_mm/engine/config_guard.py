@@ -54,7 +54,7 @@ POLICY_KEYS = {
     for key, parameter in inspect.signature(policy).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY
 }
-# Dicts that need no `type`: by the end of their path, whose keywords their keys are.
+# Dicts that need no `type`: the end of their path -> what takes their keys as keywords.
 READERS: dict[str, Callable | set[str]] = {
     'model.head': LabelAlignmentHead,
     'model.head.prompts': ClassPrompts,
@@ -88,7 +88,7 @@ SECTION_KEYS = {
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'param_scheduler': {'convert_to_iter_based'},
 }
-# What training and the metric read of every sample.
+# What training and the metric read from every sample.
 SAMPLE_KEYS = {
     'train_dataloader': ('image_id', 'is_labelled'),
     'val_dataloader': ('image_id',),
@@ -114,7 +114,7 @@ def check_config(config: Config) -> None:
 
     Raises:
         ConfigError: one line with the first unknown key or component, where it stands and the nearest known one; or
-            the samples lack what training or the metric reads of them.
+            the samples lack a key that training or the metric reads.
     """
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
@@ -143,7 +143,7 @@ def _check_sample_keys(section: Mapping[str, Any], path: str) -> None:
     for key in wanted:
         if key not in found:
             raise ConfigError(
-                f"config: found {path}.meta_keys without '{key}', which is read of every image, expected "
+                f"config: found {path}.meta_keys without '{key}', which every image needs, expected "
                 f"{' and '.join(map(repr, wanted))} among them; add '{key}'"
             )
 
@@ -170,11 +170,11 @@ def _sections(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
-    """The keys that a section may have; None where nobody knows."""
+    """The keys that a section may have; None if any will do."""
     path = re.sub(r'\[\d+\]', '', path)
     if path == 'default_hooks':  # an override of a misspelt hook adds one without a type
-        known = {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
-        return {name for name in known if f'default_hooks.{name}' not in MOVED}
+        hooks = {name for name, hook in section.items() if not isinstance(hook, Mapping) or 'type' in hook}
+        return {name for name in hooks if f'default_hooks.{name}' not in MOVED}
     if '.custom_keys.' in path:
         return {'lr_mult', 'decay_mult'}
     if 'type' in section:
@@ -195,7 +195,7 @@ def _registered(kind: Any) -> Any:
     for candidate in REGISTRIES:
         if kind in candidate.module_dict:
             return candidate.module_dict[kind]
-    # Slower by far: it imports what has not been imported yet.
+    # Much slower: it imports modules that have not been imported yet.
     return next((found for candidate in REGISTRIES if (found := candidate.get(kind)) is not None), None)
 
 

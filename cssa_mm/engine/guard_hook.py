@@ -1,4 +1,4 @@
-"""Checks that need the whole run: before the first step, not after hours of training."""
+"""Checks that need the whole run, before the first step rather than after hours of training."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from cssa_mm.semi.statistics import check_same_classes
 
 @HOOKS.register_module()
 class GuardHook(Hook):
-    """Refuses unknown config keys, training images that are test images, and test sets of other classes."""
+    """Refuses unknown config keys, training without pseudo-labels, and held-out sets that leak or differ in classes."""
 
     priority = 'VERY_HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Check the config; mmpretrain's own tools come by here, too."""
+        """Check the config, also that of mmpretrain's own tools."""
         check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Compare the validation set with the training set and the model, and learning rates with parameters."""
+        """Check pseudo-labels and learning rates, and the classes and ids of the validation images."""
         model = bare_model(runner)
         check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
@@ -59,13 +59,12 @@ def check_semi_supervision(runner: Runner) -> None:
     """Check that pseudo-labels can reach the model.
 
     Raises:
-        ConfigError: there is no hook that makes them, or the preprocessor drops them.
+        ConfigError: there is no hook that makes them and moves the teacher, or the preprocessor drops them.
     """
-    # Without semi-supervised epochs, too: contexts, bias and the teacher, whose scores are the result, come from it.
     if not any(isinstance(hook, PseudoLabelHook) for hook in runner.hooks):
         raise ConfigError(
-            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, without which the teacher learns '
-            'nothing; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
+            'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, which also sets the bias and moves '
+            'the teacher; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
         )
     preprocessor = bare_model(runner).data_preprocessor
     if not isinstance(preprocessor, CSSADataPreprocessor):
@@ -76,7 +75,7 @@ def check_semi_supervision(runner: Runner) -> None:
 
 
 def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
-    """Check that each pattern of `paramwise_cfg.custom_keys` means a part of the model, if only one switched off.
+    """Check that each pattern of `paramwise_cfg.custom_keys` matches a part of the model, even if it is switched off.
 
     Raises:
         ConfigError: a pattern matches nothing; the message names the nearest parameter or module.

@@ -51,6 +51,6 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))
 
     def run_epoch(self) -> None:
-        """One epoch; the sampler learns which one it is here, whatever hooks there are."""
+        """Run one epoch, and tell the sampler its number, whatever hooks there are."""
         self.dataloader.batch_sampler.sampler.set_epoch(self.epoch)
         super().run_epoch()

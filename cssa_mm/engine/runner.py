@@ -1,4 +1,4 @@
-"""MMEngine's runner with what every run of ours needs first: a checked config, and a start on any machine."""
+"""MMEngine's runner with a checked config and a start on any machine."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def prepare_config(config: Config) -> Config:
     apply_view(config)
     for name in LOADERS:
         if config.get(name) and not config[name].get('num_workers'):
-            config[name].persistent_workers = False  # torch refuses to keep workers that are not there
+            config[name].persistent_workers = False  # torch refuses persistent workers without workers
     return config
 
 
 @RUNNERS.register_module()
 class CSSARunner(Runner):
-    """The runner of our configs (`runner_type='CSSARunner'`): mmpretrain's own tools come by here, too."""
+    """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
@@ -44,7 +44,7 @@ class CSSARunner(Runner):
         return super().from_cfg(config)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the hooks; None takes any of them away, mmengine's own alone in mmengine."""
+        """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
         given = (hooks or {}).items()
         super().register_default_hooks(
             {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
@@ -57,14 +57,14 @@ class CSSARunner(Runner):
             return super().wrap_model(model_wrapper_cfg, model)
         if self.distributed:
             raise ConfigError(
-                f"device: found '{device}' in a distributed run, expected none, where each process has its own GPU, or "
-                'the CPU where there is no CUDA; leave it out'
+                f"device: found '{device}' in a distributed run, expected none, as each process uses its own GPU, "
+                'or the CPU without CUDA; leave it out'
             )
         return model.to(checked_device(device))
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:
-    """The device of this name; by default CUDA where it is there, else Apple's MPS, else the CPU.
+    """The device of this name; by default CUDA if available, else Apple's MPS, else the CPU.
 
     Raises:
         ConfigError: the name is unknown, or this machine has no such device.

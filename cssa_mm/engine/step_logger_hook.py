@@ -1,4 +1,4 @@
-"""The log of a training whose epochs may have a step or two."""
+"""A logger hook for training with very short epochs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from mmpretrain.registry import HOOKS
 
 @HOOKS.register_module()
 class StepLoggerHook(LoggerHook):
-    """mmengine's logger, which logs epochs shorter than its interval by steps of the whole training.
+    """mmengine's logger, which counts steps over the whole training if epochs are shorter than its interval.
 
-    mmengine's own logs the end of every epoch that is shorter than the interval: hundreds of lines of a warm-up on a
-    few labelled images.
+    mmengine's own logs the end of every such epoch: hundreds of lines in a warm-up on a few labelled images.
     """
 
     def after_train_iter(

@@ -1,4 +1,4 @@
-"""Do scores mean what they say? Of the cells scored 0.8, four in five should be positive."""
+"""Calibration of scores: of the cells scored 0.8, four in five should be positive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def reliability(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[s
     """
     scores, truth = np.asarray(scores, np.float64), np.asarray(truth)
     if scores.shape != truth.shape:
-        raise DataError(f'Calibration: scores of shape {scores.shape} and truth of shape {truth.shape}; expected one.')
+        raise DataError(
+            f'Calibration: scores of shape {scores.shape} and truth of shape {truth.shape}; expected equal shapes.'
+        )
     scores, positive = scores[truth != -1], truth[truth != -1] == 1
     where = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], scores)
     count = np.bincount(where, minlength=bins)

@@ -16,9 +16,9 @@ def probe_scores(features: np.ndarray, labels: np.ndarray, test_features: np.nda
     out.
 
     Args:
-        features: of the labelled images (n, D).
-        labels: theirs (n, C) in {1, 0, -1}, -1 unknown.
-        test_features: of the others (m, D).
+        features: those of the labelled images (n, D).
+        labels: their labels (n, C) in {1, 0, -1}, -1 unknown.
+        test_features: those of the others (m, D).
         penalty: weight of the squared norm (1/C of scikit-learn), above 0.
 
     Returns:

@@ -18,13 +18,13 @@ def hits(
     """Which maps point at their class: 1 hit, 0 miss, nan where an image has no box of the class.
 
     A map points at the centre of its highest cell, stretched over the whole image whatever its aspect ratio. Equal
-    peaks share the hit. So a constant map gives the chance of a random cell, and one of a single cell the image centre.
+    peaks share the hit. So a constant map gives the chance of a random cell, and a map of one cell the image centre.
 
     Args:
         attention: maps (B, C, h, w), without a global token.
         boxes: of each of the B images; their edges belong to them.
         sizes: width and height (B, 2) of the images, in the pixels of the boxes.
-        tolerance: pixels that a miss may be off, to each side.
+        tolerance: pixels by which a point may miss its box, to each side.
 
     Returns:
         Hits (B, C), float64.
@@ -60,7 +60,7 @@ def chance(
     grid: tuple[int, int],
     tolerance: float = 0.0,
 ) -> np.ndarray:
-    """Hits (B, C) of a random cell of a grid (h, w) in the mean; nan without boxes. For (1, 1) the image centre's."""
+    """Expected hits (B, C) of a random cell of a grid (h, w), nan without boxes; (1, 1) is the image centre."""
     return hits(np.zeros((len(boxes), num_classes, *grid)), boxes, sizes, tolerance)
 
 

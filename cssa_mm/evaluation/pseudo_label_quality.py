@@ -1,4 +1,4 @@
-"""Are the pseudo-labels any good? What was labelled, and how often rightly, per class and over all."""
+"""Quality of pseudo-labels: counts, precision and recall, per class and over all."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def format_table(
 ) -> str:
     """The result of :func:`pseudo_label_quality` as an aligned text table: a row per class and one for all.
 
-    Precision and recall are in per cent. What is not known, such as precision without truth or the threshold
-    of a class that gets no labels, is shown as ``-``.
+    Precision and recall are in per cent. Unknown values, such as precision without truth or the threshold
+    of a class that gets no labels, are shown as ``-``.
 
     Args:
         class_names: C names; None for numbers.

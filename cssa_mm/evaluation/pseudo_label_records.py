@@ -1,7 +1,7 @@
 """The records of a run's pseudo-labels: `pseudo_labels.jsonl` in its work directory, one JSON object an epoch.
 
-A process that is killed while it writes leaves an unfinished last line. Readers drop it with a warning: a run that goes
-on writes that epoch anew. Anything else that is not a record is an error.
+A process that is killed while it writes leaves an unfinished last line. Readers drop it with a warning: a resumed run
+writes that epoch again. Anything else that is not a record is an error.
 """
 
 from __future__ import annotations
@@ -47,14 +47,13 @@ def read_records(work_dir: str | os.PathLike) -> list[Record]:
     """One record for each semi-supervised epoch of a run; None is read as nan.
 
     Raises:
-        ConfigError: the run has none.
+        ConfigError: the run has no records.
         DataError: a line is not a record of this version.
     """
     path = Path(work_dir, FILE)
     if not path.is_file():
         raise ConfigError(
-            f"{path}: found no such file, expected that of a run with semi-supervised epochs; give tools/train.py's "
-            '--work-dir'
+            f'{path}: found no such file, expected that of a run with semi-supervised epochs; give its work directory'
         )
     records = [_with_nan(record) for _, record in _lines(path, NEEDED)]
     if not records:

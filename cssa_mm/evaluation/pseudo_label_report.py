@@ -1,4 +1,4 @@
-"""Are the pseudo-labels of a run any good? A table of an epoch, worst classes first."""
+"""A text table of the pseudo-labels of an epoch, worst classes first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cssa_mm.evaluation.text_table import aligned
 
 
 def describe(record: Record) -> str:
-    """The table of an epoch: classes with the worst F1 first, or, where nobody knows the truth, fewest labels first."""
+    """The table of an epoch: classes with the worst F1 first, or, if the truth is unknown, fewest labels first."""
     names, knows = record['class_names'], truth_is_known(record)
     columns = {
         'labelled': [str(count) for count in record['labelled_positives']],

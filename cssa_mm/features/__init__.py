@@ -1,1 +1,1 @@
-"""Frozen features: the plain view, encoding, and what was encoded once."""
+"""Frozen features: the plain view, encoding, the cache, and maps of the classes."""

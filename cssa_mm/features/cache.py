@@ -1,4 +1,4 @@
-"""Frozen features that were computed once: the tower never changes, so neither do they."""
+"""A cache of frozen features: the tower never changes, so they are computed once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ View = tuple[str, bool]  # image id, mirrored
 class FeatureCache:
     """Local (R, N, D) and global (R, D) features of R views, in the memory of the CPU, looked up by view.
 
-    `serves_training` says that the views are all that training can draw; else they only serve the scoring, and a
-    strongly augmented image that happens not to be mirrored must not be taken for its plain view. `bad_images` are
-    those that could not be read, with the reason.
+    `serves_training` says that these are all views that training can draw. Otherwise they serve scoring alone: a
+    strongly augmented image that is not mirrored must not be taken for its plain view. `bad_images` holds the reason
+    of each image that could not be read.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class FeatureCache:
         return len(self._rows)
 
     def holds(self, views: Sequence[View]) -> bool:
-        """Whether every one of the views is there."""
+        """Whether the cache holds all of the views."""
         return all(view in self._rows for view in views)
 
     def lookup(self, views: Sequence[View], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -54,7 +54,7 @@ class FeatureCache:
             yield self.lookup(views[start : start + batch_size], device)
 
     def save(self, path: Path) -> None:
-        """Write a file for `load`; processes that do so at the same time don't disturb each other."""
+        """Write a file for `load`; processes that write it at the same time don't disturb each other."""
         content = dict(
             views=list(self._rows),
             local=self._local,
@@ -67,10 +67,10 @@ class FeatureCache:
 
     @classmethod
     def load(cls, path: Path) -> FeatureCache:
-        """Read what `save` wrote; processes that do so share the memory.
+        """Read a file of `save`; processes that read it share its memory.
 
         Raises:
-            DataError: the file is no such one.
+            DataError: the file cannot be read as one of `save`.
         """
         try:
             return cls(**torch.load(path, map_location='cpu', weights_only=True, mmap=True))
@@ -78,5 +78,5 @@ class FeatureCache:
         except Exception as error:
             raise DataError(
                 f'{path}: found no readable features ({type(error).__name__}), expected those that an earlier run '
-                'wrote; remove the file, and they are computed anew'
+                'wrote; remove the file, and they are computed again'
             ) from error

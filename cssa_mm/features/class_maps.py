@@ -1,4 +1,4 @@
-"""Maps of the classes over an image: where the model looks for each, and where CLIP finds it."""
+"""Maps of each class over an image: the label attention of the model, and the similarity by CLIP."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def class_maps(
 
     Returns:
         Batches of maps (b, C, h, w) on the CPU: `attention`; `cosine` of each position with the zero-shot text of the
-        class; `dot`, the same, the positions not normalised.
+        class; `dot`, the same without normalising the positions.
 
     Raises:
-        ConfigError: the model aligns the global feature, or its positions are no square grid.
+        ConfigError: the model aligns the global feature or has no view, or its positions are not a square grid.
     """
     model.eval()
     with torch.no_grad():
@@ -46,16 +46,16 @@ def class_maps(
 
 
 def to_grid(values: Tensor, has_global_token: bool) -> Tensor:
-    """Values (B, C, N) of the positions as a square grid (B, C, h, h); a global token, the first, has no place in it.
+    """Values (B, C, N) of the positions as a square grid (B, C, h, h), without the global token, which is the first.
 
     Raises:
-        ConfigError: the positions are no square grid.
+        ConfigError: the positions are not a square grid.
     """
     cells = values[..., 1:] if has_global_token else values
     side = round(cells.shape[-1] ** 0.5)
     if side**2 != cells.shape[-1]:
         raise ConfigError(
-            f'test_dataloader.dataset.pipeline: found {cells.shape[-1]} positions, which are no square grid, expected '
-            'images that are resized to a square, such as scale=(224, 224)'
+            f'test_dataloader.dataset.pipeline: found {cells.shape[-1]} positions, which are not a square grid, '
+            'expected images that are resized to a square, such as scale=(224, 224)'
         )
     return cells.unflatten(-1, (side, side))

@@ -1,4 +1,4 @@
-"""Frozen features of a part of a data set, outside the runner's loops, and what several ranks share of that work."""
+"""Encode a part of a data set outside the runner's loops, and share that work between ranks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def encode(
 ) -> Iterator[Features]:
     """Local (b, N, D) and global (b, D) features of a view of the images at `indices`, batch by batch, in order.
 
-    All of them are read by this process; rank 0 shows progress.
+    This process reads all of them; rank 0 shows progress.
     """
     loader: DataLoader[dict] = DataLoader(
         dataset.with_pipeline(scoring_pipeline(view, mirrored), indices),

@@ -1,4 +1,4 @@
-"""The features of a data set: encoded once where they fit into memory, else each time that they are asked for."""
+"""The features of a data set: encoded once if they fit into memory, else on each request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ENCODING = (
 
 
 class Part(NamedTuple):
-    """Images of a data set, and whether their mirror image is meant."""
+    """Images of a data set, and whether they are mirrored."""
 
     indices: np.ndarray
     mirrored: bool
@@ -44,14 +44,14 @@ class FrozenFeatures:
     """Features of the plain view of a data set's images.
 
     Args:
-        model: whose tower encodes.
+        model: the model whose tower encodes.
         dataset: the images.
         view: the plain view.
         gib: memory for kept features on each rank; 0 keeps none.
-        folder: where features are kept for other runs, too, whatever their split; None keeps them for this run. They
-            are found again by tower, view and images (id, size and time of change).
+        folder: folder of features that runs share, whatever their split; None keeps them for this run. A file is named
+            by a hash of the tower, the code, the view and the images (id, size and time of change).
         batch_size: images encoded at a time.
-        num_workers: of the loader.
+        num_workers: workers of the loader.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class FrozenFeatures:
         self.cache: FeatureCache | None = None
 
     def fill_for_training(self, is_scored: bool = True) -> None:
-        """Keep what training would encode again every epoch, where it fits; all ranks must call it.
+        """Keep the features that training would encode every epoch, if they fit; all ranks must call it.
 
         The plain view of the unlabelled images serves the pseudo-labels. Where the training views are the plain view
         and its mirror image, and nothing else, both are kept for all images, and training no longer reads an image or
@@ -85,7 +85,7 @@ class FrozenFeatures:
         """
         everything = np.arange(len(self.dataset))
         unlabelled = self.dataset.unlabelled_indices
-        # Where they are kept in a folder, they serve all splits; else each rank scores its own share.
+        # Features in a folder serve all splits; otherwise each rank scores its own share.
         scored = everything if self.folder else unlabelled[share_of_rank(len(unlabelled))]
         sample = next(encode(self.model, self.dataset, everything[:1], self.view, 'One image'))
         gib_per_view = sum(tensor.nbytes for tensor in sample) / 2**30
@@ -111,7 +111,7 @@ class FrozenFeatures:
         return encode(self.model, self.dataset, indices, self.view, description, **self.loader)
 
     def held(self, indices: np.ndarray, description: str) -> Callable[[], Iterator[Features]]:
-        """What gives the features of some images again and again: from memory, or else encoded now and held."""
+        """A function that yields the features of some images each time: from the cache, or encoded now and held."""
         views = [(self.dataset.image_ids[i], False) for i in indices]
         if self.cache is not None and self.cache.holds(views):
             return lambda: self.batches(indices, description)
@@ -119,17 +119,17 @@ class FrozenFeatures:
         return lambda: iter(batches)
 
     def of_batch(self, data_samples: Sequence[DataSample]) -> Features | None:
-        """Features, on the CPU, of a training batch; None where it has to be encoded."""
+        """Features, on the CPU, of a training batch; None if it has to be encoded."""
         if self.cache is None or not self.cache.serves_training:
             return None
         views = [(sample.image_id, bool(sample.flip)) for sample in data_samples]
         return self.cache.lookup(views, torch.device('cpu'))
 
     def _kept(self, parts: Sequence[Part], shared: bool) -> FeatureCache:
-        """The features of some views, from the folder where they are there, else encoded."""
+        """The features of some views, from the folder if it has them, else encoded."""
         path = self.folder / f'{self._fingerprint(parts)}.pt' if self.folder else None
         bad_images = self.dataset.bad_images
-        # The ranks must agree: a folder may belong to one machine alone, and who encodes waits for all others.
+        # The ranks must agree: a folder may belong to one machine alone, and a rank that encodes waits for all others.
         if path is not None and all(all_gather_object(path.is_file())):
             cache = FeatureCache.load(path)
             if bad_images is not None:
@@ -148,10 +148,10 @@ class FrozenFeatures:
         return cache
 
     def _encoded(self, part: Part, shared: bool) -> tuple[Tensor, Tensor]:
-        """Features (n, N, D) and (n, D) of one part; where they are shared, each rank encodes its share for all."""
+        """Features (n, N, D) and (n, D) of one part; if they are shared, each rank encodes its share for all."""
         rows = share_of_rank(len(part.indices)) if shared else np.arange(len(part.indices))
         description = 'Encoding mirrored views' if part.mirrored else 'Encoding plain views'
-        # A rank without a share encodes an image for the shapes.
+        # A rank without a share encodes one image to know the shapes.
         indices = part.indices[rows] if len(rows) else part.indices[:1]
         batches = encode(
             self.model, self.dataset, indices, self.view, description, mirrored=part.mirrored, **self.loader
@@ -185,7 +185,7 @@ class FrozenFeatures:
 
 
 def without_images(pipeline: Compose) -> Compose:
-    """The flip and the packing of a training pipeline, on a placeholder; both draw the same random numbers."""
+    """The flip and the packing of a training pipeline, on a placeholder; they draw the same random numbers."""
     return Compose([_placeholder, *(step for step in pipeline.transforms if isinstance(step, RandomFlip | PackInputs))])
 
 

@@ -1,4 +1,4 @@
-"""The plain view, named once in the config, and its mirror: what is scored, cached and tested."""
+"""The plain view, named once in the config, and its mirror image: the views that are scored, cached and tested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def view_of(config: Mapping) -> View:
     """The plain view of a config.
 
     Raises:
-        ConfigError: the config names none.
+        ConfigError: the config names no view.
     """
     options = config.get('view')
     if not isinstance(options, Mapping):
@@ -34,7 +34,7 @@ def model_view(model: CSSAClassifier) -> View:
     """The plain view that a model scores images on.
 
     Raises:
-        ConfigError: it knows none.
+        ConfigError: the model has no view.
     """
     if model.view is None:
         raise ConfigError(
@@ -50,15 +50,18 @@ def apply_view(config: Config) -> None:
     A config file names its view once and builds its pipelines from it; an override of `view` reaches them here.
 
     Raises:
-        ConfigError: a pipeline has a `View` of its own, while others have that of the key.
+        ConfigError: a pipeline, or the model, has a `View` of its own, while others have that of the key.
     """
     view = view_of(config)
-    steps = [(name, step) for name in LOADERS for step in _view_steps(config, name)]
+    steps = [(f'{name}.dataset.pipeline', step) for name in LOADERS for step in _view_steps(config, name)]
+    model_view = (config.get('model') or {}).get('view')
+    if isinstance(model_view, Mapping):
+        steps.append(('model.view', model_view))
     own = [(name, step) for name, step in steps if View(**_options(step)) != view]
     if own and len(own) < len(steps):
         name, step = own[0]
         raise ConfigError(
-            f'{name}.dataset.pipeline: found {View(**_options(step))}, expected {view}, the `view` of the config, '
+            f'{name}: found {View(**_options(step))}, expected {view}, the `view` of the config, '
             'which training, pseudo-labels and tests share; override view alone, e.g. view.size=448'
         )
     for _, step in own:
@@ -85,7 +88,7 @@ def scoring_pipeline(view: View, mirrored: bool = False) -> list[dict]:
 
 
 def draws_view_or_mirror(transforms: Sequence[BaseTransform], view: View) -> bool:
-    """Whether a training pipeline yields the plain view or its mirror image, says which, and does nothing else."""
+    """Whether a training pipeline yields the plain view or its mirror image, records which, and does nothing else."""
     if len(transforms) != 3:
         return False
     first, flip, pack = transforms

@@ -1,4 +1,4 @@
-"""Label-specific alignment: where is class c in the image, and how well does what stands there match class c.
+"""Label-specific alignment: locate each class in the image, and score the features found there.
 
     local features l (B, N, D)     semantic-aware prompts s (C, D)      class prompts t (C, D)
               \\__________ cosine, softmax over N __________/                     |
@@ -27,7 +27,7 @@ SCORES = ('sigmoid', 'dual', 'negative_embedding')
 
 
 class TextFeatures(NamedTuple):
-    """Unit text features (C, D): what finds each class, what it is aligned with, and what speaks against it."""
+    """Unit text features (C, D): `semantic` for the attention, `positive` and `negative` for the score."""
 
     semantic: Tensor
     positive: Tensor
@@ -37,7 +37,7 @@ class TextFeatures(NamedTuple):
 class Alignment(NamedTuple):
     """Logits (B, C), label-specific features (B, C, D), attention (B, C, N) and context logits (B, K).
 
-    The global feature has no attention; contexts are None until a context head has read the others.
+    Attention is None for the global feature, contexts until a context head has read the alignment.
     """
 
     logits: Tensor
@@ -72,13 +72,13 @@ class LabelAlignmentHead(nn.Module):
         class_names: C names (given by the classifier).
         prompts: options of `ClassPrompts`.
         label_specific: pool once per class; False aligns the global feature with every class.
-        shared_prompts: one prompt per class serves for finding and for aligning.
+        shared_prompts: use one prompt per class for both attention and score.
         renormalise: unit label-specific features; False is DualCoOp++'s evidence-guided pooling.
         attention_temperature: tau_s.
         temperature: initial tau_c, learned unless `learn_temperature` is False.
         score: `'sigmoid'`; `'dual'`, a negative prompt per class and a two-way softmax (DualCoOp);
             `'negative_embedding'`, a free negative vector per class (PositiveCoOp).
-        bias: a learned b_c per class, without which every CLIP score starts above one half.
+        bias: learn a bias b_c per class; without it every CLIP score starts above one half.
     """
 
     bias_is_calibrated: Tensor
@@ -102,8 +102,8 @@ class LabelAlignmentHead(nn.Module):
             raise ConfigError(f"head.score: found '{score}', expected one of {', '.join(SCORES)}")
         if shared_prompts and not label_specific:
             raise ConfigError(
-                'head.shared_prompts: found True beside label_specific=False, where nothing is looked for, expected '
-                'False; leave it out'
+                'head.shared_prompts: found True with label_specific=False, which uses no attention, expected False; '
+                'leave it out'
             )
         prompts = prompts or {}
         self.label_specific = label_specific
@@ -150,7 +150,7 @@ class LabelAlignmentHead(nn.Module):
             return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
 
     def unscaled(self, alignment: Alignment) -> Tensor:
-        """An alignment's logits (B, C) without bias and temperature: cosines, and what contexts feed back."""
+        """An alignment's logits (B, C) without bias and temperature: the cosines, plus the feedback of contexts."""
         return (alignment.logits - self.bias) / self.log_temperature.exp()
 
     @torch.no_grad()
@@ -170,7 +170,7 @@ class LabelAlignmentHead(nn.Module):
 
 
 def matching_bias(logits: Tensor, rates: Tensor, known: Tensor) -> Tensor:
-    """Bias (C,) with which the mean score of each class is its rate, by bisection.
+    """Bias (C,) that makes the mean score of each class equal its rate, found by bisection.
 
     Args:
         logits: (n, C).

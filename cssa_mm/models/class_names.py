@@ -1,4 +1,4 @@
-"""Where the model's class names come from."""
+"""Resolve the model's class names from a list, a file, a label table or a data set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TABLES = ('.csv', '.tsv', '.json')
 def resolve_class_names(source: Sequence[str] | str | Mapping) -> list[str]:
     """The C class names of a list, of a text file with one a line, of a label table, or of a data set.
 
-    A data set stands there as the name of its registered type or, where its files tell the classes, as its config.
+    A data set is given by the name of its registered type or, if its files define the classes, by its config.
 
     Raises:
         ConfigError: the file is missing, the type unknown or without classes, or a name is empty or occurs twice.
@@ -58,6 +58,7 @@ def _from_string(source: str) -> list[str]:
     names = dataset.METAINFO.get('classes')
     if not names:
         raise ConfigError(
-            f"model.class_names: found '{source}', a data set type without classes of its own; give the list"
+            f"model.class_names: found '{source}', a data set type without classes of its own, expected one with "
+            'classes; give the list'
         )
     return list(names)

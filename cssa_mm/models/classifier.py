@@ -34,15 +34,15 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     Args:
         backbone: config of `OpenCLIPBackbone`.
         class_names: a list of readable names, a text file with one a line, a label table, the type name of a
-            registered data set that knows its classes, or the config of one whose files tell them.
+            registered data set that knows its classes, or the config of one whose files define them.
         head: config of `LabelAlignmentHead`.
         context_head: config of `ContextHead`; None leaves the context task out.
         loss: config of `MaskedAsymmetricLoss`; see `SemiSupervisedObjective` for its `reduction`.
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
         ema: options of `ParameterEMA`: decay, warm_up.
-        evidence: config of `DiscriminantEvidence`, whose logits then are the teacher's (`cssa_plus`, ours); None: the
-            prompts' alone, as in the paper.
+        evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (`cssa_plus`, ours); None
+            scores by the prompts alone, as in the paper.
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
         view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
             config's `view`; it travels with the checkpoint.
@@ -115,8 +115,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         Args:
             inputs: images (B, 3, H, W); not read where `features` are given.
             data_samples: the B samples.
-            targets: what they are trained towards; by default what their annotations say.
-            features: local (B, N, D) and global (B, D) ones, where they are known already.
+            targets: training targets of the images; by default those of their annotations.
+            features: local (B, N, D) and global (B, D) features, if they are already known.
         """
         targets = Targets.of_annotations(data_samples) if targets is None else targets
         alignment = self.align(*(self.backbone(inputs) if features is None else features))
@@ -128,7 +128,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         return alignment if self.context_head is None else self.context_head.read(alignment, self.is_taught)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses; what is logged is the mean over the ranks, that is the loss of the global batch."""
+        """Sum the losses; the logged values are means over the ranks, that is losses of the global batch."""
         loss, log_vars = super().parse_losses(losses)
         if get_world_size() > 1:
             log_vars = OrderedDict((name, value.detach().clone()) for name, value in log_vars.items())
@@ -164,13 +164,13 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     @torch.no_grad()
     def readings(self, local: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What the evidence reads: the teacher's features (B, C, D), its similarities (B, C), and the anchor's.
+        """Inputs of the evidence: the teacher's features (B, C, D), its similarities (B, C), and the anchor's.
 
         Raises:
             ConfigError: the model has no evidence.
         """
         if self.evidence is None:
-            raise ConfigError('model.evidence: found None, expected options of the evidence that reads features')
+            raise ConfigError('model.evidence: found None, expected the options of DiscriminantEvidence')
         with self.teacher.applied_to(self.scorer()):
             tuned = self._folded_head(local, pooled, 'ema')
             anchor = self.head(local, pooled, self.evidence.anchor_text())
@@ -189,7 +189,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         return self.head if feedback is None else nn.ModuleDict(dict(head=self.head, context_head=feedback))
 
     def _feedback_head(self) -> ContextHead | None:
-        """The context head, where its contexts count in the scores."""
+        """The context head, if its contexts feed back into the scores."""
         return None if self.context_head is None or self.context_head.feedback is None else self.context_head
 
     def unfold(self) -> None:

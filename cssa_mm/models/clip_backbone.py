@@ -59,7 +59,7 @@ class OpenCLIPBackbone(BaseModule):
         return dict(model_name=self.clip.name, weights_hash=self.clip.weights_hash)
 
     def description(self) -> dict[str, object]:
-        """What a checkpoint must agree with, and where the tower is found again."""
+        """What a checkpoint must match, and where to find the tower again."""
         return dict(
             **self.identity,
             dense=self.dense,

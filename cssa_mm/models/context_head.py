@@ -16,7 +16,7 @@ TARGETS = ('multi', 'single')
 
 @MODELS.register_module()
 class ContextHead(nn.Module):
-    """A linear classifier of K contexts on what the prompts found; dropped at inference, unless it feeds back.
+    """A linear classifier of K contexts on the alignment of an image; unused at inference unless it feeds back.
 
     The encoders are frozen, so it reads the *label-specific* features: only that way its gradient reaches the
     prompts (reconstruction).
@@ -27,11 +27,11 @@ class ContextHead(nn.Module):
         num_contexts: K.
         input: `'features'`, the mean of the label-specific features weighted by the scores; `'logits'`, the
             C logits.
-        target: `'multi'`, every context with a positive label; `'single'`, the one with most.
-        affinity: of the labels, and
-        method: that clusters them, both of `semi.contexts`.
-        feedback: whether the contexts that an image seems to show speak for or against each class: logits +=
-            sigmoid(context logits) U, with U (K, C) learned from 0 and kept at inference (ours, not the paper's).
+        target: `'multi'`, every context with a positive label; `'single'`, the context with the most.
+        affinity: kind of the affinity between labels, see `semi.contexts`.
+        method: clustering of the labels, see `semi.contexts`.
+        feedback: whether the predicted contexts shift the class logits: logits += sigmoid(context logits) U, with
+            U (K, C) learned from 0 and kept at inference (ours, not the paper's).
     """
 
     assignment: Tensor
@@ -76,8 +76,8 @@ class ContextHead(nn.Module):
     def forward(self, alignment: Alignment, is_taught: Tensor | None = None) -> Tensor:
         """Context logits (B, K), read from the classes that `is_taught` (C,) marks, by default from all.
 
-        No gradient reaches the other classes: an optimiser that scales gradients, as Adam does, would move prompts
-        that nothing else holds as far as those that labels teach.
+        No gradient reaches the other classes: Adam scales gradients, so it would move their prompts as far as those
+        that labels teach.
         """
         taught = torch.ones_like(alignment.logits[0]) if is_taught is None else is_taught.to(alignment.logits)
         if self.input == 'logits':
@@ -87,7 +87,7 @@ class ContextHead(nn.Module):
         return self.classifier((weights.unsqueeze(-1) * alignment.features).sum(1))
 
     def read(self, alignment: Alignment, is_taught: Tensor | None = None) -> Alignment:
-        """The alignment with its context logits (B, K), and with what they say of the classes where they feed back."""
+        """The alignment with its context logits (B, K) and, if they feed back, the shifted logits (B, C)."""
         contexts = self(alignment, is_taught)
         logits = alignment.logits
         if self.feedback is not None:
@@ -96,7 +96,7 @@ class ContextHead(nn.Module):
 
 
 def context_targets(labels: Tensor, assignment: Tensor | np.ndarray, num_contexts: int, kind: str = 'multi') -> Tensor:
-    """What the context head should say about each image.
+    """The targets of the context head for each image.
 
     ``multi``: a context is 1 if any of its labels is positive, 0 if all of its labels are negative, -1
     (masked) otherwise; a context without labels is masked. ``single``: the context with most positives is 1,

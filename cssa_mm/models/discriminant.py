@@ -33,7 +33,7 @@ class ImageStream:
         device: where the batches go.
 
     Raises:
-        ValueError: a pass with other than n images, such as the second one over an exhausted generator.
+        ValueError: a pass gives more or fewer than n images, such as the second one over an exhausted generator.
     """
 
     def __init__(self, read: Read, num_images: int, device: torch.device) -> None:
@@ -53,11 +53,11 @@ class ImageStream:
 
 
 class Moments:
-    """What the discriminants need of the first pass, summed in float64.
+    """The sums that the discriminants need from the first pass, in float64.
 
     Args:
-        positive: bool (n, C), the positive labels. Classes without any have no part in the covariance; if no class
-            has one, all have.
+        positive: bool (n, C), the positive labels. Only classes with positives enter the covariance; if there are
+            none, all classes do.
         embed_dim: D.
     """
 
@@ -126,8 +126,8 @@ def discriminate(
         positive: bool (n, C), the positive labels.
 
     Returns:
-        The discriminants (n, C), the same with each positive left out of its mean, and their scale (C,): over the
-        images the first has deviation 1.
+        The discriminants (n, C), with deviation 1 over the images; the same with each positive left out of its own
+        class mean; and the scale (C,) that both were divided by.
     """
     centre, whitened, precision = centre.float(), (mean @ precision).float(), precision.float()
     evidence = torch.zeros(positive.shape, device=positive.device)

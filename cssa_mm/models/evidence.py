@@ -1,4 +1,4 @@
-"""Evidence beside the prompts (ours, not the paper's): what few labels and many unlabelled images tell in closed form.
+"""Evidence beside the prompts (ours, not the paper's): fitted in closed form to labelled and unlabelled images.
 
 Three readings of an image are added up per class c, each standardised over the training images:
 
@@ -8,9 +8,9 @@ Three readings of an image are added up per class c, each standardised over the 
 
 The last is a linear discriminant on the label-specific features. The *unlabelled* images give its precision matrix,
 one D x D inverse covariance that all classes share: far too many numbers for a few labelled images, easy for
-thousands of unlabelled ones, and no pseudo-label is involved. Classes that no label shows have no part in it: a
-thousand names that no image shows would outweigh the others. How much the discriminant counts beside the anchor is
-fitted on the labelled images, with each left out of its own class mean.
+thousands of unlabelled ones, and no pseudo-label is involved. Classes without labelled positives are left out
+of it: a thousand names that no image shows would outweigh the others. How much the discriminant counts beside the
+anchor is fitted on the labelled images, with each left out of its own class mean.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
 from cssa_mm.models.discriminant import ImageStream, Moments, Read, deviation, discriminate, selected_sum
 
-# Of base and evidence. The base always counts: without stand-ins, a class that no label shows has nothing else.
+# Of base and evidence. The base always counts: a class without labelled positives may have nothing else.
 LOWEST_WEIGHTS = torch.tensor([0.1, 0.0], dtype=torch.float64)
 
 
@@ -36,16 +36,16 @@ class DiscriminantEvidence(nn.Module):
         anchor_text: text features (C, D) of the prompts before training (given by the classifier).
         anchor: share of the anchor in 0..1: 0 leaves the prompts alone, 1 ignores what they learned.
         discriminant: False leaves the discriminant out.
-        prior_count: the best-scored unlabelled images count as so many positives in each class mean, so that one
-            labelled photo does not decide alone; 0 takes the labelled means as they are.
-        prior_floor: these images are at least as many as if the class had so many labelled positives: a rate that is
-            read off few images is a guess, and a handful of best-scored images are no mean.
-        unseen_weight: share in 0..1 of the discriminant's weight in a class without labelled positives, whose mean is
-            of stand-ins alone: a name that misleads CLIP would choose the wrong ones, and nothing would tell.
-        shrinkage: share in 0..1 of a multiple of the identity in the covariance.
+        prior_count: weight of the best-scored unlabelled images in each class mean, in positives, so that one
+            labelled photo does not decide alone; 0 uses the labelled means as they are.
+        prior_floor: lower limit of the (smoothed) labelled positives that decide how many images these are: the rate
+            of a rare class is a guess, and a mean needs more than a handful of images.
+        unseen_weight: factor in 0..1 of the discriminant in a class without labelled positives: its mean rests on
+            best-scored unlabelled images alone, which are the wrong ones if the name misleads CLIP.
+        shrinkage: weight in 0..1 of a multiple of the identity in the covariance.
 
     Raises:
-        ConfigError: a share outside 0..1, or a negative count.
+        ConfigError: a weight or share outside 0..1, or a negative count.
     """
 
     anchor_semantic: Tensor
@@ -125,12 +125,12 @@ class DiscriminantEvidence(nn.Module):
         Args:
             read: starts a fresh pass over the n images, in the order of `labels`, in batches of label-specific
                 features (b, C, D), similarities of the tuned prompts (b, C) and of the anchor (b, C). It is called
-                once without discriminant, else twice, or five times if unlabelled images stand in for positives.
+                once without discriminant, else twice, or five times if unlabelled images serve as positives.
                 Autocast is off while it runs.
             labels: (n, C) in 1, 0, -1 (unknown: every cell of an unlabelled image).
 
         Raises:
-            ValueError: a pass has other than n images.
+            ValueError: a pass gives more or fewer than n images.
         """
         device = self.direction.device
         with torch.autocast(device.type, enabled=False):
@@ -176,7 +176,7 @@ class DiscriminantEvidence(nn.Module):
         centre, precision = moments.centre, moments.precision(self.shrinkage)
         trust = torch.where(positive.any(0), 1.0, self.unseen_weight)
         logits = base
-        # Twice: the unlabelled images that stand in for positives are chosen by the base first, then by both.
+        # Twice: the unlabelled images that serve as positives are chosen by the base first, then by both.
         for _ in range(2 if self.prior_count and unlabelled.any() else 1):
             mean, count = self._positive_mean(images, moments, unlabelled, logits, shares)
             evidence, held_out, scale = discriminate(images, centre, mean, count, precision, positive)
@@ -191,7 +191,7 @@ class DiscriminantEvidence(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Centred mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
 
-        Shares (C,) of the unlabelled images (n,), those with the highest logits (n, C), stand in for more positives.
+        The shares (C,) of the unlabelled images (n,) with the highest logits (n, C) serve as further positives.
         """
         total, count = moments.positive_sum, moments.positive.sum(0)
         if self.prior_count and unlabelled.any():
@@ -203,7 +203,7 @@ class DiscriminantEvidence(nn.Module):
         return total / count.clamp(min=1)[:, None], count
 
     def _fit_weights(self, base: Tensor, held_out: Tensor, positive: Tensor) -> None:
-        """Logistic regression over all known cells, without negative weights; with one kind of label they stay."""
+        """Logistic regression over all known cells, without negative weights; unchanged if all labels are equal."""
         if not 0 < int(positive.sum()) < len(positive):
             return
         readings = torch.stack([base, held_out], 1).double().cpu().numpy()

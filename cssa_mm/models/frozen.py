@@ -16,7 +16,7 @@ class Frozen(nn.Module):
     has no gradients, follows `to()` and is shared, not duplicated, by `copy.deepcopy`.
     """
 
-    held: Any  # a module: which parts it has is up to its family
+    held: Any  # a module, whose parts depend on its family
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

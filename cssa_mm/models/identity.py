@@ -1,12 +1,12 @@
-"""What a checkpoint says of itself: enough to build its model again, and to refuse it in any other.
+"""The description in a checkpoint: enough to build its model again, and to refuse any other model.
 
 The description lies in the state dict as `_extra_state`, JSON in the bytes of a tensor (mmengine wants nothing but
 tensors there):
 
     format         version of this description
-    tower          name and hash of the weights, where they lay, and how they are read (backbone options)
+    tower          name, hash and place of the weights, and how they are read (backbone options)
     class_names    the C names
-    head, context_head, evidence    all their options, defaults filled in; null for a part that is not there
+    head, context_head, evidence    all their options, defaults filled in; null for a missing part
     view           the plain view that images are scored on
     thresholds     a score for each class, and how it was found
 """
@@ -81,22 +81,22 @@ def encode_description(description: Mapping[str, Any]) -> Tensor:
 
 
 def decode_description(state: Tensor) -> dict[str, Any]:
-    """What `encode_description` gave, of any format.
+    """Read a description that `encode_description` wrote, of any format version.
 
     Raises:
-        CheckpointError: the bytes are no description.
+        CheckpointError: the bytes are not a description.
     """
     try:
         description = json.loads(bytes(state.tolist()))
     except (ValueError, TypeError) as error:
         raise CheckpointError(
-            f'checkpoint: found a broken description ({error}), expected the JSON that tools/train.py wrote; copy the '
-            'file again'
+            f'checkpoint: found a broken description ({error}), expected the JSON that training wrote; copy the file '
+            'again'
         ) from error
     if not isinstance(description, dict):
         raise CheckpointError(
             f'checkpoint: found a description that is a {type(description).__name__}, expected the JSON object that '
-            'tools/train.py wrote; take another file'
+            'training wrote; take another file'
         )
     return description
 
@@ -105,13 +105,13 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
     """The description in a state dict.
 
     Raises:
-        CheckpointError: there is none, or it is of another version of the format.
+        CheckpointError: it is missing or broken, or has another format version.
     """
     state = state_dict.get(f'{prefix}{KEY}')
     if not isinstance(state, Tensor):
         raise CheckpointError(
             f'checkpoint: found {len(state_dict)} entries that are not of a CSSAClassifier, expected a checkpoint '
-            'that tools/train.py wrote'
+            'that training wrote; take another file'
         )
     description = decode_description(state)
     found = description.get('format', 1)
@@ -123,7 +123,7 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
 
 
 def _check_form(description: Mapping[str, Any]) -> None:
-    """A file can come from anywhere: what it describes must be a model of registered parts, and nothing else."""
+    """Check that a description names registered parts only: a file can come from anywhere."""
     _require(description, (*COMPARED, 'view', 'thresholds'), 'a description')
     _require(description['tower'], TOWER, 'a tower')
     names = description['class_names']
@@ -146,7 +146,7 @@ def _require(section: Any, keys: Sequence[str], what: str) -> None:
 def check_registered(key: str, config: Any, registry: Registry, base: type = object) -> None:
     """Check that a config from a checkpoint names a registered component.
 
-    The registry would import whatever stands behind a dotted name, and call it.
+    The registry would import and call whatever a dotted name points to.
 
     Raises:
         CheckpointError: it names something else.
@@ -202,7 +202,7 @@ class CheckpointIdentity(nn.Module):
             self.view = view
         elif view is not None and view != self.view:
             print_log(
-                f'checkpoint: found {view}, which it was trained on, but scores {self.view}; that changes scores',
+                f'checkpoint: found the training view {view}, but the model uses {self.view}; scores will differ',
                 'current',
                 logging.WARNING,
             )
@@ -214,7 +214,7 @@ class CheckpointIdentity(nn.Module):
                 if name not in TRAINING_ONLY:
                     key = name if part in ('tower', 'class_names') else f'model.{name}'
                     raise CheckpointError(
-                        f'checkpoint: found one that was trained with {key} {_short(theirs)}, expected {_short(ours)}; '
+                        f'checkpoint: found a model trained with {key} {_short(theirs)}, expected {_short(ours)}; '
                         'build the model from the config that it was trained with'
                     )
 
@@ -223,10 +223,10 @@ class CheckpointIdentity(nn.Module):
         found = {name: value for name, value in state_dict.items() if name.startswith(prefix)}
         for name in (*expected, *found):
             if name not in found or name not in expected:
-                reason = 'none, expected it' if name not in found else 'it, expected none'
+                reason = 'no entry' if name not in found else 'the unexpected entry'
                 raise CheckpointError(
-                    f"checkpoint: found a part of a model, or another one: of the entry '{name}' {reason}; take the "
-                    'whole file that tools/train.py wrote'
+                    f"checkpoint: found {reason} '{name}', expected the entries of this model and no others; take the "
+                    'whole file that training wrote'
                 )
             shapes = [tuple(entries[name].shape) for entries in (found, expected)]
             if not name.endswith(KEY) and shapes[0] != shapes[1]:

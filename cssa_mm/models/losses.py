@@ -83,7 +83,7 @@ def masked_asymmetric_loss(
 
     Raises:
         ConfigError: an option is out of its range.
-        DataError: shapes differ, or a target is none of 1, 0, -1.
+        DataError: shapes differ, or a target is not 1, 0 or -1.
     """
     _check_options(gamma_negative, gamma_positive, clip, reduction)
     _check_cells(logits, targets, mask=mask, weight=weight)

@@ -1,4 +1,4 @@
-"""What training minimises: L = L_labelled + lambda_u L_unlabelled + lambda_c (L_context of both) (paper).
+"""The training loss: L = L_labelled + lambda_u L_unlabelled + lambda_c (L_context of both) (paper).
 
 Every weight is a reconstruction.
 """
@@ -19,12 +19,12 @@ from cssa_mm.models.losses import MaskedAsymmetricLoss
 
 
 class Targets(NamedTuple):
-    """What a batch of B images is trained towards; the semi-supervision hands it to the classifier.
+    """The training targets of a batch of B images; the semi-supervision hands them to the classifier.
 
     labels: (B, C) in 1, 0, -1 (unknown): annotations of labelled images, pseudo-labels of the others.
     weights: (B, C), the factor of each cell in the loss.
     is_labelled: bool (B,).
-    is_readable: bool (B,), False for a bad image, which counts for nothing.
+    is_readable: bool (B,), False for a bad image, which adds to no loss.
     is_semi_supervised: whether the unlabelled images of this epoch have pseudo-labels; the same on every rank.
     """
 
@@ -70,8 +70,8 @@ class SemiSupervisedObjective(nn.Module):
         Args:
             alignment: of the B images, with context logits (B, K) where there is a context head.
             targets: of the B images.
-            is_taught: bool (C,), the classes that a label shows; the others are masked.
-            context_head: whose contexts the auxiliary task identifies; None leaves the task out.
+            is_taught: bool (C,), the classes with labelled positives; the others are masked.
+            context_head: the head of the auxiliary task; None leaves the task out.
         """
         labelled = targets.is_labelled & targets.is_readable
         unlabelled = ~targets.is_labelled & targets.is_readable
@@ -82,7 +82,7 @@ class SemiSupervisedObjective(nn.Module):
             losses['loss_unlabelled'] = self.unlabelled_weight * loss
         if context_head is None or alignment.contexts is None:
             return losses
-        # A class that nobody labels is masked in every unlabelled image: its context would have positives only there.
+        # An untaught class is masked in every unlabelled image, where its context could never be a negative.
         labels = torch.where(is_taught, targets.labels, 0)
         contexts = context_targets(labels, context_head.assignment, context_head.num_contexts, context_head.target)
         weights = torch.ones_like(alignment.contexts)
@@ -94,8 +94,8 @@ class SemiSupervisedObjective(nn.Module):
     def _part(self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
         """One loss over some rows of the global batch.
 
-        The wrapper averages gradients over the ranks; times their number, the average is the global sum. A rank
-        without such rows gives a zero that still hangs on the graph.
+        The distributed wrapper averages gradients over the ranks; multiplied by their number, the average is the
+        global sum. A rank without such rows returns a zero that is still connected to the graph.
         """
         masked = torch.where(rows[:, None], targets, -1)
         total = self.cell_loss(logits, masked, weight=weights) * get_world_size()

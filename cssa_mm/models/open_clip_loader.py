@@ -1,4 +1,4 @@
-"""Loading a CLIP through open_clip, with clear words where it would fail or be silently wrong."""
+"""Load a CLIP through open_clip, with clear errors where it would fail or be silently wrong."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNLOADABLE = (
 
 @dataclass(frozen=True)
 class LoadedCLIP:
-    """A CLIP model with what belongs to it: tokenizer, pixel statistics (0-1) and the identity of its weights.
+    """A CLIP model with its tokenizer, its pixel statistics (0-1) and the hash of its weights.
 
     `source` tells where it came from: `pretrained` and `config_dir` (absolute where they are paths), and the
     `model_config` of a name that open_clip itself does not know.
@@ -59,7 +59,8 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         config_dir: a folder of open_clip model JSON files; a relative `bpe_path` in them counts from there.
 
     Raises:
-        ConfigError: the name or tag is unknown, or the name lacks `-quickgelu` that the weights need.
+        ConfigError: the name or tag is unknown, the folder holds no JSON, or the name lacks the `-quickgelu` that the
+            weights need.
         CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower, or the vocabulary is
             missing.
     """
@@ -78,8 +79,8 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         model = open_clip.create_model(model_name, pretrained=pretrained)
     except UNLOADABLE as error:
         raise CheckpointError(
-            f"backbone.pretrained '{pretrained}': expected weights of '{model_name}', found that they cannot be "
-            f'loaded ({_first_line(error)}). Give the model_name that it was trained with, or fetch it again'
+            f"backbone.pretrained: found '{pretrained}' that cannot be loaded ({_first_line(error)}), expected weights "
+            f"of '{model_name}'; give the model_name that they were trained with, or fetch the file again"
         ) from error
     statistics = open_clip.get_model_preprocess_cfg(model)
     return LoadedCLIP(
@@ -94,7 +95,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
 
 
 def tower_source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
-    """Where a tower is found again, from any working directory."""
+    """Where to find a tower again, from any working directory."""
     if pretrained is not None and Path(pretrained).is_file():
         pretrained = str(Path(pretrained).absolute())
     model_file = None if config_dir is None else Path(config_dir, f'{model_name}.json')

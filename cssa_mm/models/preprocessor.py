@@ -1,4 +1,4 @@
-"""The data preprocessor: mmpretrain's, and what semi-supervision adds to a batch passes through it."""
+"""mmpretrain's data preprocessor, extended to pass on the targets and features of a batch."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from mmpretrain.registry import MODELS
 class CSSADataPreprocessor(ClsDataPreprocessor):
     """Normalises the images of a batch, and moves its `targets` and `features` to the device.
 
-    A batch with `features` (local (B, N, D) and global (B, D) ones that are known already) needs no images: they are
-    left out.
+    A batch with known `features`, local (B, N, D) and global (B, D), needs no images: they are left out.
     """
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:

@@ -21,14 +21,14 @@ class ClassPrompts(nn.Module):
         encoder: the frozen text tower.
         class_names: C readable names.
         num_context: M. 0 leaves the bare name and nothing to learn.
-        initial_words: words whose embeddings start the last of the M vectors; the others, and all of them
-            where it is empty, start from N(0, 0.02^2).
+        initial_words: words whose embeddings initialise the last of the M vectors; the others start from
+            N(0, 0.02^2).
         class_specific: whether each class has its own vectors, or all share one set.
-        chunk_size: how many prompts to encode at a time, each chunk once more in the backward pass: a third more
-            time for a fraction of the memory, where C is in the thousands. None encodes all at once.
+        chunk_size: prompts encoded at a time; the backward pass encodes each chunk again. With thousands of classes
+            this takes a third more time and a fraction of the memory. None encodes all at once.
 
     Raises:
-        ConfigError: more initial words than vectors, or a name too long for the text tower.
+        ConfigError: more initial words than vectors, a name too long for the text tower, or an invalid chunk size.
     """
 
     prefix: Tensor
@@ -51,7 +51,7 @@ class ClassPrompts(nn.Module):
         placeholder = ' '.join(['x'] * num_context)
         tokens, eos = encoder.tokenize(
             [f'{placeholder} {name}.'.strip() for name in class_names],
-            titles=[f"class name '{name}' behind {num_context} context vectors" for name in class_names],
+            titles=[f"class name '{name}' after {num_context} context vectors" for name in class_names],
         )
         embeddings = encoder.embed(tokens).detach()
         self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (C, 1, W)

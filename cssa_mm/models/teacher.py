@@ -16,7 +16,7 @@ class ParameterEMA(nn.Module):
     half of the initial prompts after 2,300 steps.
 
     Args:
-        module: the student; it is not kept.
+        module: the student; no reference to it is kept.
         decay: the final decay (CAP: .9997).
         warm_up: False uses `decay` from the first step.
     """
@@ -42,14 +42,14 @@ class ParameterEMA(nn.Module):
 
     @torch.no_grad()
     def reset(self, module: nn.Module) -> None:
-        """Start again from the student, as if no step had been made."""
+        """Reset the averages to the student's parameters and the step count to 0."""
         for name, parameter in _trainable(module).items():
             self.get_buffer(_key(name)).copy_(parameter)
         self.steps.zero_()
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
-        """Within it, `module` holds the averages; behind it, its own parameters again."""
+        """Let `module` hold the averages within the block, and its own parameters again afterwards."""
         parameters = _trainable(module)
         own = {name: parameter.data for name, parameter in parameters.items()}
         try:

@@ -16,7 +16,7 @@ from cssa_mm.models.open_clip_loader import LoadedCLIP
 class TextEncoder(nn.Module):
     """Text features (P, D) of P prompts given as embeddings; gradients reach the embeddings, never the weights.
 
-    The tower is causal, so what stands behind EOS changes nothing: `tokenize` cuts there and `forward` takes any
+    The tower is causal, so tokens after EOS change nothing: `tokenize` cuts there and `forward` takes any
     length. On CLIP's own 77 positions and 24-token prompts this saves three quarters of the time.
     """
 
@@ -38,14 +38,14 @@ class TextEncoder(nn.Module):
         self._eos_id = getattr(tower, 'eos_id', getattr(clip.model, 'text_eos_id', None)) if pool == 'eos' else None
 
     def tokenize(self, texts: Sequence[str], titles: Sequence[str] | None = None) -> tuple[Tensor, Tensor]:
-        """Token ids (P, L), cut behind the longest EOS, and the position of each EOS (P,).
+        """Token ids (P, L), cut after the last EOS, and the position of each EOS (P,).
 
         Args:
             texts: the P texts.
-            titles: what an error message calls them; by default themselves.
+            titles: names of the texts in error messages; by default the texts.
 
         Raises:
-            ConfigError: a text does not fit the tower's context, or the tokenizer is of another tower.
+            ConfigError: a text does not fit the tower's context, or the tokenizer belongs to another tower.
         """
         tokens = self.tokenizer(list(texts))
         if int(tokens.max()) >= self.vocab_size:
@@ -69,7 +69,7 @@ class TextEncoder(nn.Module):
         return not isinstance(count, int) or count > self.context_length
 
     def _count(self, text: str) -> int | str:
-        """Tokens of a text with SOS and EOS, before truncation; not every tokenizer tells."""
+        """Tokens of a text with SOS and EOS, before truncation; 'too many' if the tokenizer cannot count."""
         encode = getattr(self.tokenizer, 'encode', None)
         return 'too many' if encode is None else len(encode(text)) + 2
 

@@ -1,4 +1,4 @@
-"""Per class, the score from which an image has the label, and how it was found; travels with the checkpoint."""
+"""Thresholds: per class the lowest score at which an image gets the label; stored in the checkpoint."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DEFAULT = 0.5
 class ClassThresholds(NamedTuple):
     """Thresholds of C classes.
 
-    values: one number a class; nan where there is none.
-    rule: how they were found: 'default' (.5 for every class, whatever the scores mean), or 'none' of a model that was
-        never trained, whose scores order images but have no level.
+    values: one number per class; nan where there is none.
+    rule: how they were found: 'default' (.5 for every class), or 'none' for an untrained model, whose scores rank
+        images but are not calibrated.
     """
 
     values: tuple[float, ...]
@@ -28,7 +28,7 @@ class ClassThresholds(NamedTuple):
 
     @classmethod
     def none(cls, num_classes: int) -> ClassThresholds:
-        """No thresholds: of a model that no label has taught the level of its scores."""
+        """No thresholds, for a model whose scores no label has calibrated."""
         return cls((math.nan,) * num_classes, 'none')
 
     def to_dict(self) -> dict:
@@ -37,10 +37,10 @@ class ClassThresholds(NamedTuple):
 
     @classmethod
     def from_dict(cls, content: Any, num_classes: int) -> ClassThresholds:
-        """What `to_dict` gave for so many classes.
+        """Read what `to_dict` returned, for C classes.
 
         Raises:
-            CheckpointError: it is something else: a file can come from anywhere.
+            CheckpointError: the content is something else; a file can come from anywhere.
         """
         try:
             values = tuple(math.nan if value is None else float(value) for value in content['values'])

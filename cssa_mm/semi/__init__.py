@@ -1,4 +1,4 @@
-"""The semi-supervised algorithm: contexts, teacher, pseudo-labels and sampling."""
+"""The semi-supervised algorithm: contexts, pseudo-labels, evidence and sampling."""
 
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler

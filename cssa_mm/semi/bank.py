@@ -1,4 +1,4 @@
-"""The pseudo-label bank: what the last scoring said of each unlabelled image, looked up by image id."""
+"""The pseudo-label bank: the latest labels and weights of each unlabelled image, looked up by image id."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cssa_mm.semi.policies import PseudoLabels
 
 
 class PseudoLabelBank:
-    """Pseudo-labels of M unlabelled images: int8 labels (M, C) in 1, 0, -1, and weights (M, C) or none."""
+    """Pseudo-labels of M unlabelled images: int8 labels (M, C) in 1, 0, -1, and weights (M, C) or None."""
 
     def __init__(self, image_ids: Sequence[str], pseudo_labels: PseudoLabels) -> None:
         self._rows = {image_id: row for row, image_id in enumerate(image_ids)}
@@ -31,7 +31,7 @@ class PseudoLabelBank:
             rows = torch.tensor([self._rows[image_id] for image_id in image_ids], dtype=torch.int64)
         except KeyError as error:
             raise DataError(
-                f'pseudo-label bank: found no labels of unlabelled image {error}, expected all images of the '
+                f'pseudo-label bank: found no labels for unlabelled image {error}, expected all images of the '
                 'training set; was the data set changed during training?'
             ) from error
         labels = self.pseudo_labels.labels[rows]

@@ -1,7 +1,7 @@
 """Contexts: groups of labels that occur together.
 
-That contexts are spectral clusters of the label co-occurrence is the paper's; the affinity and the other
-clusterings are reconstructions. What they ask of an image: `models.context_head.context_targets`.
+Spectral clustering of the label co-occurrence is the paper's; the affinity and the other clusterings are
+reconstructions. `models.context_head.context_targets` derives the targets of an image from them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def affinity(labels: np.ndarray | Tensor, kind: str = 'conditional', epsilon: fl
     With n_i images that hold label i and n_ij that hold both: ``conditional`` is (n_ij/n_i + n_ij/n_j) / 2,
     ``jaccard`` n_ij / (n_i + n_j - n_ij), ``cosine`` n_ij / sqrt(n_i n_j) and ``count`` n_ij. ``epsilon`` is
     added between any two labels, as labels that never occur together would disconnect the graph; a label that
-    never occurs has nothing but epsilon.
+    never occurs has only edges of epsilon.
 
     Args:
         labels: (n, C) in {1, 0, -1}; unknown cells are not counted as positive.
@@ -63,7 +63,7 @@ def cluster_labels(affinity: np.ndarray, num_contexts: int, method: str = 'spect
     """Assign each label to one of K contexts.
 
     ``spectral`` is the paper's; ``agglomerative`` (average linkage on 1 - W / max W) and ``kmeans`` (on the
-    rows of W, the largest entry of each also on the diagonal) are there to compare. Contexts are numbered in
+    rows of W, the largest entry of each also on the diagonal) serve for comparison. Contexts are numbered in
     the order of their first label, so that the ids do not depend on the run. Labels that cannot be told apart
     may leave fewer than K contexts in use.
 

@@ -19,8 +19,8 @@ from cssa_mm.models.evidence import DiscriminantEvidence
 class EvidenceImages:
     """At most `most` labelled and `most` unlabelled images, drawn by the seed, with their frozen features on rank 0.
 
-    Memory on rank 0 where the features are not kept anyway: 2 x most x N x (D + 1) floats, 0.8 GiB for 2,048 images of
-    RN50 at 224. All ranks must build one.
+    Memory on rank 0, unless the cache keeps the features anyway: 2 x most x (N + 1) x D floats, 0.8 GiB for 2,048
+    images of RN50 at 224. All ranks must build one.
     """
 
     def __init__(self, features: FrozenFeatures, dataset: SemiMultiLabelDataset, most: int, seed: int) -> None:
@@ -28,7 +28,7 @@ class EvidenceImages:
         parts = (dataset.labelled_indices, dataset.unlabelled_indices)
         indices = np.concatenate([_some(part, most, generator) for part in parts])
         self._batches = features.held(indices, 'Evidence') if is_main_process() else _nothing
-        # Only now is it known which of them are bad.
+        # Only after encoding is it known which of them are bad.
         self._readable = readable_rows(dataset, indices)
         self._labels = torch.as_tensor(dataset.labels[indices])[self._readable]
 

@@ -40,19 +40,19 @@ class PseudoLabelHook(Hook):
 
     Args:
         policy: name and options of a policy of `semi.policies`, e.g. `dict(name='cat', eta_negative=.998)`.
-        oracle: take the hidden truth instead of the policy's labels: the ceiling, for studies only.
-        wrong_labels: share of each class's pseudo-positives that trade places with negatives, weights and all, drawn
-            anew each epoch by the runner's seed: forced errors, for a study of noise.
+        oracle: use the hidden truth instead of the policy's labels: an upper bound, for studies only.
+        wrong_labels: share of each class's pseudo-positives that swap places with negatives, with their weights, drawn
+            anew each epoch by the runner's seed, for studies of label noise.
         calibrate_bias: whether b_c starts so that the mean score of class c is its rate (reconstruction); else at 0.
         mask_unseen_classes: whether classes without labelled positives stay as CLIP knows them (reconstruction); False
-            takes the labelled negatives at their word.
-        context_seed: of the clustering of labels into contexts.
-        evidence_images: the evidence of `cssa_plus` reads at most so many labelled, and so many unlabelled images.
-        evidence_seed: of the draw of these images.
+            trains on their labelled negatives.
+        context_seed: seed of the clustering of labels into contexts.
+        evidence_images: most labelled, and most unlabelled images that the evidence of `cssa_plus` is fitted to.
+        evidence_seed: seed of the draw of these images.
         feature_cache: `gib`, memory for frozen features on each rank (0: none), and `folder`, where they are kept for
             other runs (None: for this run).
         batch_size: images a rank encodes or scores at a time.
-        num_workers: of the loader that encodes and scores.
+        num_workers: workers of the loader that encodes and scores.
 
     Raises:
         ConfigError: the policy, an option of it or another value is invalid.
@@ -96,28 +96,30 @@ class PseudoLabelHook(Hook):
 
     @property
     def semi_supervision(self) -> SemiSupervision:
-        """The algorithm of the training that runs, or of the one that has ended.
+        """The algorithm of the current training, or of the last one.
 
         Raises:
-            RuntimeError: none has begun.
+            RuntimeError: no training has begun.
         """
         if self._semi_supervision is None:
-            raise RuntimeError('PseudoLabelHook: found no training that has begun, expected a call of before_train')
+            raise RuntimeError('PseudoLabelHook: no training has begun, expected a call of before_train')
         return self._semi_supervision
 
     def features(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> FrozenFeatures:
         """The features of a data set, kept as this hook's options say."""
         return FrozenFeatures(model, dataset, view_of(config), **self.feature_cache, **self.loader)
 
-    def algorithm(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> SemiSupervision:
-        """The algorithm with this hook's options on a model and a training set."""
-        seed = (config.get('randomness') or {}).get('seed') or 0
+    def algorithm(
+        self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping, seed: int = 0
+    ) -> SemiSupervision:
+        """The algorithm with this hook's options on a model and a training set; the seed is the run's."""
         return SemiSupervision(model, dataset, self.features(model, dataset, config), self.settings, seed)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the algorithm, and drop the records of an earlier run; a resumed one keeps those before it."""
+        """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
         loop = runner.train_loop
-        self._semi_supervision = self.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
+        dataset = runner.train_dataloader.dataset
+        self._semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
         self.semi_supervision.prepare()
         if is_main_process():
@@ -131,34 +133,34 @@ class PseudoLabelHook(Hook):
                 _record(runner, report)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Hand the batch its targets and, where they are known, its features."""
+        """Add to the batch its targets and, if they are known, its features."""
         samples = data_batch['data_samples']
         data_batch['targets'] = self.semi_supervision.targets(samples)
         data_batch['features'] = self.semi_supervision.features.of_batch(samples)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Let the teacher follow; fit the evidence where a checkpoint follows."""
+        """Update the teacher; fit the evidence if a checkpoint follows."""
         self.semi_supervision.after_step()
         if any(_is_saved_after_step(runner, hook) for hook in runner.hooks):
             self.semi_supervision.refresh()
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Fit the evidence where a checkpoint follows."""
+        """Fit the evidence if a checkpoint follows."""
         if any(_is_saved_after_epoch(runner, hook) for hook in runner.hooks):
             self.semi_supervision.refresh()
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Fit the evidence: a validation reads scores."""
+        """Fit the evidence, which the scores of the validation depend on."""
         if self._semi_supervision is not None:
             self._semi_supervision.refresh()
 
     def after_train(self, runner: Runner) -> None:
-        """Fit the evidence: whoever holds the trained model reads scores."""
+        """Fit the evidence, which the scores of the trained model depend on."""
         self.semi_supervision.refresh()
 
 
 def bare_model(runner: Runner) -> CSSAClassifier:
-    """The runner's model, out of the wrapper of a distributed run."""
+    """The runner's model, without the wrapper of a distributed run."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
@@ -193,7 +195,7 @@ def _record(runner: Runner, report: EpochReport) -> None:
 
 
 def _as_json(value: Any) -> Any:
-    """The value as JSON knows it: no thresholds (inf, nan) become null."""
+    """The value as JSON can hold it: inf and nan, that is no threshold, become null."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):

@@ -28,13 +28,14 @@ class SemiSupervisedSampler(Sampler):
     """Orders one epoch as global batches and yields this rank's share of each, as `SampleKey`s.
 
     Warm-up epochs are one pass over the labelled images. The later ones are one pass over the unlabelled images,
-    each batch led by a fixed number of labelled ones, which are cycled. The last batch is filled up from the
-    start of the epoch's order. Order and augmentation seeds depend on (seed, epoch) alone.
+    each batch led by a fixed number of labelled ones, which are cycled. The last batch is filled up: in warm-up
+    from a new permutation, later from the start of the epoch's order. Order and augmentation seeds depend on
+    (seed, epoch) alone.
 
     Args:
-        dataset: knows which images are labelled.
+        dataset: data set that knows which images are labelled.
         labelled_per_batch: labelled images in each global batch of a semi-supervised epoch.
-        seed: of the order and of the augmentations; None draws one for all ranks from numpy's global generator.
+        seed: seed of the order and of the augmentations; None draws one for all ranks from numpy's global generator.
         rank: of this process, mmengine's by default.
         world_size: number of processes, mmengine's by default.
 
@@ -57,7 +58,7 @@ class SemiSupervisedSampler(Sampler):
         if not len(self.labelled):
             raise ConfigError('train_dataloader.dataset: found no labelled image, expected some; give it a split')
         self.labelled_per_batch = labelled_per_batch
-        # Of `diff_rank_seed=True`, where mmengine gives none: the order must be one for all ranks all the same.
+        # With `diff_rank_seed=True` mmengine gives no seed, but all ranks need the same order.
         self.seed = sync_random_seed() if seed is None else seed
         self.batch_size = 0
         self.warmup_epochs = 0

@@ -4,9 +4,9 @@
     begin_epoch()    EMA teacher scores the unlabelled images -> policy -> pseudo-labels in the bank
     targets(batch)   labels, pseudo-labels and weights of one batch
     after_step()     EMA: the teacher follows the student, and the evidence is stale
-    refresh()        the evidence is fitted again, where somebody is about to read a score
+    refresh()        the evidence is fitted again, before a score is read
 
-`PseudoLabelHook` calls these in MMEngine's loop. This class owns the state (`State`); nothing else sets it.
+`PseudoLabelHook` calls these in MMEngine's loop. `SemiSupervision` owns the state (`State`); nothing else sets it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from cssa_mm.semi.statistics import (
 
 @dataclass(frozen=True)
 class Settings:
-    """What the config chooses; `PseudoLabelHook` documents each."""
+    """Options of the config; `PseudoLabelHook` documents each."""
 
     policy: Callable[..., PseudoLabels]
     oracle: bool = False
@@ -57,8 +57,8 @@ class Settings:
 class State:
     """All that changes while the algorithm runs, beside the model's own tensors.
 
-    The model's tensors (taught classes, contexts, bias, teacher, evidence) lie in the checkpoint. What stands here is
-    made again from them when a run is resumed at the start of an epoch.
+    The model's tensors (taught classes, contexts, bias, teacher, evidence) are in the checkpoint. This state is
+    rebuilt from them when a run is resumed at the start of an epoch.
 
     Attributes:
         bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
@@ -71,7 +71,7 @@ class State:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What a semi-supervised epoch begins with: pseudo-labels, the teacher's scores (M, C), and the truth (M, C)."""
+    """The start of a semi-supervised epoch: pseudo-labels, the teacher's scores (M, C), and the truth (M, C)."""
 
     pseudo_labels: PseudoLabels
     scores: np.ndarray
@@ -85,9 +85,9 @@ class SemiSupervision:
     Args:
         model: the classifier.
         dataset: the training set, with labelled and unlabelled images.
-        features: of the plain view of its images.
-        settings: what the config chooses.
-        seed: of the run.
+        features: features of the plain view of its images.
+        settings: options of the config.
+        seed: seed of the run.
     """
 
     model: CSSAClassifier
@@ -101,10 +101,10 @@ class SemiSupervision:
     # -- before the first step ---------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Set what the labelled images tell, unless a checkpoint has: taught classes, contexts, bias.
+        """Set taught classes and, unless a checkpoint has set them, contexts and bias from the labelled images.
 
-        The bias makes the mean score of a class its rate (reconstruction). A class that no labelled image shows is
-        masked in the losses: nothing but negatives would teach it that it never occurs (reconstruction).
+        The bias makes the mean score of a class equal its rate (reconstruction). A class without labelled positives
+        is masked in the losses: from negatives alone it would learn that it never occurs (reconstruction).
 
         Raises:
             DataError: model and data set disagree on the classes.
@@ -113,6 +113,7 @@ class SemiSupervision:
         print_log(labels_used(self.dataset), 'current')
         taught = taught_classes(self.dataset.labels)
         self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
+        broadcast_from_first([self.model.is_taught])
         set_contexts(self.model, self.dataset, self.settings.context_seed)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()
@@ -163,7 +164,7 @@ class SemiSupervision:
         return label_rows(policy, scores, rates, readable, *labelled)
 
     def _oracle(self, truth: Tensor) -> PseudoLabels:
-        """The hidden truth in place of pseudo-labels: the ceiling, for studies only."""
+        """The hidden truth in place of pseudo-labels: an upper bound, for studies only."""
         self.model.is_taught |= (truth == 1).any(0).to(self.model.is_taught.device)
         none = torch.full((truth.shape[1],), float('nan'))
         return PseudoLabels(truth, None, none, none)
@@ -171,7 +172,7 @@ class SemiSupervision:
     # -- each step ---------------------------------------------------------------------------------------------
 
     def targets(self, data_samples: Sequence[DataSample]) -> Targets:
-        """What a batch is trained towards: annotations of labelled images, pseudo-labels from the bank of others."""
+        """The training targets of a batch: annotations of labelled images, pseudo-labels of the others."""
         targets = Targets.of_annotations(data_samples)
         if self.state.bank is None:
             return targets
@@ -184,7 +185,7 @@ class SemiSupervision:
         return targets._replace(is_semi_supervised=True)
 
     def after_step(self) -> None:
-        """Let the teacher follow the student (CAP: every step, warm-up included)."""
+        """Update the teacher from the student (CAP: every step, warm-up included)."""
         self.model.teacher.update(self.model.scorer())
         self.state.evidence_is_stale = True
 
@@ -193,7 +194,7 @@ class SemiSupervision:
     def refresh(self) -> None:
         """Fit the evidence to the teacher as it stands, if the teacher has moved; all ranks must call it.
 
-        Rank 0 fits: its rounding counts for all, since the ranks of pseudo-labels must not differ.
+        Rank 0 fits and broadcasts: ranks that round differently would disagree on pseudo-labels.
         """
         evidence = self.model.evidence
         if evidence is None or not self.state.evidence_is_stale:
@@ -209,7 +210,7 @@ class SemiSupervision:
     # -- shared ------------------------------------------------------------------------------------------------
 
     def _rows(self, of_batch: Callable[[Tensor, Tensor], Tensor], indices: np.ndarray, description: str) -> Tensor:
-        """(M, C) of M images, on the CPU: each rank computes its share, all get the whole."""
+        """Rows (M, C) of M images, on the CPU: each rank computes its share, all ranks get all rows."""
         rows = share_of_rank(len(indices))
         self.model.unfold()
         batches: Iterator[Features] = self.features.batches(indices[rows], description)
@@ -219,7 +220,7 @@ class SemiSupervision:
 
 
 def with_errors(pseudo_labels: PseudoLabels, share: float, seed: Sequence[int]) -> PseudoLabels:
-    """Labels that trade places, and take their weights along: nothing tells a forced error from any other label."""
+    """Swap a share of the labels together with their weights, so that a forced error looks like any other label."""
     source = torch.from_numpy(swapped_rows(pseudo_labels.labels.numpy(), share, np.random.default_rng(seed)))
     weights = pseudo_labels.weights
     return replace(

@@ -1,4 +1,4 @@
-"""What the labelled images alone tell, before the first step: taught classes, contexts, and rates for the bias."""
+"""What the labelled images determine before the first step: taught classes and contexts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_same_classes(
     """Check that model and data set, which messages call `where`, have the same classes in the same order.
 
     Raises:
-        DataError: they have not.
+        DataError: the classes differ.
     """
     if list(dataset.class_names) != list(model.class_names):
         raise DataError(
@@ -53,18 +53,18 @@ def labels_used(dataset: SemiMultiLabelDataset) -> str:
     labelled, total = int(known.any(axis=1).sum()), len(dataset)
     return (
         f'Labels used: {labelled} of {total} training images are labelled ({labelled / total:.1%}), with {known.sum()} '
-        f'known cells, {int((dataset.labels == 1).sum())} of them positive; {total - labelled} images are not.'
+        f'known cells, {int((dataset.labels == 1).sum())} of them positive; {total - labelled} images are unlabelled.'
     )
 
 
 def broadcast_from_first(tensors: Iterable[torch.Tensor | nn.Parameter]) -> None:
-    """Let every rank have rank 0's values: ranks on other hardware round differently, and would disagree."""
+    """Give every rank the values of rank 0: ranks on different hardware round differently and would disagree."""
     for tensor in tensors:
         broadcast(tensor.data)
 
 
 def taught_classes(labels: np.ndarray) -> torch.Tensor:
-    """Which classes a label shows, bool (C,), of labels (n, C)."""
+    """Which classes have a positive label, bool (C,), of labels (n, C)."""
     return torch.as_tensor((labels == 1).any(axis=0))
 
 

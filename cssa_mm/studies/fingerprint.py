@@ -1,4 +1,4 @@
-"""Hashes of what decides a run's result: its settings, the code and the data. The rule stands in jobs.py."""
+"""Hashes of what decides a run's result: its settings, the code and the data. jobs.py states the rule."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settings_digest(config: Config, *more: object) -> str:
 
 
 class DataDigests:
-    """Hashes of the content that configs read; what several of them read is read once."""
+    """Hashes of the content that configs read; content that several configs share is read once."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
@@ -59,7 +59,7 @@ class DataDigests:
 
     def _dataset(self, section: dict) -> list[str]:
         """Hashes of the images with their labels and, beside them, of the split file."""
-        # What is drawn, a split or wrong labels, follows from settings and labels: it needs no reading of its own.
+        # Drawn splits and wrong labels follow from settings and labels: they need no hash of their own.
         split = section.get('split')
         section |= dict(pipeline=[], lazy_init=True)
         key = _digest({name: value for name, value in section.items() if name not in ('split', 'wrong_labels')})

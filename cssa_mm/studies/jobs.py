@@ -1,9 +1,9 @@
 """A named study: rows x seeds, each a run of our runner, on frozen features that are computed once.
 
-What a study says stands in spec.py. The work directory holds a folder for each run, with its `run.log` and
+spec.py describes the study file. The work directory holds a folder for each run, with its `run.log` and
 `result.json`, and what report.py writes.
 
-A result is kept as long as nothing that decides it has changed (fingerprint.py); else the run is done anew:
+A result is kept as long as nothing that decides it has changed (fingerprint.py); else the run is repeated:
 
 settings    the resolved config of the row and seed; not the folder of the features
 code        the files of the package and its demo CLIP, except for commands and figures; `keep_results` ignores it
@@ -58,8 +58,8 @@ def run_study(
     """Do the runs of a study whose results are missing or out of date; writes and prints the report.
 
     Args:
-        study: name of a shipped study, or a Python file as spec.py describes it.
-        seeds: of split, prompts and order.
+        study: name of a shipped study, or a study file.
+        seeds: seeds of split, prompts and order.
         jobs: runs at a time, one thread each.
         rows: names or patterns of the rows to run, all by default; '*' stands for anything.
         config: in place of the study's config, for rows without one of their own.
@@ -102,9 +102,7 @@ def run_study(
     for log, reason in failures.items():
         print(f'failed: {reason}; its log is {log}', file=sys.stderr)
     if failures:
-        print(
-            f'{len(failures)} of {len(wanted)} runs failed; the same command goes on from the others', file=sys.stderr
-        )
+        print(f'{len(failures)} of {len(wanted)} runs failed; the same command repeats them alone', file=sys.stderr)
     return summary | dict(failures=failures)
 
 
@@ -135,7 +133,7 @@ def row_config(
         result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
         result.param_scheduler = None
     transforms = build_pipeline(result.train_dataloader.dataset.pipeline, None).transforms
-    if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would cost more than they bring
+    if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would only cost time
         result.train_dataloader.update(num_workers=0, persistent_workers=False)
     return result
 
@@ -158,7 +156,7 @@ def row_jobs(
 
 
 def _say_why(changes: Sequence[Sequence[str]]) -> None:
-    """Print, once for a study, why results that are there are not kept."""
+    """Print, once for a study, why existing results are not kept."""
     out_of_date = [names for names in changes if names and names != [NO_RESULT]]
     if out_of_date:
         reasons = [name for name in Fingerprint._fields if any(name in names for names in out_of_date)]
@@ -188,7 +186,7 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
     with ProcessPoolExecutor(num_processes, mp_context=context, initializer=start_worker) as pool:
         try:
             sources = {_source(job): job for job in reversed(jobs)}
-            print(f'{len(jobs)} runs; the features that they share first, once', flush=True)
+            print(f'{len(jobs)} runs, after the features that they share', flush=True)
             for prepared in [pool.submit(prepare, job) for job in sources.values()]:
                 prepared.result()
             futures = {pool.submit(run, job): job for job in jobs}
@@ -212,7 +210,7 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
 
 
 def _source(job: Job) -> str:
-    """What the shared features of a job depend on; the split is no part of it."""
+    """What the shared features of a job depend on, which is not the split."""
     loaders = {name: deepcopy(job.config[name]['dataset']) for name in ('train_dataloader', 'test_dataloader')}
     loaders['train_dataloader'].pop('split', None)
     return json.dumps([job.config['model']['backbone'], loaders], sort_keys=True, default=str)

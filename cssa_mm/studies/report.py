@@ -1,4 +1,4 @@
-"""What a study leaves in its work directory beside its runs.
+"""The files that a study writes into its work directory beside its runs.
 
 table.md, summary.json   mean, standard error and paired differences of each row; AP by the number of labelled positives
 runs.csv                 one line for each run
@@ -66,7 +66,7 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
     print(f'\n{title}\n{tables.plain(summary)}\n\npicture: {picture}')
     versions = {result.get('code') for result in results}
     if len(versions) > 1:
-        print(f'These runs are of {len(versions)} versions of the code; without --keep-results, old ones are run anew.')
+        print(f'These runs come from {len(versions)} versions of the code; without --keep-results, old ones run again.')
     return summary
 
 

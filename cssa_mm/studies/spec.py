@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Study:
-    """What a study file says."""
+    """The content of a study file."""
 
     name: str
     title: str
@@ -62,7 +62,7 @@ class Study:
         """The rows whose names fit one of the patterns, all by default; '*' stands for anything.
 
         Raises:
-            ConfigError: a pattern fits none.
+            ConfigError: a pattern fits no row.
         """
         names = [row.name for row in self.rows]
         for pattern in patterns or ():
@@ -86,7 +86,7 @@ def load_study(name: str) -> Study:
     """Read a study by its name, or from a file.
 
     Raises:
-        ConfigError: there is none, or it has no rows, or a row has an unknown key.
+        ConfigError: the study is missing or has no rows or config, or a key, kind or name in it is unknown.
     """
     path = Path(name) if name.endswith('.py') else _folder() / f'{name}.py'
     if not path.is_file():

@@ -30,7 +30,7 @@ def baseline_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
 
 
 def references_of(study: Study, row: Row, rows: Sequence[Row]) -> list[Row]:
-    """The references of a row among `rows`; none where one of them has not been run, or the row is one itself."""
+    """The references of a row among `rows`; empty if one of them has not been run, or the row is one itself."""
     if row.name in study.references or row.line in study.references:
         return []
     called = [_called(name, row, rows) for name in study.references]
@@ -50,7 +50,7 @@ def difference(runs: Runs, baseline: Runs) -> dict | None:
 
 
 def ceiling_of(study: Study, row: Row, rows: Sequence[Row]) -> Row | None:
-    """The one of `rows` that is the ceiling of a row; None where there is none."""
+    """The ceiling of a row among `rows`; None if there is none."""
     return None if study.ceiling is None else _called(study.ceiling, row, rows)
 
 
@@ -64,7 +64,7 @@ def share_of_way(runs: Runs, baseline: Runs, ceiling: Runs) -> float | None:
 
 
 def first_of_line(row: Row, rows: Sequence[Row]) -> Row | None:
-    """The first point of a row's line; None for that point itself and for rows that are no point of a line."""
+    """The first point of a row's line; None for that point itself and for rows outside all lines."""
     if row.x is None:
         return None
     points = [(other.x, other) for other in rows if other.line == row.line and other.x is not None]
@@ -85,7 +85,7 @@ def worth(mean: float, line: Sequence[tuple[float, float]]) -> dict:
     """Where a line of points (x, mAP) first reaches a mean, between two points on a logarithmic scale of x.
 
     Returns:
-        x, and beyond: '<' of a mean below the first point, '>' of one that no point reaches, else ''.
+        x, and beyond: '<' for a mean below the first point, '>' for one that no point reaches, else ''.
     """
     line = sorted(line)
     if mean < line[0][1]:

@@ -24,7 +24,7 @@ def plain(summary: Mapping) -> str:
 
 
 def markdown(summary: Mapping) -> str:
-    """The title, a note on what the figures are, and the tables in Markdown."""
+    """The title, a note that explains the numbers, and the tables in Markdown."""
     baselines = {row['compared_with'] for row in summary['rows']} - {None}
     seeds = ', '.join(map(str, summary['seeds']))
     note = f'mAP in per cent, mean and standard error over the seeds {seeds}; paired difference from '

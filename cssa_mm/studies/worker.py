@@ -1,4 +1,4 @@
-"""What a worker process of a study does: compute the shared features, or one run."""
+"""The worker process of a study: it computes the shared features, or one run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.studies.fingerprint import Fingerprint
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
-PENALTY = 0.1  # of the linear probe, as in tools/linear_probe.py
+PENALTY = 0.1  # of the linear probe, as in `cssa linear-probe`
 LOG, RESULT = 'run.log', 'result.json'
 NO_RESULT = 'no result'
 
@@ -56,12 +56,12 @@ class Job:
     fingerprint: Fingerprint
 
     def result(self) -> dict | None:
-        """What the last run wrote, whatever it depended on; None where there is nothing."""
+        """The result of the last run, up to date or not; None if there is none."""
         path = self.folder / RESULT
         return json.loads(path.read_text('utf-8')) if path.is_file() else None
 
     def changes(self, keep_results: bool) -> list[str]:
-        """Why the run must be done: no result, or what has changed since; with `keep_results` not the code alone."""
+        """Why the run must be done: no result, or what has changed; with `keep_results` the code alone is no reason."""
         result = self.result()
         if result is None:
             return [NO_RESULT]
@@ -83,7 +83,7 @@ def _end_with_parent() -> None:
 
 
 def prepare(job: Job) -> None:
-    """Compute the features that the runs share, unless they are there; an error is left to the run, which fails too."""
+    """Compute the features that the runs share, unless they exist; an error is only logged, as the run fails too."""
     job.folder.mkdir(parents=True, exist_ok=True)
     with _logged(job.folder / 'features.log'):
         config = Config(job.config)
@@ -99,7 +99,7 @@ def prepare(job: Job) -> None:
 
 
 def run(job: Job) -> str | None:
-    """Train and test one row with one seed and write its result; returns what went wrong."""
+    """Train and test one row with one seed and write its result; returns the error, if any."""
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / RESULT).unlink(missing_ok=True)
     with _logged(job.folder / LOG) as failure:
@@ -109,12 +109,12 @@ def run(job: Job) -> str | None:
 
 @contextlib.contextmanager
 def _logged(path: Path) -> Iterator[list[str]]:
-    """Write what is printed into a file, and an error too, which is also added to the list that is yielded."""
+    """Write output and errors into a file; an error is also added to the yielded list."""
     failure: list[str] = []
     with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
             yield failure
-        # One run that fails is no reason for the others not to go on.
+        # A failed run must not stop the others.
         except Exception as error:
             traceback.print_exc()
             failure.append(f'{type(error).__name__}: {" ".join(str(error).split())}'[:300])
@@ -198,7 +198,7 @@ def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> d
 
 
 def _pseudo_label_quality(path: Path) -> dict[str, float | None]:
-    """Of the last epoch, in per cent; None without pseudo-labels."""
+    """Quality of the last epoch, in per cent; None without pseudo-labels."""
     lines = path.read_text().splitlines() if path.is_file() else []
     last = json.loads(lines[-1]) if lines else {}
     names = dict(pseudo_precision='micro_precision', pseudo_recall='micro_recall', pseudo_masked='masked_share')
@@ -211,7 +211,7 @@ def _step_seconds(runner: Runner) -> float | None:
 
 
 def _forget_peak_memory() -> None:
-    """Reset the peak, where the system can: a worker may have done other runs before."""
+    """Reset the peak, if the system can: a worker may have done other runs before."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""Pictures."""
+"""Figures in one style."""

@@ -49,10 +49,10 @@ def pointing_figure(trials: Sequence[PointingTrial], shares: Mapping[str, float]
 
     Args:
         trials: one or more.
-        shares: of hits among all trials, by the method's title: the trials shown are chosen, their share says nothing.
+        shares: of hits among all trials, by the method's title; those of the chosen trials would mislead.
         count: of all trials.
     """
-    # A panorama would leave no room to the others.
+    # A panorama would leave no room for the others.
     widths = [HEIGHT * np.clip(trial.image.shape[1] / trial.image.shape[0], 0.6, 2) for trial in trials]
     caption = _caption(trials, next(iter(shares)), count)
     width = max(LEFT + sum(widths) + GAP * (len(trials) - 1) + RIGHT, NARROWEST)

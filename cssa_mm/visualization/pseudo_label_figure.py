@@ -1,4 +1,4 @@
-"""The picture of a run's pseudo-labels: over the epochs, over the classes, and what the scores mean."""
+"""The picture of a run's pseudo-labels: quality by epoch and by class, and calibration of the scores."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = 3
 def draw_pseudo_labels(records: Sequence[dict], out: Path) -> None:
     """Write the picture of the epochs `records`, as `pseudo_labels.jsonl` has them, with nan for None.
 
-    Where nobody knows the truth of the unlabelled images, it shows counts and thresholds only.
+    If the truth of the unlabelled images is unknown, it shows counts and thresholds only.
     """
     last = records[-1]
     knows = sum(last['reliability']['count']) > 0

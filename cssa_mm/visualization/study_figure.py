@@ -1,4 +1,4 @@
-"""The picture of a study: a point with its error for each row, or lines over what was swept."""
+"""The picture of a study: a point with its error for each row, or lines over x."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def draw_study(summary: Mapping, out: Path) -> Path:
 def study_figure(summary: Mapping) -> Figure:
     """Points of rows, or lines over x.
 
-    Error bars are standard errors; a pale dot is one seed. Lines that are all compared with one and the same row are
-    drawn as their paired differences from it: what seeds have in common would hide what the lines differ in.
+    Error bars are standard errors; a pale dot is one seed. Lines that are all compared with the same row are drawn
+    as their paired differences from it: variation that the lines share would hide how they differ.
     """
     rows = [row for row in summary['rows'] if row['mAP'] is not None]
     swept = any(row['x'] is not None for row in rows)
@@ -113,7 +113,7 @@ def _aside(x: Sequence[float], values: Sequence[float], share: float, scale: str
 
 
 def _common_baseline(rows: Sequence[Mapping]) -> str | None:
-    """The title of the one row, no point of a line, that every point is compared with; None if there is none."""
+    """The title of the row outside all lines that every point is compared with; None if there is none."""
     compared = {row['baseline'] for row in rows if row['x'] is not None}
     found = [row['title'] for row in rows if row['x'] is None and {row['name']} == compared]
     return found[0] if found else None

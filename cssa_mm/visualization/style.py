@@ -14,7 +14,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 
 INK, MUTED, ACCENT, SECOND = '#1f2430', '#8b93a5', '#0b7a75', '#d1495b'
-# For lines of which there may be many; the first two are those of most figures.
+# For figures with many lines; most figures use the first two only.
 COLOURS = (ACCENT, SECOND, '#30639b', '#c98a1b', '#7a4fa3', '#5c8a3a', INK)
 DOTS: dict[str, Any] = dict(marker='o', markersize=3.5)
 DOTS_PER_INCH = 110

@@ -16,7 +16,7 @@ PAIRS_A_ROW = 3
 
 @dataclass(frozen=True)
 class ViewPair:
-    """One training image: its two views, uint8 (H, W, 3), and what is known of its labels, in words."""
+    """One training image: its two views, uint8 (H, W, 3), and its known labels, in words."""
 
     image_id: str
     strong: np.ndarray

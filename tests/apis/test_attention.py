@@ -9,7 +9,7 @@ from cssa_mm.apis.attention import label_attention
 
 
 def test_the_best_labels_of_an_image_come_with_score_truth_and_map(make_model, tiny_config):
-    model = make_model().eval()
+    model = make_model(view=dict(type='View', size=None)).eval()
     dataset = DATASETS.build(tiny_config().test_dataloader.dataset)
     found = label_attention(model, dataset, [4, 1], num_labels=2)
     assert len(found) == 2

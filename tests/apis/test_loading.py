@@ -247,7 +247,7 @@ def test_a_part_of_a_checkpoint_is_refused(run, tmp_path):
     state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']
     del state_dict['teacher.bias']
     torch.save(dict(state_dict=state_dict), tmp_path / 'part.pth')
-    assert "entry 'teacher.bias' none, expected it" in refusal(tmp_path / 'part.pth')
+    assert "found no entry 'teacher.bias', expected the entries of this model" in refusal(tmp_path / 'part.pth')
 
 
 @pytest.mark.parametrize('key', ['view', 'class_names', 'head', 'context_head', 'evidence', 'tower'])

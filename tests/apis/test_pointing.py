@@ -139,7 +139,7 @@ def test_the_text_is_a_table_of_the_report(game):
     low, high = total['attention']['interval']
     assert f'{100 * total["attention"]["hit"]:.1f} ({100 * low:.0f}-{100 * high:.0f})' in lines[4]
     assert f'{100 * total["random"]["hit"]:.1f}' in lines[4].split()
-    assert f'Left out, without boxes: {", ".join(result.left_out)}' in lines
+    assert f'Left out, without trials: {", ".join(result.left_out)}' in lines
     assert lines[-1] == f'picture: {result.picture}'
 
 

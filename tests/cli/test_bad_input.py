@@ -76,7 +76,7 @@ def test_a_config_that_cannot_be_read(refused, tmp_path):
             "config: found the unknown component 'CSSAClasifier' as model.type, expected ",
             "registered one. Did you mean 'CSSAClassifier'?",
         ),
-        ('model', "--cfg-options: found 'model', ", "expected key=value; mind the spaces around '='"),
+        ('model', "--cfg-options: found 'model', ", "expected key=value; write no spaces around '='"),
         (
             'train_dataloader.dataset.pipeline.9.prob=1',
             '--cfg-options: found an override that does not fit ',
@@ -102,7 +102,7 @@ def test_openai_s_resnet_weights_under_the_wrong_name(refused, config):
 
 
 def test_a_missing_checkpoint(refused, config, tmp_path):
-    expected = "checkpoint: found no file 'nothing.pth', expected one that tools/train.py wrote; correct the path"
+    expected = "checkpoint: found no file 'nothing.pth', expected one that training wrote; correct the path"
     assert refused('test.py', config, 'nothing.pth', '--out', tmp_path / 'out.pkl') == expected
     assert not (tmp_path / 'out.pkl').exists()
     assert refused('train.py', config, '--resume', 'nothing.pth') == expected
@@ -116,7 +116,7 @@ def test_an_unreadable_checkpoint(refused, config, trained, tmp_path):
     out = tmp_path / 'out.json'
     line = refused('test.py', config, torn, '--out', out, '--out-item', 'metrics')
     assert line.startswith(f"checkpoint: found '{torn}' that cannot be loaded as plain data (")
-    assert line.endswith('expected a file that tools/train.py wrote; copy it again or take another')
+    assert line.endswith('expected a file that training wrote; copy it again or take another')
     assert not out.exists()
     (tmp_path / 'run').mkdir(exist_ok=True)
     (tmp_path / 'run' / 'last_checkpoint').write_text(str(text))
@@ -126,17 +126,15 @@ def test_an_unreadable_checkpoint(refused, config, trained, tmp_path):
 def test_a_checkpoint_that_holds_too_little_to_go_on_from(refused, config, trained, state_of, tmp_path):
     torch.save(dict(state_dict=state_of(trained.checkpoint)), tmp_path / 'weights.pth')
     assert refused('train.py', config, '--resume', tmp_path / 'weights.pth') == (
-        f"checkpoint: found '{tmp_path / 'weights.pth'}' without 'meta', expected all that training goes on from; to "
-        'start from its weights only, drop --resume and add --cfg-options load_from=...'
+        f"checkpoint: found '{tmp_path / 'weights.pth'}' without 'meta', expected all that a resume needs; to start "
+        'from its weights only, drop --resume and add --cfg-options load_from=...'
     )
 
 
 def test_a_checkpoint_of_another_tower(refused, write_config, trained, tmp_path):
     other = write_config(tmp_path / 'other.py', tower='tiny-vit')
     line = refused('test.py', other, trained.checkpoint, '--out', tmp_path / 'out.pkl')
-    assert line.startswith(
-        'checkpoint: found one that was trained with tower.model_name "tiny-rn", expected "tiny-vit"; '
-    )
+    assert line.startswith('checkpoint: found a model trained with tower.model_name "tiny-rn", expected "tiny-vit"; ')
     assert line.endswith('build the model from the config that it was trained with')
     assert not (tmp_path / 'out.pkl').exists()
 
@@ -144,7 +142,8 @@ def test_a_checkpoint_of_another_tower(refused, write_config, trained, tmp_path)
 def test_a_checkpoint_of_another_program(refused, config, tmp_path):
     torch.save(dict(state_dict=torch.nn.Linear(2, 2).state_dict()), tmp_path / 'linear.pth')
     assert refused('test.py', config, tmp_path / 'linear.pth') == (
-        'checkpoint: found 2 entries that are not of a CSSAClassifier, expected a checkpoint that tools/train.py wrote'
+        'checkpoint: found 2 entries that are not of a CSSAClassifier, expected a checkpoint that training wrote; take '
+        'another file'
     )
 
 
@@ -195,7 +194,7 @@ def test_an_unreadable_image_in_training_with_workers(refused, copied):
     line = refused('train.py', config, '--cfg-options', *options)
     assert line.endswith(
         'bad_images.txt: found 1 bad images among 40 training images, expected at most 0 (default_hooks.bad_images.'
-        'max_share=0); restore or remove the images that it names; tools/check_data.py finds all of them at once.'
+        'max_share=0); restore or remove the images that it names; cssa check finds all of them at once.'
     )
 
 

@@ -83,7 +83,8 @@ SETTING_UP = ('bash tools/quickstart.sh', 'bash tools/run_tests.sh')
 def is_set_up_here() -> bool:
     """Whether this environment was made by this clone's scripts: they would install into any other."""
     stamp = Path(sys.prefix, '.cssa_stamp')
-    return stamp.is_file() and stamp.read_text().strip().endswith(f' {ROOT}')
+    made_by = stamp.read_text().strip().partition(' ')[2] if stamp.is_file() else ''
+    return bool(made_by) and Path(made_by).resolve() == ROOT.resolve()
 
 
 # -- what is written -------------------------------------------------------------------------------------------

@@ -223,13 +223,13 @@ def test_a_tower_has_the_weights_that_its_config_names(path):
 def test_the_larger_variant_sees_448_pixels_and_cuts_out_half_of_each_side():
     config = Config.fromfile(FOLDER / 'cssa_coco_p05_rn101_448.py')
     strong = {step.type: step for step in config.train_dataloader.dataset.pipeline}
-    assert strong['Resize'].scale == (448, 448)
+    assert config.view.size == strong['View'].size == 448
     assert strong['Cutout'].shape == 224
     for loader in (config.val_dataloader, config.test_dataloader):
-        assert loader.dataset.pipeline[1].scale == (448, 448)
+        assert loader.dataset.pipeline[0].size == 448
     smaller = Config.fromfile(FOLDER / 'cssa_coco_p05.py')
     assert [step.type for step in smaller.train_dataloader.dataset.pipeline] == list(strong)
-    assert smaller.val_dataloader.dataset.pipeline[1].scale == (224, 224)
+    assert smaller.val_dataloader.dataset.pipeline[0].size == smaller.view.size == 224
 
 
 def test_the_metafile_lists_each_config_once_and_claims_no_results():
@@ -261,7 +261,7 @@ def tiny_run(tiny_data, backbone_config, tmp_path, monkeypatch):
             'experiment_name': f'grid_{path.stem}',
         }
         options |= {f'{loader}_dataloader.num_workers': 0 for loader in ('train', 'val', 'test')}
-        options |= {f'default_hooks.{hook}.num_workers': 0 for hook in ('feature_cache', 'pseudo_labels', 'bad_images')}
+        options |= {f'default_hooks.{hook}.num_workers': 0 for hook in ('pseudo_labels', 'bad_images')}
         if not path.stem.startswith('labelled_only'):
             options['train_cfg.semi_epochs'] = 1
         if kind != 'TableDataset':

@@ -234,7 +234,7 @@ def test_bad_images_are_listed_with_their_reason_and_warned_of_once(train, data,
     train('run', **views, **{'default_hooks.bad_images.max_share': 0.1})
     lines = (tmp_path / 'run' / 'bad_images.txt').read_text().splitlines()
     assert sorted(lines) == sorted(f'{path}\tfound an empty file' for path in paths)
-    assert sorted(said) == sorted(f'Bad image, used for nothing: {path}: found an empty file' for path in paths)
+    assert sorted(said) == sorted(f'Bad image, not trained on: {path}: found an empty file' for path in paths)
     assert not list((tmp_path / 'run').glob('*.tmp'))
 
 
@@ -309,7 +309,7 @@ def test_a_share_of_zero_tolerates_none(train, data, ids):
 def test_the_share_tolerates_one_image_of_a_small_set_and_none_only_when_it_is_zero():
     assert [tolerated_bad_images(n, 0.001) for n in (10, 300, 1999, 2000, 82_081)] == [1, 1, 1, 2, 82]
     assert tolerated_bad_images(300, 0) == 0
-    with pytest.raises(ConfigError, match='max_share: found 1.5, expected a share from 0, below 1'):
+    with pytest.raises(ConfigError, match=r'max_share: found 1.5, expected a share in \[0, 1\)$'):
         BadImageHook(max_share=1.5)
 
 
@@ -326,7 +326,7 @@ def test_the_line_on_the_labels_used_counts_images_cells_and_positives(tiny_conf
     labels = dataset.labels[dataset.labelled_indices]
     assert labels_used(dataset) == (
         f'Labels used: 16 of 40 training images are labelled (40.0%), with 95 known cells, {(labels == 1).sum()} of '
-        f'them positive; 24 images are not.'
+        f'them positive; 24 images are unlabelled.'
     )
     other = copy.copy(dataset)
     other.labels = dataset.labels.copy()

@@ -165,7 +165,9 @@ def test_a_resume_needs_all_that_training_goes_on_from(config, saved, missing):
     check_checkpoint(config(load_from=path))
     with pytest.raises(CheckpointError) as error:
         check_checkpoint(config(load_from=path, resume=True))
-    assert str(error.value).startswith(f"checkpoint: found '{path}' without '{missing}', expected all that training ")
+    assert str(error.value).startswith(
+        f"checkpoint: found '{path}' without '{missing}', expected all that a resume needs"
+    )
 
 
 def test_what_is_no_dict_cannot_be_resumed(config, tmp_path):

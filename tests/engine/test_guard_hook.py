@@ -75,13 +75,14 @@ def test_a_learning_rate_of_a_part_that_is_switched_off_is_no_mistake(train):
     assert not any(name.startswith('context_head') for name, _ in runner.model.named_parameters())
 
 
-@pytest.mark.parametrize('labels_alone', [{}, {'train_cfg.semi_epochs': 0, 'model.context_head': None}])
-def test_training_without_the_hook_that_owns_the_teacher_is_refused_before_the_first_step(train, labels_alone):
+@pytest.mark.parametrize('options', [{}, {'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 1}])
+def test_a_run_without_the_hook_of_the_algorithm_is_refused_before_the_first_step(train, options):
+    """On labels alone, too: the hook also moves the teacher, whose scores are the result."""
     with pytest.raises(ConfigError) as error:
-        train(**{'default_hooks.pseudo_labels': None}, **labels_alone)
+        train(**{'default_hooks.pseudo_labels': None}, **options)
     assert str(error.value) == (
-        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, without which the teacher learns '
-        'nothing; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
+        'default_hooks.pseudo_labels: found no PseudoLabelHook, expected one, which also sets the bias and moves the '
+        'teacher; restore it, and set train_cfg.semi_epochs=0 to train on labels alone'
     )
 
 

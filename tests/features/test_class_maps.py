@@ -52,5 +52,5 @@ def test_positions_are_laid_out_row_by_row():
     values = torch.arange(10.0).reshape(1, 1, 10)
     assert to_grid(values, has_global_token=True)[0, 0].tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert to_grid(values[..., 1:], has_global_token=False)[0, 0].tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
-    with pytest.raises(ConfigError, match='found 10 positions, which are no square grid'):
+    with pytest.raises(ConfigError, match='found 10 positions, which are not a square grid'):
         to_grid(values, has_global_token=False)

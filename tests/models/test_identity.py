@@ -320,7 +320,7 @@ def test_another_model_is_refused_by_the_first_difference(
     make_model, saved, theirs, ours, found, expected, load, tmp_path
 ):
     message = refusal(make_model(**ours), saved(**theirs), load, tmp_path)
-    assert message.startswith(f'checkpoint: found one that was trained with {found}')
+    assert message.startswith(f'checkpoint: found a model trained with {found}')
     assert f', expected {expected}' in message
     assert message.endswith('; build the model from the config that it was trained with')
 
@@ -338,7 +338,7 @@ def test_another_tower_is_refused(make_model, backbone_config, clip_dir, saved, 
         'global_token': backbone_config(global_token=False),
     }[key]
     message = refusal(make_model(backbone=backbone), saved(), load, tmp_path)
-    assert message.startswith(f'checkpoint: found one that was trained with tower.{key} ')
+    assert message.startswith(f'checkpoint: found a model trained with tower.{key} ')
 
 
 def test_the_same_weights_read_by_another_architecture_are_refused(make_model, saved, tmp_path):
@@ -359,14 +359,14 @@ def test_a_part_of_a_checkpoint_is_refused(make_model, saved, name, load, tmp_pa
     state_dict = saved()
     del state_dict[name]
     message = refusal(make_model(), state_dict, load, tmp_path)
-    assert f"of the entry '{name}' none, expected it" in message
+    assert f"found no entry '{name}', expected the entries of this model" in message
 
 
 @LOADERS
 @pytest.mark.parametrize('name', ['head.more', 'evidence.bias', 'backbone.tower.weight'])
 def test_an_entry_too_many_is_refused(make_model, saved, name, load, tmp_path):
     message = refusal(make_model(), saved() | {name: torch.zeros(3)}, load, tmp_path)
-    assert f"of the entry '{name}' it, expected none" in message
+    assert f"found the unexpected entry '{name}', expected the entries of this model" in message
 
 
 @LOADERS

@@ -82,7 +82,7 @@ def test_a_name_that_leaves_no_room_for_the_context_is_refused(encoder):
     with pytest.raises(ConfigError) as error:
         prompts(encoder, num_context=room + 1)
     assert str(error.value) == (
-        f"class name 'traffic light' behind {room + 1} context vectors: found 49 tokens, expected at most the 48 of "
+        f"class name 'traffic light' after {room + 1} context vectors: found 49 tokens, expected at most the 48 of "
         'the text tower; shorten the name or lower prompts.num_context'
     )
 

@@ -30,7 +30,7 @@ def test_weights_come_with_their_rows():
 
 
 def test_an_image_that_was_not_scored_is_named():
-    with pytest.raises(DataError, match="no labels of unlabelled image '8'"):
+    with pytest.raises(DataError, match="no labels for unlabelled image '8'"):
         make_bank().lookup(['7', '8'])
 
 

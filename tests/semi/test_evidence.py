@@ -293,7 +293,7 @@ def test_a_bad_image_is_no_evidence(train, fits, data, tmp_path):
     for name in ('103', '104', '120', '121'):  # labelled and unlabelled ones
         (data / 'train' / f'{name}.png').write_bytes(b'')
     options = {'default_hooks.bad_images.max_share': 0.2, 'train_dataloader.dataset.data_root': str(data)}
-    train(**options)
+    train(**options, **{'default_hooks.pseudo_labels.batch_size': 16})  # several batches
     assert [len(fit['labels']) for fit in fits] == [36, 36, 36]
 
 

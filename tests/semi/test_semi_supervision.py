@@ -386,6 +386,7 @@ def test_targets_of_unlabelled_images_come_from_the_bank_and_those_of_labelled_o
 ):
     semi = algorithm(dict(name='calibrated'))
     found = semi.begin_epoch(1).pseudo_labels
+    found.labels.copy_(torch.from_numpy(np.random.default_rng(0).integers(-1, 2, (24, 6))))
     targets = semi.targets(batch)
     rows = [3, 2, 4]  # of the images in the bank
     assert torch.equal(targets.labels[1:], found.labels[rows].float())
@@ -407,7 +408,7 @@ def test_a_batch_of_labelled_images_alone_belongs_to_a_semi_supervised_epoch_too
 def test_an_unlabelled_image_that_was_not_scored_is_refused(algorithm, make_sample):
     semi = algorithm()
     semi.begin_epoch(1)
-    with pytest.raises(DataError, match="found no labels of unlabelled image 'unknown'"):
+    with pytest.raises(DataError, match="found no labels for unlabelled image 'unknown'"):
         semi.targets([make_sample('unknown', [-1] * 6, False)])
 
 

@@ -27,7 +27,7 @@ def run_toy(small_demo, features):
     """run_toy('baselines', work_dir, rows=['cssa'], **arguments of run_study) -> the summary on the small demo."""
 
     def call(study: str, work_dir: Path, **arguments) -> dict:
-        overrides = {'train_cfg.warmup_epochs': 1, 'default_hooks.feature_cache.num_workers': 0}
+        overrides = {'train_cfg.warmup_epochs': 1, 'default_hooks.pseudo_labels.num_workers': 0}
         overrides |= arguments.pop('overrides', {})
         arguments = dict(data_root=small_demo, seeds=[1], features=features) | arguments
         return run_study(study=study, work_dir=work_dir, overrides=overrides, **arguments)

@@ -13,7 +13,7 @@ table = dict(
     delimiter=None,  # found in the header
     classes_from=['classes.txt', 'labels.csv'],  # the first that exists: one name a line, or the classes of a table
 )
-view, pack = _base_.val_dataloader.dataset.pipeline
+pack = _base_.val_dataloader.dataset.pipeline[1]
 train_dataloader = dict(
     batch_size=32,
     num_workers=2,
@@ -25,7 +25,7 @@ train_dataloader = dict(
         split=None,  # labelled is what has labels
         # (R) Views are only mirrored: their features are computed once, so that training takes minutes. For the strong
         # views of the paper, add a Cutout or RandAugment.
-        pipeline=[view, dict(type='RandomFlip', prob=0.5), pack],
+        pipeline=[_base_.view, dict(type='RandomFlip', prob=0.5), pack],
     ),
 )
 val_dataloader = dict(num_workers=2, dataset=dict(table, ann_file='test.csv'))

@@ -185,7 +185,7 @@ def load_split(path: str | os.PathLike) -> Split:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, 'strerror', None) or 'not UTF-8 text'
         raise SplitError(
-            f'{path}: cannot be read ({reason}), expected a split file; write one with tools/make_split.py '
+            f'{path}: cannot be read ({reason}), expected a split file; write one with cssa split '
             f'or give split=dict(proportion=..., seed=...).'
         ) from error
     header = dict(line[1:].strip().split(': ', 1) for line in lines if line.startswith('#') and ': ' in line)
@@ -203,12 +203,12 @@ def load_split(path: str | os.PathLike) -> Split:
     except KeyError as error:
         raise SplitError(
             f"{path}: found no header line '# {error.args[0]}: ...', expected a file that "
-            f'tools/make_split.py wrote; write the split again.'
+            f'cssa split wrote; write the split again.'
         ) from error
     except ValueError as error:
         raise SplitError(
             f'{path}: found a header value that cannot be read ({error}), expected a file that '
-            f'tools/make_split.py wrote; write the split again.'
+            f'cssa split wrote; write the split again.'
         ) from error
 
 

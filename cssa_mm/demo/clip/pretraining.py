@@ -6,7 +6,7 @@
    (per name: is it in the scene?) on the global and on the log-sum-exp-pooled local features, and the linear
    head, pooled alike.
 3. **Loose names**: the image tower is frozen and a fresh text tower learns the precise words and the class names,
-   which people use for other pictographs too (captions.loose_usage): the honest gap that prompts can close.
+   which people use for other pictographs too (captions.loose_usage): a gap that learned prompts can close.
 
 Stages 1 and 2 name each pictograph by a precise word of its own ('cog' for the gear), never by its class.
 """

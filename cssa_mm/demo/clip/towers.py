@@ -57,7 +57,7 @@ def feature_map(visual: ModifiedResNet, images: Tensor) -> Tensor:
 
 
 def local_features(visual: ModifiedResNet, features: Tensor) -> Tensor:
-    """The paper's dense path: (B, 512, h, w) -> unit vectors (B, 1 + hw, D), the mean token first."""
+    """The backbone's dense path `value`: (B, 512, h, w) -> unit vectors (B, 1 + hw, D), the mean token first."""
     pool = visual.attnpool
     tokens = features.flatten(2).transpose(1, 2)
     tokens = torch.cat([tokens.mean(1, keepdim=True), tokens], 1)

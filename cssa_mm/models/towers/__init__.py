@@ -27,10 +27,10 @@ FAMILIES: tuple[tuple[type[nn.Module], FeatureFunction], ...] = (
 
 
 def feature_function(visual: nn.Module, name: str) -> FeatureFunction:
-    """How the local and global features of a tower are read.
+    """The function that reads the local and global features of a tower.
 
     Raises:
-        ConfigError: no feature belongs to each position of this tower, or its family is unknown.
+        ConfigError: the tower has no feature for each position, or its family is unknown.
     """
     if getattr(visual, 'attn_pool', None) is not None or hasattr(getattr(visual, 'head', None), 'pool'):
         raise ConfigError(

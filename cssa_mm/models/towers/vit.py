@@ -10,7 +10,10 @@ from cssa_mm.models.towers.grid import resize_grid
 
 
 def vit_features(visual: VisionTransformer, images: Tensor, dense: str, global_token: bool) -> tuple[Tensor, Tensor]:
-    """Class and patch tokens through the last normalisation and projection; N = number of patches, plus one."""
+    """Class and patch tokens through the last normalisation and projection.
+
+    N = number of patches, plus one with the global token.
+    """
     x = visual.conv1(images)
     height, width = x.shape[-2:]
     x = x.flatten(2).transpose(1, 2)
