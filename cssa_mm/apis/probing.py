@@ -21,6 +21,7 @@ from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import encode
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi.statistics import check_same_classes
 
 
 def linear_probe(
@@ -58,6 +59,8 @@ def linear_probe(
     model = untrained_model(settings, device=device)
     train = DATASETS.build(settings.train_dataloader.dataset)
     test = DATASETS.build(settings.test_dataloader.dataset)
+    check_same_classes(model, train)
+    check_same_classes(model, test, 'test_dataloader.dataset')
     view = view_of(settings)
     known = train.labels[train.labelled_indices]
     scores = probe_scores(

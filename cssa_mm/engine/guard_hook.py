@@ -9,16 +9,18 @@ from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
 
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.models import CSSADataPreprocessor
+from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
+from cssa_mm.semi.statistics import check_same_classes
 
 
 @HOOKS.register_module()
 class GuardHook(Hook):
-    """Refuses unknown config keys, training without pseudo-labels, and training images that are validation images."""
+    """Refuses unknown config keys, training without pseudo-labels, and held-out sets that leak or differ in classes."""
 
     priority = 'VERY_HIGH'
 
@@ -27,15 +29,30 @@ class GuardHook(Hook):
         check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Check pseudo-labels and learning rates, and that no validation image, by id, is a training image."""
+        """Check pseudo-labels and learning rates, and the classes and ids of the validation images."""
         model = bare_model(runner)
         check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
         train = runner.train_dataloader.dataset
         if runner.val_loop is not None:
             held_out = runner.val_dataloader.dataset
+            check_classes(model, held_out, 'val_dataloader.dataset')
             if getattr(held_out, 'data_root', None) == train.data_root:
                 check_disjoint(train.image_ids, held_out.image_ids, 'val_dataloader.dataset')
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare the classes of the test set with those of the model."""
+        check_classes(bare_model(runner), runner.test_dataloader.dataset, 'test_dataloader.dataset')
+
+
+def check_classes(model: CSSAClassifier, dataset: object, where: str) -> None:
+    """Check that a data set of ours has the classes of the model in their order: figures would be of other classes.
+
+    Raises:
+        DataError: it has not.
+    """
+    if isinstance(dataset, SemiMultiLabelDataset):
+        check_same_classes(model, dataset, where)
 
 
 def check_semi_supervision(runner: Runner) -> None:

@@ -34,6 +34,7 @@ from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.files import write_json
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi import PseudoLabelHook
+from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.studies.fingerprint import Fingerprint
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
@@ -130,6 +131,7 @@ def _measure(job: Job) -> dict:
     model, train = runner.model, runner.train_dataloader.dataset
     hook = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
     test, features = _test_features(hook, model, config)
+    check_same_classes(model, test, 'test_dataloader.dataset')
     if test.data_root == train.data_root:
         check_disjoint(train.image_ids, test.image_ids, 'test_dataloader.dataset')
     model.eval()

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score
 
 from cssa_mm.apis.probing import linear_probe
 from cssa_mm.cli.main import main
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_it_fits_on_the_labelled_and_tests_on_the_test_images(config, scores):
 def test_wrong_arguments_are_refused(config, options, message):
     with pytest.raises(ConfigError, match=message):
         linear_probe(config=config, **options)
+
+
+@pytest.mark.parametrize('part', ['train', 'test'])
+def test_data_with_the_classes_in_another_order_are_refused(config, part):
+    names = Config.fromfile(config).model.class_names[::-1]
+    with pytest.raises(DataError, match=f'^{part}_dataloader.dataset: found the classes '):
+        linear_probe(config=config, device='cpu', overrides={f'{part}_dataloader.dataset.class_names': names})
 
 
 @pytest.mark.cli

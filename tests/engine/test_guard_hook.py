@@ -5,7 +5,7 @@ from mmpretrain.models import ClsDataPreprocessor
 
 from cssa_mm.engine.guard_hook import check_semi_supervision
 from cssa_mm.engine.runner import CSSARunner
-from cssa_mm.errors import ConfigError, SplitError
+from cssa_mm.errors import ConfigError, DataError, SplitError
 from cssa_mm.models import CSSADataPreprocessor
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 
@@ -26,6 +26,19 @@ def test_test_images_are_refused_in_training(train):
     same = {'val_dataloader.dataset.ann_file': 'train.json', 'val_dataloader.dataset.img_dir': 'train'}
     with pytest.raises(SplitError, match="val_dataloader.dataset: found image id '100' in both"):
         train(**same)
+
+
+def test_a_validation_set_with_other_classes_or_another_order_is_refused(train, tiny_config):
+    names = tiny_config().model.class_names[::-1]
+    with pytest.raises(DataError, match='^val_dataloader.dataset: found the classes .*, expected those of the model'):
+        train(**{'val_dataloader.dataset.class_names': names})
+
+
+def test_a_test_set_with_other_classes_or_another_order_is_refused(tiny_config):
+    names = tiny_config().model.class_names[::-1]
+    runner = CSSARunner.from_cfg(tiny_config(**{'test_dataloader.dataset.class_names': names}))
+    with pytest.raises(DataError, match='^test_dataloader.dataset: found the classes .*, expected those of the model'):
+        runner.test()
 
 
 def test_unknown_keys_are_refused_in_programs_that_do_not_check_them(tiny_config):
