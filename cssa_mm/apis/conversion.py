@@ -104,7 +104,7 @@ def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
         # mmcv's order is (width, height).
         return View(size=scale[::-1] if isinstance(scale, list) else scale, **options).as_config()
     raise CheckpointError(
-        f"checkpoint: found '{checkpoint}' with the test pipeline [{', '.join(kinds)}], expected "
+        f"checkpoint: found '{checkpoint}' with the test pipeline {', '.join(kinds) or 'empty'}, expected "
         'LoadRGBImage and at most a Resize to a scale; train again'
     )
 

@@ -169,7 +169,7 @@ def _require_weights(options: Mapping[str, Any]) -> None:
     if is_path and not Path(pretrained).is_file():
         raise CheckpointError(
             f"tower: found no file '{pretrained}', expected the weights of {options['model_name']} that the checkpoint "
-            'names; give their path as tower=PATH'
+            'names; give their new path as tower=PATH'
         )
 
 

@@ -34,7 +34,7 @@ class ImageTable:
         image_ids (list[str]): The n image ids.
         img_paths (list[str]): The n paths.
         labels (np.ndarray): What training may know, int8 (n, C); rows of unlabelled images are all -1.
-        hidden_labels (np.ndarray): The truth, int8 (n, C), -1 where nobody knows it. It measures
+        hidden_labels (np.ndarray): The truth, int8 (n, C), -1 where it is unknown. It measures
             pseudo-labels and serves the oracle; no item carries it.
         is_labelled (np.ndarray): bool (n,).
     """

@@ -43,7 +43,7 @@ def quickstart(
         generate_demo(data_root)
     metrics = {stage.key: run_stage(stage, work_dir / stage.key, data_root, overrides) for stage in STAGES}
 
-    # Late: torch and the toolbox take seconds to import, and the first stage shall be seen at once.
+    # Imported here because the stages do not need it.
     from cssa_mm.demo.results import draw_results
 
     picture = draw_results(work_dir, metrics['zero_shot']['mAP'])

@@ -32,7 +32,7 @@ def average_precision_per_class(scores: np.ndarray, labels: np.ndarray) -> np.nd
         float64 (C,) from 0 to 1, nan for a class without positives.
 
     Raises:
-        DataError: shapes differ or scores are not finite.
+        DataError: shapes differ, a score is not finite, or a label is not 1, 0 or -1.
     """
     scores, labels = _checked(scores, labels)
     precision = np.full(labels.shape[1], np.nan)
@@ -67,7 +67,7 @@ def cf1_of1(scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[
         threshold: one for all classes or (C,); a score at or above it predicts the class.
 
     Raises:
-        DataError: shapes differ or scores are not finite.
+        DataError: shapes differ, a score is not finite, or a label is not 1, 0 or -1.
     """
     scores, labels = _checked(scores, labels)
     thresholds = np.asarray(threshold)

@@ -59,6 +59,7 @@ class PseudoLabelHook(Hook):
     """
 
     priority = 'NORMAL'
+    semi_supervision: SemiSupervision  # from before_train on
 
     def __init__(
         self,
@@ -92,18 +93,6 @@ class PseudoLabelHook(Hook):
                     f'{", ".join(CACHE_KEYS)}.{nearest(key, CACHE_KEYS)}'
                 )
         self.loader: dict[str, Any] = dict(batch_size=batch_size, num_workers=num_workers)
-        self._semi_supervision: SemiSupervision | None = None
-
-    @property
-    def semi_supervision(self) -> SemiSupervision:
-        """The algorithm of the current training, or of the last one.
-
-        Raises:
-            RuntimeError: no training has begun.
-        """
-        if self._semi_supervision is None:
-            raise RuntimeError('PseudoLabelHook: no training has begun, expected a call of before_train')
-        return self._semi_supervision
 
     def features(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> FrozenFeatures:
         """The features of a data set, kept as this hook's options say."""
@@ -119,7 +108,7 @@ class PseudoLabelHook(Hook):
         """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
         loop = runner.train_loop
         dataset = runner.train_dataloader.dataset
-        self._semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
+        self.semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
         self.semi_supervision.prepare()
         if is_main_process():
@@ -151,8 +140,8 @@ class PseudoLabelHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the validation depend on."""
-        if self._semi_supervision is not None:
-            self._semi_supervision.refresh()
+        if hasattr(self, 'semi_supervision'):
+            self.semi_supervision.refresh()
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""

@@ -161,7 +161,7 @@ def _say_why(changes: Sequence[Sequence[str]]) -> None:
     if out_of_date:
         reasons = [name for name in Fingerprint._fields if any(name in names for names in out_of_date)]
         print(
-            f'{len(out_of_date)} of {len(changes)} results are out of date and run anew: '
+            f'{len(out_of_date)} of {len(changes)} results are out of date and run again: '
             f'{", ".join(f"{name} changed" for name in reasons)}',
             flush=True,
         )

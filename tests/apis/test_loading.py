@@ -168,7 +168,7 @@ def test_a_tower_that_moved_is_asked_for_and_found_by_its_new_path(make_model, m
     make_tower.forget()
     message = refusal(path)
     assert message.startswith(f"tower: found no file '{folder / 'weights.pt'}'")
-    assert 'give tower=PATH' in message
+    assert 'give their new path as tower=PATH' in message
     assert torch.equal(scores_of(cssa_mm.load_model(path, tower=moved / 'weights.pt')), scores_of(model))
     assert 'found no file' in refusal(path, tower=folder / 'weights.pt')
 
@@ -220,7 +220,7 @@ def test_a_relative_path_of_the_tower_is_asked_for_like_any_other(run, tmp_path,
     description = read_description(content['state_dict'])
     description['tower']['pretrained'] = 'weights/tiny-rn.pt'
     torch.save(dict(state_dict=content['state_dict'] | {KEY: encode_description(description)}), tmp_path / 'model.pth')
-    assert 'give tower=PATH' in refusal(tmp_path / 'model.pth')
+    assert 'give their new path as tower=PATH' in refusal(tmp_path / 'model.pth')
 
 
 # -- what is no checkpoint of ours -----------------------------------------------------------------------------

@@ -24,7 +24,8 @@ def runner(model, dataset, tmp_path):
     """As much of a runner as the hook needs, at its second epoch after one of warm-up."""
     return SimpleNamespace(
         epoch=1,
-        cfg=dict(view=dict(type='View', size=None), randomness=dict(seed=5)),
+        cfg=dict(view=dict(type='View', size=None)),
+        seed=5,
         train_loop=SimpleNamespace(warmup_epochs=1, semi_epochs=2),
         train_dataloader=SimpleNamespace(dataset=dataset),
         model=model,
@@ -40,7 +41,9 @@ def started(runner):
 
     def start(**options) -> PseudoLabelHook:
         hook = PseudoLabelHook(**options)
-        hook.semi_supervision = hook.algorithm(bare_model(runner), runner.train_dataloader.dataset, runner.cfg)
+        hook.semi_supervision = hook.algorithm(
+            bare_model(runner), runner.train_dataloader.dataset, runner.cfg, runner.seed
+        )
         return hook
 
     return start
@@ -217,10 +220,12 @@ def test_every_option_reaches_the_algorithm(started):
     assert {name: getattr(settings, name) for name in options} == options
 
 
-@pytest.mark.parametrize('randomness', [None, dict(), dict(seed=None)])
-def test_without_a_seed_in_the_config_it_is_zero(runner, started, randomness):
-    runner.cfg['randomness'] = randomness
-    assert started().semi_supervision.seed == 0
+def test_the_seed_of_forced_errors_is_the_run_s(runner):
+    """mmengine draws one where the config has none: runner.seed is what it uses."""
+    hook = PseudoLabelHook()
+    runner.seed = 11
+    hook.before_train(runner)
+    assert hook.semi_supervision.seed == 11
 
 
 def test_a_share_of_wrong_labels_that_is_none_is_refused():

@@ -96,7 +96,7 @@ def test_the_labels_that_are_used_are_counted(dataset):
     dataset.labels[7] = [0, 0, 0, 0, 1, -1]
     assert labels_used(dataset) == (
         'Labels used: 2 of 40 training images are labelled (5.0%), with 9 known cells, 3 of them positive; 38 images '
-        'are not.'
+        'are unlabelled.'
     )
 
 

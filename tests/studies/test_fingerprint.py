@@ -64,7 +64,7 @@ def test_other_data_at_the_same_path_are_run_anew(change, finished, run_again, t
         change(finished)
         is_new, printed = run_again(finished)
         assert is_new
-        assert printed.count('1 of 1 results are out of date and run anew: data changed') == 1
+        assert printed.count('1 of 1 results are out of date and run again: data changed') == 1
         assert run_again(finished)[0] is False
     finally:
         shutil.rmtree(finished / 'icons')
@@ -79,7 +79,7 @@ def test_other_code_is_run_anew_unless_its_results_are_kept(finished, run_again,
     assert (finished / 'out' / 'zero_shot-1' / 'result.json').read_text() == before
     is_new, printed = run_again(finished)
     assert is_new
-    assert 'run anew: code changed' in printed
+    assert 'run again: code changed' in printed
 
 
 def test_results_of_older_code_are_not_kept_where_data_or_settings_differ_too(finished, run_again, monkeypatch):
@@ -87,7 +87,7 @@ def test_results_of_older_code_are_not_kept_where_data_or_settings_differ_too(fi
     monkeypatch.setattr('cssa_mm.studies.jobs.code_digest', lambda: 'a third version')
     is_new, printed = run_again(finished, keep_results=True, overrides={'model.head.temperature': 4})
     assert is_new
-    assert 'run anew: settings changed, code changed' in printed
+    assert 'run again: settings changed, code changed' in printed
 
 
 # -- the hash of the data ------------------------------------------------------------------------------------------

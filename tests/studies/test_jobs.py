@@ -134,11 +134,11 @@ def test_what_is_done_is_kept_and_other_settings_are_run_anew(two_by_two, run_to
     after = run_toy('baselines', work_dir, **THREE_BY_TWO)
     assert after == before
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    assert 'run anew' not in capsys.readouterr().out
+    assert 'run again' not in capsys.readouterr().out
     run_toy('baselines', work_dir, seeds=[2], rows=['zero_shot'], overrides={'model.head.temperature': 5})
     changed = [path.parent.name for path in stamps if path.stat().st_mtime_ns != stamps[path]]
     assert changed == ['zero_shot-2']
-    assert '1 of 1 results are out of date and run anew: settings changed' in capsys.readouterr().out
+    assert '1 of 1 results are out of date and run again: settings changed' in capsys.readouterr().out
 
 
 def test_a_run_is_what_the_other_tools_compute(two_by_two, small_demo, tmp_path):
