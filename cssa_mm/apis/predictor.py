@@ -80,7 +80,16 @@ class Predictor:
             ImageError: a file is missing or unreadable.
             DataError: an array or tensor has another shape or type.
         """
-        self.model.eval()
+        was_training = self.model.training
+        if was_training:  # in eval mode already, the folded text features are kept from call to call
+            self.model.eval()
+        try:
+            yield from self._predictions(images)
+        finally:
+            if was_training:
+                self.model.train()
+
+    def _predictions(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Prediction]:
         batch: list[tuple[Tensor, str | None]] = []
         is_one = isinstance(images, ImageLike) and getattr(images, 'ndim', 3) < 4
         several = cast('Iterable[ImageLike]', [images] if is_one else images)

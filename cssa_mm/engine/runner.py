@@ -39,7 +39,10 @@ class CSSARunner(Runner):
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
         config = prepare_config(cfg)
-        if init_cpu_process_group(config.get('launcher', 'none')):
+        launcher = config.get('launcher', 'none')
+        init_cpu_process_group(launcher)
+        # Not only where the group was started just now: a process may do several runs.
+        if launcher != 'none' and not torch.cuda.is_available():
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
 

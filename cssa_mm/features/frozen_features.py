@@ -158,7 +158,7 @@ class FrozenFeatures:
         )
         pairs = ((local.cpu(), pooled.cpu()) for local, pooled in batches)
         local, pooled = (torch.cat(tensors)[: len(rows)] for tensors in zip(*pairs, strict=True))
-        if len(rows) == len(part.indices):
+        if not shared or get_dist_info()[1] == 1:
             return local, pooled
         return gather_rows(local, rows, len(part.indices)), gather_rows(pooled, rows, len(part.indices))
 

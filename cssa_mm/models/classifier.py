@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -200,6 +200,11 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         """Switch the mode; the tower stays in eval mode."""
         self.unfold()
         return super().train(mode)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> CSSAClassifier:
+        # What is folded would stay on the device where the model was.
+        self.unfold()
+        return super()._apply(fn, recurse)
 
     def forward(
         self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor', **given: Any

@@ -187,6 +187,7 @@ class SemiSupervision:
     def after_step(self) -> None:
         """Update the teacher from the student (CAP: every step, warm-up included)."""
         self.model.teacher.update(self.model.scorer())
+        self.model.unfold()
         self.state.evidence_is_stale = True
 
     # -- evidence (cssa_plus) ----------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_a_model_in_training_mode_is_scored_in_eval_mode(model, arrays):
     expected = scores_of(model, arrays)
     model.train()
     assert np.array_equal(scores_of(model, arrays), expected)
-    assert not model.training
+    model.eval()
 
 
 def test_nothing_is_recorded_for_gradients(model, arrays):
@@ -292,3 +292,31 @@ def test_paths_are_read_from_any_working_directory(model, arrays, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     (result,) = Predictor(model).predict(Path('image.png'))
     assert result.path == 'image.png'
+
+
+# -- the model that is lent ----------------------------------------------------------------------------------------
+
+
+def test_text_is_encoded_once_for_all_calls(model, arrays, monkeypatch):
+    predictor = Predictor(model.train().eval())
+    expected = [result.scores for result in predictor.predict(arrays[:2])]
+
+    def refuse(*given):
+        raise AssertionError('the text tower ran')
+
+    monkeypatch.setattr(model.text_encoder, 'forward', refuse)
+    found = [next(predictor.predict(image)).scores for image in arrays[:2]]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize('to_the_end', [True, False])
+def test_a_model_that_is_being_trained_stays_in_training_mode(model, arrays, to_the_end):
+    results = Predictor(model.train(), batch_size=1).predict(arrays[:2])
+    next(results)
+    assert not model.training
+    if to_the_end:
+        list(results)
+    else:
+        results.close()
+    assert model.training
+    model.eval()

@@ -113,3 +113,18 @@ def test_the_best_device_is_the_default(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: mps)
     assert checked_device(None) == torch.device(expected)
     assert checked_device('cpu') == torch.device('cpu')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='where there is CUDA, each process has a GPU of its own')
+def test_a_process_of_several_can_do_a_second_run(two_ranks, tiny_config, tmp_path):
+    """The group of the first run is there already."""
+    tiny_config(launcher='pytorch', work_dir=str(tmp_path)).dump(tmp_path / 'config.py')
+    two_ranks(
+        'import sys\n'
+        'from mmengine.config import Config\n'
+        'from cssa_mm.engine.runner import CSSARunner\n'
+        'runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))\n'
+        'assert runner.distributed and runner.world_size == 2\n',
+        tmp_path / 'config.py',
+    )

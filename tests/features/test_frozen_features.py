@@ -373,6 +373,17 @@ def test_two_ranks_encode_half_each_and_keep_what_one_process_does(two_ranks, fe
         assert torch.equal(one, other)
 
 
+def test_each_rank_takes_part_in_the_sharing_of_a_single_image(features, dataset, model, monkeypatch):
+    """Rank 0 has all of it, yet the other one waits for both."""
+    shared = []
+    for module in ('encode', 'frozen_features'):
+        monkeypatch.setattr(f'cssa_mm.features.{module}.get_dist_info', lambda: (0, 2))
+    monkeypatch.setattr('cssa_mm.features.encode.all_reduce', shared.append)
+    dataset.get_subset_([3])
+    features().fill()
+    assert len(shared) == 2  # local and global features
+
+
 def test_an_unfilled_one_encodes_each_time(features, dataset, encoded):
     frozen = features()
     for _ in range(2):

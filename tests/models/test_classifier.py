@@ -154,6 +154,15 @@ def test_folded_text_features_are_forgotten_when_the_mode_changes_or_a_checkpoin
     assert not torch.equal(loaded, trained)
 
 
+def test_folded_text_features_do_not_stay_behind_when_the_model_moves(make_model, images):
+    model = make_model().eval()
+    with torch.no_grad():
+        model.predict(images)
+    assert model._folded
+    model.to(torch.float64)  # as to another device
+    assert not model._folded
+
+
 def test_text_features_are_folded_once_an_evaluation(make_model, images, monkeypatch):
     model = make_model().eval()
     calls = []

@@ -483,6 +483,15 @@ def test_a_step_moves_the_teacher_towards_the_student(algorithm, model):
     assert int(model.teacher.steps) == 1
 
 
+def test_scores_after_a_step_are_those_of_the_moved_teacher_in_eval_mode_too(algorithm, model):
+    local, pooled = torch.randn(2, 5, 16), torch.randn(2, 16)
+    model.eval().score(local, pooled)
+    algorithm().after_step()
+    found = model.score(local, pooled)
+    model.unfold()
+    assert torch.equal(found, model.score(local, pooled))
+
+
 @pytest.fixture
 def with_evidence(algorithm, make_model, monkeypatch):
     """The algorithm on a model with evidence, and a list with one entry per fit."""
