@@ -32,13 +32,13 @@ class PlainCheckpointHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the plain runtime information, such as the best score so far."""
         hub = checkpoint['message_hub']
-        information = {key: _plain(value) for key, value in hub['runtime_info'].items()}
+        information = {key: _as_python(value) for key, value in hub['runtime_info'].items()}
         information = {key: value for key, value in information.items() if isinstance(value, PLAIN)}
         resumed = {key: flag for key, flag in hub['resumed_keys'].items() if key in information}
         checkpoint['message_hub'] = dict(log_scalars={}, runtime_info=information, resumed_keys=resumed)
 
 
-def _plain(value: object) -> object:
+def _as_python(value: object) -> object:
     """NumPy's scalars as Python's: np.float64 passes for a float, but torch refuses it like any other class."""
     return value.item() if isinstance(value, np.generic) else value
 

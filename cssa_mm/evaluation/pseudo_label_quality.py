@@ -9,7 +9,7 @@ import numpy as np
 
 from cssa_mm.errors import DataError
 from cssa_mm.evaluation.multilabel_metric import cf1_of1
-from cssa_mm.evaluation.text_table import aligned
+from cssa_mm.evaluation.text_table import aligned, rounded
 
 
 def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) -> dict[str, Any]:
@@ -88,13 +88,13 @@ def format_table(
     rows = [list(columns)]
     for name, high, low, positives, negatives, masked, precision, recall in zip(*columns.values(), strict=True):
         rows.append(
-            [name, _number(high, 4), _number(low, 4), str(positives), str(negatives), str(masked)]
-            + [_number(100 * precision, 1), _number(100 * recall, 1)]
+            [name, rounded(high, 4), rounded(low, 4), str(positives), str(negatives), str(masked)]
+            + [rounded(100 * precision, 1), rounded(100 * recall, 1)]
         )
     rows.append(
         ['all', '-', '-']
         + [str(quality[key].sum()) for key in ('positives', 'negatives', 'masked')]
-        + [_number(100 * quality['micro_precision'], 1), _number(100 * quality['micro_recall'], 1)]
+        + [rounded(100 * quality['micro_precision'], 1), rounded(100 * quality['micro_recall'], 1)]
     )
     return aligned(rows)
 
@@ -102,7 +102,3 @@ def format_table(
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
-
-
-def _number(value: float, digits: int) -> str:
-    return f'{value:.{digits}f}' if np.isfinite(value) else '-'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cssa_mm.evaluation.pseudo_label_records import Record
-from cssa_mm.evaluation.text_table import aligned
+from cssa_mm.evaluation.text_table import aligned, rounded
 
 
 def describe(record: Record) -> str:
@@ -13,8 +13,8 @@ def describe(record: Record) -> str:
     names, knows = record['class_names'], truth_is_known(record)
     columns = {
         'labelled': [str(count) for count in record['labelled_positives']],
-        'thr+': [_number(value, 4) for value in record['positive_thresholds']],
-        'thr-': [_number(value, 4) for value in record['negative_thresholds']],
+        'thr+': [rounded(value, 4) for value in record['positive_thresholds']],
+        'thr-': [rounded(value, 4) for value in record['negative_thresholds']],
     }
     columns |= {key: [str(count) for count in record[key]] for key in ('positives', 'negatives', 'masked')}
     total = {key: str(sum(record[key])) for key in ('positives', 'negatives', 'masked')}
@@ -22,15 +22,15 @@ def describe(record: Record) -> str:
     text = f'Pseudo-labels of epoch {record["epoch"]}'
     if knows:
         for key in ('precision', 'recall', 'F1'):
-            columns[key] = [_number(100 * value, 1) for value in record[key]]
-        columns['ECE'] = [_number(100 * value, 1) for value in record['calibration_error']]
+            columns[key] = [rounded(100 * value, 1) for value in record[key]]
+        columns['ECE'] = [rounded(100 * value, 1) for value in record['calibration_error']]
         total |= {
-            'precision': _number(100 * record['micro_precision'], 1),
-            'recall': _number(100 * record['micro_recall'], 1),
-            'ECE': _number(100 * record['overall_calibration_error'], 1),
+            'precision': rounded(100 * record['micro_precision'], 1),
+            'recall': rounded(100 * record['micro_recall'], 1),
+            'ECE': rounded(100 * record['overall_calibration_error'], 1),
         }
         text += (
-            f', in per cent; CF1 {_number(100 * record["CF1"], 1)}; worst classes first. ECE: how far scores are from '
+            f', in per cent; CF1 {rounded(100 * record["CF1"], 1)}; worst classes first. ECE: how far scores are from '
             'the share of positives.'
         )
         order = np.argsort(np.nan_to_num(np.array(record['F1'], float), nan=np.inf), kind='stable')
@@ -49,7 +49,3 @@ def describe(record: Record) -> str:
 def truth_is_known(record: Record) -> bool:
     """Whether the data set knew the truth of any unlabelled image."""
     return sum(record['reliability']['count']) > 0
-
-
-def _number(value: float, digits: int) -> str:
-    return f'{value:.{digits}f}' if np.isfinite(value) else '-'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 
@@ -12,3 +13,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         '  '.join([row[0].ljust(widths[0])] + [v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True)])
         for row in rows
     )
+
+
+def rounded(value: float, digits: int) -> str:
+    """A number with so many decimals, or a dash where it is not finite."""
+    return f'{value:.{digits}f}' if math.isfinite(value) else '-'

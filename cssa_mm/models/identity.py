@@ -50,7 +50,7 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
     Raises:
         ConfigError: the type is unknown.
     """
-    given: dict[str, Any] = {'type': default_type} | _plain(dict(config))
+    given: dict[str, Any] = {'type': default_type} | _as_data(dict(config))
     part = MODELS.get(given['type'])
     if part is None:
         raise ConfigError(
@@ -66,13 +66,13 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
 
 def _defaults(part: type) -> dict[str, Any]:
     parameters = inspect.signature(part).parameters.values()
-    return {p.name: _plain(p.default) for p in parameters if p.default is not p.empty}
+    return {p.name: _as_data(p.default) for p in parameters if p.default is not p.empty}
 
 
-def _plain(value: Any) -> Any:
+def _as_data(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {str(key): _as_data(item) for key, item in value.items()}
+    return [_as_data(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def encode_description(description: Mapping[str, Any]) -> Tensor:
@@ -241,10 +241,10 @@ def _differences(theirs: Any, ours: Any, path: str) -> Iterator[tuple[str, Any, 
     if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
         for key in dict.fromkeys([*ours, *theirs]):
             yield from _differences(theirs.get(key), ours.get(key), f'{path}.{key}')
-    elif _plain(theirs) != _plain(ours):
+    elif _as_data(theirs) != _as_data(ours):
         yield path, theirs, ours
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(_plain(value), ensure_ascii=False)
+    text = json.dumps(_as_data(value), ensure_ascii=False)
     return text if len(text) <= 120 else f'{text[:117]}...'
