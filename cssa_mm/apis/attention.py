@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
@@ -34,11 +33,10 @@ def label_attention(
     batches = encode(model, dataset, indices, model_view(model), 'Attention', batch_size=1)
     found = []
     for index, (local, pooled) in zip(indices, batches, strict=True):
-        alignment = model.alignment_of(local, pooled)
-        attention = alignment.attention
+        attention = model.alignment_of(local, pooled).attention
         if attention is None:
             raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')
-        scores = torch.sigmoid(alignment.logits[0]).cpu()
+        scores = model.score(local, pooled)[0].cpu()
         path = dataset.img_paths[index]
         image = decode_file(dataset.read_bytes(path, 'an image'), path)
         best = scores.topk(num_labels).indices.tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import mmengine
 from mmengine.config import Config
@@ -17,6 +16,7 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import ConfigError
+from cssa_mm.files import replacing
 from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
@@ -95,8 +95,8 @@ def test(
         _start(runner)
     metrics = runner.test()
     if out and out_item == 'metrics' and is_main_process():
-        Path(out).parent.mkdir(parents=True, exist_ok=True)
-        mmengine.dump(metrics, os.fspath(out))
+        with replacing(out) as partial:
+            mmengine.dump(metrics, str(partial))
     return metrics
 
 

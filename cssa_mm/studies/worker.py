@@ -25,7 +25,6 @@ from mmpretrain.registry import DATASETS, HOOKS, MODELS
 from cssa_mm.apis.training import build_runner
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.checks import check_disjoint
-from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
@@ -92,7 +91,9 @@ def prepare(job: Job) -> None:
         if torch.cuda.is_available():
             model.cuda()
         dataset = DATASETS.build(config.train_dataloader.dataset)
-        BadImageHook().inspect(dataset)
+        hook_of_bad_images = config.default_hooks.get('bad_images')
+        if hook_of_bad_images is not None:
+            HOOKS.build(hook_of_bad_images).inspect(dataset)
         hook: PseudoLabelHook = HOOKS.build(config.default_hooks.pseudo_labels)
         hook.features(model, dataset, config).fill_for_training()
         _test_features(hook, model, config)

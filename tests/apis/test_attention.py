@@ -32,3 +32,16 @@ def test_the_best_labels_of_an_image_come_with_score_truth_and_map(make_model, t
             grid = alignment.attention[0, c][1:].reshape(2, 2)  # without the global token
             row, column = np.unravel_index(heat.argmax(), heat.shape)
             assert (row // 32) * 2 + column // 32 == int(grid.argmax())
+
+
+def test_the_best_labels_of_a_model_with_evidence_are_those_of_its_scores(make_model, tiny_config):
+    """Its prompts alone would choose others: here the evidence turns the order round."""
+    model = make_model(view=dict(type='View', size=None), evidence=dict(), context_head=None).eval()
+    dataset = DATASETS.build(tiny_config().test_dataloader.dataset)
+    (plain,) = label_attention(model, dataset, [4], num_labels=6)
+    with torch.no_grad():
+        model.evidence.weights.copy_(torch.tensor([-1.0, 0.0]))
+    model.evidence.is_fitted.fill_(True)
+    (turned,) = label_attention(model, dataset, [4], num_labels=6)
+    assert turned.names == plain.names[::-1]
+    assert turned.scores == sorted(turned.scores, reverse=True)
