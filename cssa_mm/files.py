@@ -44,6 +44,15 @@ def write_json(path: str | os.PathLike, content: object, indent: int | None = 1)
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + '\n')
 
 
+def file_facts(path: str | os.PathLike) -> str:
+    """Size and time of change of a file, by which a change is seen; a file that cannot be reached has none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 'unreachable'
+    return f'{status.st_size} {status.st_mtime_ns}'
+
+
 def configs_root() -> Path | None:
     """The folder that holds `configs/`: beside the package in a checkout, in it after an installation.
 

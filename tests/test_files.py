@@ -1,5 +1,6 @@
 """What decides whether results are of the same code."""
 
+import os
 import shutil
 
 import pytest
@@ -41,3 +42,11 @@ def test_what_changes_no_result_is_not_in_the_hash_of_the_code(package, name):
     (package / name).parent.mkdir(exist_ok=True)
     (package / name).write_text('changed')
     assert files.code_digest() == before
+
+
+def test_the_facts_of_a_file_change_with_its_size_and_time(tmp_path):
+    path = tmp_path / 'photo.jpg'
+    assert files.file_facts(path) == 'unreachable'
+    path.write_bytes(b'12')
+    os.utime(path, ns=(5, 7))
+    assert files.file_facts(path) == '2 7'

@@ -147,7 +147,8 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
             raise CheckpointError(f"tower: found no file '{tower}', expected the weights of {options['model_name']}")
         options['pretrained'] = os.fspath(tower)
     _require_weights(options)
-    with tempfile.TemporaryDirectory() as folder:
+    # Weights are drawn before those of the checkpoint take their place: the caller's random numbers stay as they are.
+    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng(devices=[]):
         options['config_dir'] = _config_dir(options, model_config, folder)
         config = dict(
             type='CSSAClassifier',

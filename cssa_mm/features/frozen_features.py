@@ -24,7 +24,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.features.cache import FeatureCache
 from cssa_mm.features.encode import Features, encode, gather_rows, share_of_rank
 from cssa_mm.features.view import draws_view_or_mirror
-from cssa_mm.files import code_digest
+from cssa_mm.files import code_digest, file_facts
 from cssa_mm.models import CSSAClassifier
 
 # The code that features depend on.
@@ -172,16 +172,13 @@ class FrozenFeatures:
             [getattr(preprocessor, name).flatten().tolist() for name in ('mean', 'std')],
             self.view.as_config(),
             [part.mirrored for part in parts],
-            [[(self.dataset.image_ids[i], *self._file_facts(i)) for i in part.indices] for part in parts],
+            [[(self.dataset.image_ids[i], self._facts(i)) for i in part.indices] for part in parts],
         ]
         return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:24]
 
-    def _file_facts(self, index: int) -> tuple:
+    def _facts(self, index: int) -> str:
         path = self.dataset.img_paths[index]
-        if not self.dataset.is_local:
-            return (path,)
-        status = os.stat(path)
-        return status.st_size, status.st_mtime_ns
+        return file_facts(path) if self.dataset.is_local else path
 
 
 def without_images(pipeline: Compose) -> Compose:

@@ -14,6 +14,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_missing_images
+from cssa_mm.files import file_facts
 from cssa_mm.models.class_names import resolve_class_names
 
 
@@ -88,10 +89,7 @@ def _content(dataset: SemiMultiLabelDataset) -> str:
     if is_local:
         refuse_missing_images(annotations.img_paths)
     for image_id, path, labels in zip(*annotations, strict=True):
-        facts = path
-        if is_local:
-            status = os.stat(path)
-            facts = f'{status.st_size} {status.st_mtime_ns}'
+        facts = file_facts(path) if is_local else path
         digest.update(f'{image_id}\n{facts}\n'.encode() + labels.tobytes())
     return digest.hexdigest()
 

@@ -74,6 +74,12 @@ def test_a_trained_model_opens_from_the_checkpoint_alone(kind, request, tmp_path
     assert path.is_file()
 
 
+def test_the_random_numbers_of_the_caller_stay_as_they_are(run):
+    before = torch.get_rng_state()
+    cssa_mm.load_model(run.result.checkpoint)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_the_teacher_that_is_loaded_is_not_the_student(run):
     ema, student = scores_of(cssa_mm.load_model(run.result.checkpoint))
     assert not torch.equal(ema, student)

@@ -279,6 +279,14 @@ def test_bad_images_come_back_from_the_folder(features, dataset, tmp_path):
         assert list(dataset.bad_images.reasons) == [dataset.image_ids[5]]
 
 
+def test_an_image_that_vanishes_is_a_bad_one_beside_a_folder_too(features, dataset, tmp_path):
+    dataset.img_paths[5] = str(tmp_path / 'link.png')
+    (tmp_path / 'link.png').symlink_to(tmp_path / 'nowhere.png')  # listed, yet not there
+    dataset.bad_images = BadImages(shape=(64, 64))
+    features(folder=tmp_path / 'kept').fill()
+    assert list(dataset.bad_images.reasons) == [dataset.image_ids[5]]
+
+
 def test_the_fingerprint_tells_tower_view_sides_and_files_apart(
     features, make_model, backbone_config, dataset, tmp_path
 ):
