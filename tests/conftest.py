@@ -54,6 +54,8 @@ model = dict(
     context_head=dict(num_contexts=2),
     loss=dict(gamma_negative=0.0, clip=0.0),
 )
+# With seed 1 a cell lies on a threshold to within rounding: two processes label it in other ways than one.
+randomness = dict(seed=2)
 train_cfg = dict(warmup_epochs=1, semi_epochs=2, val_begin=3)
 default_hooks = dict(
     logger=dict(interval=1),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import BaseTransform, RandomFlip
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmpretrain.datasets.transforms import PackInputs
 
 from cssa_mm.datasets.view import View
@@ -64,6 +66,16 @@ def apply_view(config: Config) -> None:
             f'{name}: found {View(**_options(step))}, expected {view}, the `view` of the config, '
             'which training, pseudo-labels and tests share; override view alone, e.g. view.size=448'
         )
+    for name in ('val_dataloader', 'test_dataloader'):
+        if config.get(name) and not _view_steps(config, name):
+            print_log(
+                f'{name}.dataset.pipeline: found no View step, so it is tested on another view than {view}, which '
+                'pseudo-labels and checkpoints have',
+                'current',
+                logging.WARNING,
+            )
+    if own:
+        print_log(f'view: {view} in all pipelines, in place of {View(**_options(own[0][1]))}', 'current')
     for _, step in own:
         storage = {key: step[key] for key in ('backend_args',) if key in step}
         step.clear()

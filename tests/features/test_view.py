@@ -1,6 +1,7 @@
 """The view of a config: named once, it reaches every pipeline and the model."""
 
 import copy
+import logging
 
 import pytest
 from mmcv.transforms import BaseTransform
@@ -124,3 +125,22 @@ def test_only_a_flip_of_the_plain_view_can_be_kept_for_training(tiny_config, ste
     dataset = DATASETS.build(tiny_config(**{'train_dataloader.dataset.pipeline': steps}).train_dataloader.dataset)
     assert all(isinstance(step, BaseTransform) for step in dataset.pipeline.transforms)
     assert draws_view_or_mirror(dataset.pipeline.transforms, View(size=None)) is expected
+
+
+def test_a_test_on_another_view_and_a_view_that_is_replaced_are_said(tiny_config, monkeypatch):
+    said = []
+    monkeypatch.setattr('cssa_mm.features.view.print_log', lambda text, *details: said.append((text, details[1:])))
+    apply_view(tiny_config())
+    assert said == []
+    config = tiny_config(**{'view.size': 32})
+    apply_view(config)
+    ((text, level),) = said
+    assert text.startswith('view: View(size=32')
+    assert 'in place of View(size=None' in text
+    assert level == ()
+    said.clear()
+    config.test_dataloader.dataset.pipeline = [dict(type='LoadRGBImage'), dict(type='PackInputs')]
+    apply_view(config)
+    ((text, level),) = said
+    assert text.startswith('test_dataloader.dataset.pipeline: found no View step')
+    assert level == (logging.WARNING,)
