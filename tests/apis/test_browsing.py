@@ -29,7 +29,7 @@ def test_half_of_the_images_are_labelled_and_an_unlabelled_one_shows_no_label(dr
 
 
 def test_the_config_s_seed_decides_images_and_views(drawn):
-    first, second, other = drawn(), drawn(), drawn(overrides={'randomness.seed': 2})
+    first, second, other = drawn(), drawn(), drawn(overrides={'randomness.seed': 3})
     for one, same in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.strong, same.strong)
     assert [pair.image_id for pair in first] != [pair.image_id for pair in other]
