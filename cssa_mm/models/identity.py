@@ -195,7 +195,7 @@ class CheckpointIdentity(nn.Module):
     def set_extra_state(self, state: Tensor) -> None:
         """Take over what a checkpoint says beyond the weights: thresholds and, unless the model has one, the view."""
         self.unfold()
-        saved = json.loads(bytes(state.tolist()))
+        saved = decode_description(state)
         self.thresholds = ClassThresholds.from_dict(saved['thresholds'], len(self.class_names))
         view = None if saved['view'] is None else TRANSFORMS.build(saved['view'])
         if self.view is None:
