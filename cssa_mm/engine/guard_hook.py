@@ -13,6 +13,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.checks import check_disjoint
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.features.view import warn_of_other_views
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.statistics import check_same_classes
@@ -27,6 +28,8 @@ class GuardHook(Hook):
     def before_run(self, runner: Runner) -> None:
         """Check the config, also that of mmpretrain's own tools."""
         check_config(runner.cfg)
+        if 'view' in runner.cfg:
+            warn_of_other_views(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
         """Check pseudo-labels and learning rates, and the classes and ids of the validation images."""

@@ -66,14 +66,6 @@ def apply_view(config: Config) -> None:
             f'{name}: found {View(**_options(step))}, expected {view}, the `view` of the config, '
             'which training, pseudo-labels and tests share; override view alone, e.g. view.size=448'
         )
-    for name in ('val_dataloader', 'test_dataloader'):
-        if config.get(name) and not _view_steps(config, name):
-            print_log(
-                f'{name}.dataset.pipeline: found no View step, so it is tested on another view than {view}, which '
-                'pseudo-labels and checkpoints have',
-                'current',
-                logging.WARNING,
-            )
     if own:
         print_log(f'view: {view} in all pipelines, in place of {View(**_options(own[0][1]))}', 'current')
     for _, step in own:
@@ -84,7 +76,20 @@ def apply_view(config: Config) -> None:
         config.model.view = view.as_config()
 
 
-def _view_steps(config: Config, name: str) -> list[Any]:
+def warn_of_other_views(config: Mapping) -> None:
+    """Warn of validation and test pipelines without a `View` step, which test on another view than the config's."""
+    view = view_of(config)
+    for name in ('val_dataloader', 'test_dataloader'):
+        if config.get(name) and not _view_steps(config, name):
+            print_log(
+                f'{name}.dataset.pipeline: found no View step, so it is tested on another view than {view}, which '
+                'pseudo-labels and checkpoints have',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _view_steps(config: Mapping, name: str) -> list[Any]:
     dataset = (config.get(name) or {}).get('dataset') or {}
     return [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping) and step.get('type') == 'View']
 

@@ -10,7 +10,14 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
-from cssa_mm.features.view import LOADERS, apply_view, draws_view_or_mirror, scoring_pipeline, view_of
+from cssa_mm.features.view import (
+    LOADERS,
+    apply_view,
+    draws_view_or_mirror,
+    scoring_pipeline,
+    view_of,
+    warn_of_other_views,
+)
 
 PACK = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
 FLIP = dict(type='RandomFlip', prob=0.5)
@@ -139,8 +146,10 @@ def test_a_test_on_another_view_and_a_view_that_is_replaced_are_said(tiny_config
     assert 'in place of View(size=None' in text
     assert level == ()
     said.clear()
+    warn_of_other_views(config)
+    assert said == []
     config.test_dataloader.dataset.pipeline = [dict(type='LoadRGBImage'), dict(type='PackInputs')]
-    apply_view(config)
+    warn_of_other_views(config)
     ((text, level),) = said
     assert text.startswith('test_dataloader.dataset.pipeline: found no View step')
     assert level == (logging.WARNING,)
