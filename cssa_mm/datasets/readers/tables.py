@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cssa_mm.datasets.class_index import ClassIndex, plain_name
+from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.names import plain_name
 
 DELIMITERS = ',;\t|'
 
