@@ -57,4 +57,3 @@ class ClassIndex:
                     f'{len(self.class_names)} of class_names.{nearest(name, names)} Correct class_names or '
                     f'the annotation.'
                 )
-
