@@ -108,6 +108,7 @@ class TableDataset(SemiMultiLabelDataset):
         self.include_unlisted = include_unlisted
         self.held_out = held_out
         self.classes_from = None if classes_from is None else _several(classes_from)
+        self._own: tuple[LabelTable, ImageFolder] | None = None
         if unannotated is None:  # before the files are read
             self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
         super().__init__(**base_options)
@@ -122,7 +123,7 @@ class TableDataset(SemiMultiLabelDataset):
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
         path = self.in_root(self.ann_file)
-        table, folder = self._read(path)
+        (table, folder), self._own = self._own or self._read(path), None
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
         found = join_rows(table, images_of(table, folder), table.labels_of(self.class_index, help_text))
         labelled = {image_id for image_id, labels in found.items() if (labels != UNKNOWN).any()}
@@ -155,7 +156,9 @@ class TableDataset(SemiMultiLabelDataset):
     def _class_names_of(self, path: str) -> tuple[str, ...]:
         if path != self.in_root(self.ann_file) and path.endswith('.txt'):
             return self._read_class_names(path)
-        table, _ = self._read(path)
+        table, folder = self._read(path)
+        if path == self.in_root(self.ann_file):
+            self._own = table, folder  # large files are read once
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
         return tuple(table.class_names)
