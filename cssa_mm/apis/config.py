@@ -24,8 +24,8 @@ def load_config(
     """Read a config with overrides and check all of its keys.
 
     Args:
-        config: a config file; a shipped config by its name, such as 'cssa_demo'; or a config that is already read,
-            which is left as it is.
+        config: a config file; a shipped config by its name, such as 'cssa_demo'; a directory of photos, which stands
+            for 'cssa_table' with this `data_root`; or a config that is already read, which is left as it is.
         overrides: dotted key -> value, as `--cfg-options` takes them.
         data_root: directory of the data; replaces `data_root` of every data set.
 
@@ -38,6 +38,8 @@ def load_config(
         >>> config.train_cfg.semi_epochs
         3
     """
+    if not isinstance(config, Config) and Path(config).is_dir() and shipped_config(config) is None:
+        config, data_root = 'cssa_table', data_root or config
     name = config.filename if isinstance(config, Config) else str(config)
     result = copy.deepcopy(config) if isinstance(config, Config) else _read(name)
     if data_root is not None:

@@ -11,7 +11,7 @@ from mmengine.config import DictAction
 
 from cssa_mm.errors import ConfigError, CSSAError
 
-CONFIG_HELP = "config file, or the name of a shipped config such as 'cssa_demo'"
+CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
 
 class Overrides(DictAction):
@@ -41,10 +41,25 @@ def command_parser(name: str, description: str, example: str) -> argparse.Argume
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, `--data-root` and `--cfg-options`: what `load_config` takes."""
+    """CONFIG, `--data-root`, `--labels` and `--cfg-options`: what `load_config` takes."""
     parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--data-root', help='directory of the data; replaces data_root of every data set')
+    parser.add_argument('--labels', help='label file of the training images; by default the one in the data root')
     add_overrides(parser)
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """The overrides of `--labels` and `--cfg-options`."""
+    given = dict(options.cfg_options or {})
+    if options.labels is None:
+        return given
+    root = options.data_root or (options.config if os.path.isdir(options.config) else '')
+    path = os.path.join(root, options.labels)
+    if not os.path.exists(path):
+        path = options.labels  # counted from here, not from the data
+    is_below = os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), ''))
+    name = os.path.relpath(path, root) if root and is_below else os.path.abspath(path)
+    return {'train_dataloader.dataset.ann_file': name} | given
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:

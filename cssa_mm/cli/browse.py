@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.browsing import browse
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, command_parser, overrides_of, run
 
 EXAMPLE = 'cssa browse cssa_demo --num 8'
 
@@ -32,6 +32,6 @@ def _browse(options: argparse.Namespace) -> None:
         out=options.out,
         num=options.num,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
     )
     print(result.text())

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.checking import check
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, command_parser, overrides_of, run
 from cssa_mm.files import write_json
 
 DESCRIPTION = (
@@ -34,7 +34,7 @@ def _check(options: argparse.Namespace) -> int:
     report = check(
         config=options.config,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
         num_workers=options.num_workers,
     )
     print(report.text())

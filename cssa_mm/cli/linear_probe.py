@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.probing import linear_probe
-from cssa_mm.cli.arguments import add_config, add_device, command_parser, run
+from cssa_mm.cli.arguments import add_config, add_device, command_parser, overrides_of, run
 
 DESCRIPTION = 'Fit a logistic regression per class on the labelled images of a config, and test it on its test images.'
 EXAMPLE = 'cssa linear-probe cssa_demo --penalty 0.3'
@@ -31,7 +31,7 @@ def _linear_probe(options: argparse.Namespace) -> None:
         config=options.config,
         penalty=options.penalty,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
         device=options.device,
     )
     count = found.pop('num_labelled')

@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.pointing import pointing_game
-from cssa_mm.cli.arguments import add_checkpoint, add_config, add_device, checkpoint_of, command_parser, run
+from cssa_mm.cli.arguments import (
+    add_checkpoint,
+    add_config,
+    add_device,
+    checkpoint_of,
+    command_parser,
+    overrides_of,
+    run,
+)
 
 DESCRIPTION = (
     'Count how often the label attention points into a box of its class, beside plain CLIP and chance. The test set of '
@@ -44,7 +52,7 @@ def _pointing_game(options: argparse.Namespace) -> None:
         out=options.out,
         work_dir=options.work_dir,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
         device=options.device,
     )
     print(report.text())

@@ -12,6 +12,7 @@ from cssa_mm.cli.arguments import (
     add_runner,
     checkpoint_of,
     command_parser,
+    overrides_of,
     run,
     set_local_rank,
 )
@@ -53,7 +54,7 @@ def _test(options: argparse.Namespace) -> None:
         config=options.config,
         checkpoint=checkpoint_of(options),
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
         work_dir=options.work_dir,
         out=options.out,
         out_item=options.out_item,

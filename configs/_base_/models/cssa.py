@@ -2,6 +2,7 @@
 # Constructors and their docstrings: cssa_mm/models/.
 model = dict(
     type='CSSAClassifier',
+    class_names=None,  # those of the training data; or a list, a file, or the type of a data set
     # (R) the tower; OpenAI's ResNet weights need the -quickgelu name.
     backbone=dict(
         type='OpenCLIPBackbone',
