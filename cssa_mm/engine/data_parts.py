@@ -102,11 +102,12 @@ def _discover(config: Config, train: dict) -> None:
         others += [other] * (other not in others)
     if train.get('held_out') is None:
         train['held_out'] = others
-    if train.get('class_names') is None:
-        for part in PARTS:
-            options = _dataset(config, part)
-            if options is not None and options.get('classes_from') is None and options.get('type') == train['type']:
-                options['classes_from'] = ['classes.csv', 'classes.txt', train['ann_file']]
+    if train.get('class_names') is None and train.get('classes_from') is None:
+        train['classes_from'] = ['classes.csv', 'classes.txt', train['ann_file']]
+    for part in PARTS:
+        options = _dataset(config, part)
+        if options is not None and options.get('type') == train['type'] and options.get('class_names') is None:
+            options['classes_from'] = train['classes_from']
 
 
 def _is_named(config: Config, part: str) -> bool:
