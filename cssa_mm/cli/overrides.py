@@ -8,14 +8,14 @@
     dict(type='A',x=1)   {x: 1}     dicts, in lists too
     ;,|                             text without letters and digits stays as it is
 
-As mmengine's DictAction reads them, with three differences: it removes all blanks, takes quotes off, and knows no dicts.
+As mmengine's DictAction reads them, with three differences: it removes all blanks, takes quotes off, and knows no
+dicts.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from cssa_mm.errors import ConfigError
