@@ -30,6 +30,7 @@ from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
+from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
 from cssa_mm.datasets.splits.option import SplitOption, resolve_split, validation_part
 from cssa_mm.datasets.splits.split import Split
@@ -43,7 +44,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
-    An image without any known label is unlabelled, whatever the split says.
+    An image without any known label is unlabelled.
 
     Args:
         data_root: Directory, or address in a storage (s3://bucket/x), that relative paths start from.
@@ -65,6 +66,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
 
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
+        understanding (Understanding | None): How the annotation was understood.
         bad_images (BadImages | None): Where set, bad images become neutral items; None raises.
 
     Raises:
@@ -74,6 +76,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     """
 
     bad_images: BadImages | None = None
+    understanding: Understanding | None = None
     _fully_initialized: bool
 
     def __init__(
@@ -175,10 +178,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     def with_pipeline(
         self, pipeline: Sequence, indices: Sequence[int] | np.ndarray | None = None, test_mode: bool = True
     ) -> SemiMultiLabelDataset:
-        """A light copy with another pipeline, restricted to ``indices`` (all images when None).
-
-        For example, to score the unlabelled images on the weak view.
-        """
+        """A light copy with another pipeline, restricted to ``indices`` (all images when None)."""
         self.full_init()
         other = copy.copy(self)
         other.pipeline = build_pipeline(pipeline, self.backend_args)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from cssa_mm.errors import DataError, nearest
+from cssa_mm.names import plain_name
 
 
 class ClassIndex:
@@ -56,8 +57,3 @@ class ClassIndex:
                     f'{len(self.class_names)} of class_names.{nearest(name, names)} Correct class_names or '
                     f'the annotation.'
                 )
-
-
-def plain_name(name: str) -> str:
-    """A class name as names are compared: lower case without spaces, '_' and '-'."""
-    return ''.join(character for character in name.lower() if character not in ' _-')

@@ -49,7 +49,7 @@ class DataRoot:
 
     def read_bytes(self, path: str, expected: str) -> bytes:
         """The content of an annotation file; the DataError of one that can't be read says ``expected``."""
-        backend = self._backend(path)
+        backend = self.backend(path)
         try:
             return backend.get(path)
         except OSError as error:
@@ -73,9 +73,10 @@ class DataRoot:
     @property
     def is_local(self) -> bool:
         """Whether the files lie on a disk of this machine, where directories can be listed."""
-        return isinstance(self._backend(self.data_root), LocalBackend)
+        return isinstance(self.backend(self.data_root), LocalBackend)
 
-    def _backend(self, path: str) -> BaseStorageBackend:
+    def backend(self, path: str) -> BaseStorageBackend:
+        """The storage that ``path`` lies in."""
         try:
             return fileio.get_file_backend(path, backend_args=self.backend_args, enable_singleton=True)
         # Backends of any kind, whose constructors raise what they like.

@@ -25,6 +25,10 @@ class ImageFolder:
     prefix: str
     image_ids: dict[str, None]  # a dict for its order and its speed
 
+    def path_of(self, image_id: str) -> str:
+        """The path of an image as it is on the disk, relative to ``root``."""
+        return image_id
+
     @cached_property
     def name(self) -> str:
         """The last part of ``root``."""

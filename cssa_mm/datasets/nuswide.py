@@ -11,8 +11,8 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_doubled_ids
-from cssa_mm.datasets.class_index import plain_name
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.names import plain_name
 
 NUSWIDE_CLASSES = (
     'airport', 'animal', 'beach', 'bear', 'birds', 'boats', 'book', 'bridge', 'buildings', 'cars', 'castle', 'cat',

@@ -5,40 +5,42 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.tables import LabelTable, TableRow, collect_names
+from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
+from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError, nearest
 
 UPLOAD = re.compile(r'/data/upload/(\d+/)?[^/]+$')
 UPLOAD_PREFIX = re.compile(r'^[0-9a-f]{8}-')
 
 
-def read_label_studio(content: Any, source: str, image_key: str, none_word: str) -> LabelTable:
+def is_label_studio(source: LabelSource) -> bool:
+    """Whether a JSON file holds a list."""
+    return source.suffix == '.json' and source.content.lstrip(b'\xef\xbb\xbf \t\r\n')[:1] == b'['
+
+
+def read_label_studio(source: LabelSource, options: ReadOptions) -> LabelTable:
     """Read a JSON export: choices, and the labels of rectangles and other regions, are the labels of the image.
 
     A task without a finished annotation is unlabelled; one with an empty annotation shows none of the classes. Of
     several annotations the ground truth counts, else the newest. Predictions are ignored.
 
-    Args:
-        content: The parsed JSON, a list of tasks.
-        source: Path of the file, for messages.
-        image_key: Field of ``data`` that holds the image.
-        none_word: A choice that means 'none of the classes'.
-
     Raises:
         DataError: the content has another form, or a task lacks its image.
     """
+    content, path, image_key = source.json, source.path, options.image_column or 'image'
+    none_words = {word.casefold() for word in options.none_word}
     if not isinstance(content, list):
         raise DataError(
-            f'{source}: found a {type(content).__name__} at the top, expected the list of tasks of a Label Studio '
+            f'{path}: found a {type(content).__name__} at the top, expected the list of tasks of a Label Studio '
             f'export (format JSON); export it again.'
         )
     rows = []
     for number, task in enumerate(content):
-        where = f'{source}, task {task.get("id", number) if isinstance(task, Mapping) else number}'
+        where = f'{path}, task {task.get("id", number) if isinstance(task, Mapping) else number}'
         if not isinstance(task, Mapping) or not isinstance(task.get('data'), Mapping) or 'annotations' not in task:
             raise DataError(
                 f"{where}: found no 'data' with 'annotations', expected a task of a Label Studio export; choose the "
@@ -52,9 +54,9 @@ def read_label_studio(content: Any, source: str, image_key: str, none_word: str)
             )
         annotation = _annotation_of(task['annotations'])
         names = [] if annotation is None else list(_labels_in(annotation, where))
-        labels = {name: 1 for name in names if name.casefold() != none_word.casefold()}
+        labels = {name: 1 for name in names if name.casefold() not in none_words}
         rows.append(TableRow(task['data'][image_key], labels, -1 if annotation is None else 0, where))
-    return LabelTable(collect_names(name for row in rows for name in row.labels), rows, local_name)
+    return table_of_rows(rows, Understanding(path), find_image=local_name)
 
 
 def local_name(url: str, folder: ImageFolder) -> str:

@@ -4,42 +4,70 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Sequence
 
-from cssa_mm.datasets.checks import refuse_doubled_ids
+import numpy as np
+
 from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.tables import LabelTable, TableRow
+from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.errors import DataError, nearest
 
 
-def rows_by_image(table: LabelTable, folder: ImageFolder, source: str) -> list[tuple[str, TableRow]]:
-    """The rows of a table with the ids of their images.
+def images_of(table: LabelTable, folder: ImageFolder) -> list[str]:
+    """The image id of each of the n rows of a table.
 
     Raises:
-        DataError: A path leaves the folder, or an image is not there or listed twice.
+        DataError: A path leaves the folder, or an image is not there.
     """
-    rows = [(_id_of(row, table, folder), row) for row in table.rows]
-    missing = [(image_id, row) for image_id, row in rows if image_id not in folder.image_ids]
+    image_ids = [_id_of(path, row, table, folder) for row, path in enumerate(table.paths)]
+    missing = [row for row, image_id in enumerate(image_ids) if image_id not in folder.image_ids]
     if missing:
-        image_id, row = missing[0]
-        name = posixpath.basename(image_id)
-        hint = nearest(image_id, folder.image_ids)
-        if name != image_id and name in folder.image_ids:
+        row = missing[0]
+        name = posixpath.basename(image_ids[row])
+        hint = nearest(image_ids[row], folder.image_ids)
+        if name != image_ids[row] and name in folder.image_ids:
             hint = f" It is not '{name}', which lies in no folder of that path."
         raise DataError(
-            f"{row.where}: found '{row.path}', but no such image in '{folder.root}' ({len(missing)} of {len(rows)} are "
-            f'missing), expected every image that the table lists.{hint} Correct the path or img_dir, or add the image.'
+            f"{table.where(row)}: found '{table.paths[row]}', but no such image in '{folder.root}' ({len(missing)} of "
+            f'{len(image_ids)} are missing), expected every image that the file lists.{hint} Correct the path or '
+            'img_dir, or add the image.'
         )
-    refuse_doubled_ids([image_id for image_id, _ in rows], source)
-    return rows
+    return image_ids
 
 
-def _id_of(row: TableRow, table: LabelTable, folder: ImageFolder) -> str:
-    name = table.find_image(row.path, folder)
+def join_rows(table: LabelTable, image_ids: Sequence[str], labels: np.ndarray) -> dict[str, np.ndarray]:
+    """The labels (C,) of each image, those of its rows together: a positive counts, then a negative, then unknown.
+
+    Args:
+        table: n rows.
+        image_ids: The image of each row.
+        labels: Their labels, int8 (n, C).
+
+    Raises:
+        DataError: Rows of one image differ in a table that has one row an image.
+    """
+    first: dict[str, int] = {}
+    joined = labels.copy()
+    for row, image_id in enumerate(image_ids):
+        start = first.setdefault(image_id, row)
+        if start == row:
+            continue
+        if not table.is_split and not np.array_equal(labels[start], labels[row]):
+            raise DataError(
+                f"{table.where(row)}: found image id '{image_id}' again, with other labels than in "
+                f'{table.where(start)}, expected one row an image; remove the wrong row.'
+            )
+        joined[start] = np.maximum(joined[start], labels[row])
+    return {image_id: joined[row] for image_id, row in first.items()}
+
+
+def _id_of(path: str, row: int, table: LabelTable, folder: ImageFolder) -> str:
+    name = table.find_image(path, folder)
     if posixpath.isabs(name):
         name = os.path.relpath(name, os.path.abspath(folder.root)).replace(os.sep, '/')
     if name.startswith('../'):
         raise DataError(
-            f"{row.where}: found the path '{row.path}', which leaves the image folder '{folder.root}', expected one "
+            f"{table.where(row)}: found the path '{path}', which leaves the image folder '{folder.root}', expected one "
             f'below it; move the image there and correct the path.'
         )
     return name

@@ -1,89 +1,61 @@
-"""Label tables as people keep them: CSV or TSV, JSON of mmpretrain, one folder a class."""
+"""Label tables as people keep them: CSV or TSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-import posixpath
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-import numpy as np
-
-from cssa_mm.datasets.class_index import ClassIndex, plain_name
-from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
+from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.names import plain_name
 
 DELIMITERS = ',;\t|'
 
 
-class TableRow(NamedTuple):
-    """What a table says about one image.
-
-    ``labels`` holds 1, 0 or -1 (unknown) by class name, ``others`` the same for every class that it does not name;
-    messages name ``where``.
-    """
-
-    path: str
-    labels: Mapping[str, int]
-    others: int
-    where: str
-
-    def to_array(self, classes: ClassIndex) -> np.ndarray:
-        """Labels int8 (C,); a DataError names an unknown class and the nearest known one."""
-        labels = np.full(len(classes.class_names), self.others, dtype=np.int8)
-        for name, value in self.labels.items():
-            labels[classes.find(name, self.where)] = value
-        return labels
-
-
-def as_written(path: str, folder: ImageFolder) -> str:
-    """The normalised path with forward slashes, whether or not it leads to an image of the folder."""
-    return posixpath.normpath(path.replace('\\', '/'))
-
-
-class LabelTable(NamedTuple):
-    """The class names that a table shows, its rows, and how the path of a row leads to an image of a folder."""
-
-    class_names: list[str]
-    rows: list[TableRow]
-    find_image: Callable[[str, ImageFolder], str] = as_written
-
-
 @dataclass(frozen=True)
 class Columns:
-    """How to read a CSV or TSV file; the keys of :class:`~cssa_mm.datasets.table.TableDataset`."""
+    """How to read a table."""
 
     image_column: str
     label_column: str
     label_separators: str
-    none_word: str
+    none_words: tuple[str, ...]
     delimiter: str | None
 
 
-def read_csv(text: str, source: str, columns: Columns, known: ClassIndex | None = None) -> LabelTable:
-    """Read a CSV or TSV file with a header: one column of labels, or else one column a class.
+def is_table(source: LabelSource) -> bool:
+    """Whether the extension is one of tables."""
+    return source.suffix in ('.csv', '.tsv', '.txt')
 
-    Args:
-        text: Content of the file.
-        source: Path of the file, for messages.
-        columns: Names of the columns, and what separates them.
-        known: The classes, if they are known; each of them needs a column then, and other columns are ignored.
+
+def read_table(source: LabelSource, options: ReadOptions) -> LabelTable:
+    """Read a CSV or TSV file with a header: one column of labels, or else one column a class.
 
     Raises:
         ConfigError: The delimiter is not a single character.
         DataError: A column is missing, or a line has too many cells or an invalid one.
     """
-    lines = _lines(text, source, columns.delimiter)
+    columns = Columns(
+        options.image_column or 'image',
+        options.label_column or 'labels',
+        options.label_separators or ';,|',
+        tuple(word.casefold() for word in options.none_word),
+        options.delimiter,
+    )
+    path = source.path
+    lines = _lines(source.text, path, columns.delimiter)
     header = [name.strip() for name in next(lines, (1, []))[1]]
-    _check_header(header, source, columns)
+    _check_header(header, path, columns)
     image = header.index(columns.image_column)
     rows = []
     for number, cells in lines:
-        where = f'{source}, line {number}'
+        where = f'{path}, line {number}'
         if len(cells) > len(header):
             raise DataError(
                 f'{where}: found {len(cells)} cells, expected the {len(header)} of the header '
@@ -93,74 +65,21 @@ def read_csv(text: str, source: str, columns: Columns, known: ClassIndex | None 
         if not cells[image]:
             raise DataError(f"{where}: found no image name in the column '{columns.image_column}'; add it.")
         rows.append((where, cells[image], cells))
+    understanding = Understanding(path)
     if columns.label_column in header:
         index = header.index(columns.label_column)
-        read = [TableRow(path, *_names_of(cells[index], columns), where) for where, path, cells in rows]
-        return LabelTable(collect_names(name for row in read for name in row.labels), read)
-    classes = _class_columns(header, source, columns, known)
-    return LabelTable(
-        sorted(classes),
-        [
-            TableRow(
-                path, {name: _cell(cells[index], name, where, columns) for name, index in classes.items()}, -1, where
-            )
-            for where, path, cells in rows
-        ],
-    )
-
-
-def read_mmpretrain(content: Any, source: str) -> LabelTable:
-    """Read mmpretrain's multi-label form, ``metainfo.classes`` and ``data_list`` of ``img_path`` and ``gt_label``.
-
-    An entry whose ``gt_label`` is missing or null is unlabelled; an empty list says 'none of the classes'.
-
-    Raises:
-        DataError: the content has another form.
-    """
-    try:
-        names = [str(name) for name in content['metainfo']['classes']]
-        entries = [(str(item['img_path']), item.get('gt_label')) for item in content['data_list']]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{source}: found no usable {error}, expected mmpretrain's form {{'metainfo': {{'classes': [...]}}, "
-            f"'data_list': [{{'img_path': ..., 'gt_label': [...]}}]}}, or a Label Studio export; write it so."
-        ) from error
-    rows = []
-    for number, (path, found) in enumerate(entries):
-        where = f'{source}, data_list[{number}]'
-        indices = [found] if isinstance(found, int) else found or []
-        if not all(isinstance(index, int) and 0 <= index < len(names) for index in indices):
-            raise DataError(
-                f'{where}: found gt_label {found}, expected numbers from 0 to {len(names) - 1}; correct it.'
-            )
-        rows.append(TableRow(path, {names[index]: 1 for index in indices}, -1 if found is None else 0, where))
-    return LabelTable(names, rows)
-
-
-def read_folders(paths: Sequence[str], prefix: str, source: str, none_word: str) -> LabelTable:
-    """Read a folder for each class: ``cat/1.jpg`` shows a cat and nothing else.
-
-    Args:
-        paths: Images below the directory, each with ``prefix``; those directly in it have no row, that is no label.
-        prefix: What the paths start with, not the name of a class.
-        source: The directory, for messages.
-        none_word: Name of the folder of images without any class.
-    """
-    rows = []
-    for path in paths:
-        folder, slash, _ = path.removeprefix(prefix).partition('/')
-        if slash:
-            is_none = folder.casefold() == none_word.casefold()
-            rows.append(TableRow(path, {} if is_none else {folder: 1}, 0, f'{source}, folder {folder}'))
-    return LabelTable(collect_names(name for row in rows for name in row.labels), rows)
-
-
-def collect_names(names: Iterable[str]) -> list[str]:
-    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere."""
-    spellings: dict[str, Counter] = {}
-    for name in names:
-        spellings.setdefault(plain_name(name), Counter())[name] += 1
-    return sorted(min(counts, key=lambda name: (-counts[name], name)) for counts in spellings.values())
+        understanding.taken = [columns.label_column]
+        read = [TableRow(name, *_names_of(cells[index], columns), where) for where, name, cells in rows]
+        return table_of_rows(read, understanding)
+    classes = _class_columns(header, options)
+    understanding.taken = list(classes)
+    read = [
+        TableRow(name, {key: _cell(cells[index], key, where, columns) for key, index in classes.items()}, -1, where)
+        for where, name, cells in rows
+    ]
+    table = table_of_rows(read, understanding, sorted(classes))
+    table.is_closed, table.is_split = True, False
+    return table
 
 
 def _lines(text: str, source: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
@@ -216,20 +135,18 @@ def _names_of(cell: str, columns: Columns) -> tuple[dict[str, int], int]:
     """Labels by name and label of the other classes, of a cell with class names."""
     if not cell:
         return {}, -1
-    if cell.casefold() == columns.none_word.casefold():
+    if cell.casefold() in columns.none_words:
         return {}, 0
     names = re.split(f'[{re.escape(columns.label_separators)}]', cell) if columns.label_separators else [cell]
     return {name.strip(): 1 for name in names if name.strip()}, 0
 
 
-def _class_columns(header: list[str], source: str, columns: Columns, known: ClassIndex | None) -> dict[str, int]:
+def _class_columns(header: list[str], options: ReadOptions) -> dict[str, int]:
     """Class name -> position of its column."""
-    found = {name: index for index, name in enumerate(header) if name and name != columns.image_column}
-    if known is None:
-        return found
-    known.check_complete(list(found), source)
-    wanted = {plain_name(name) for name in known.class_names}
-    return {name: index for name, index in found.items() if plain_name(name) in wanted}
+    image = options.image_column or 'image'
+    found = {name: index for index, name in enumerate(header) if name and name != image}
+    wanted = {plain_name(name) for name in options.class_names}
+    return {name: index for name, index in found.items() if not wanted or plain_name(name) in wanted}
 
 
 def _cell(cell: str, column: str, where: str, columns: Columns) -> int:

@@ -1,0 +1,135 @@
+"""A label table: what a label file says about each image, in columns, whatever its format."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from cssa_mm.datasets.class_index import ClassIndex
+from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.errors import DataError
+from cssa_mm.names import one_form, plain_name
+
+UNKNOWN = -1
+
+
+class TableRow(NamedTuple):
+    """What a file says about one image, or one part of it where several rows name the same image.
+
+    ``labels`` holds 1, 0 or -1 (unknown) by class name, ``others`` the same for every class that it does not name;
+    messages name ``where``.
+    """
+
+    path: str
+    labels: Mapping[str, int]
+    others: int
+    where: str
+
+
+def as_written(path: str, folder: ImageFolder) -> str:
+    """The normalised path with forward slashes, whether or not it leads to an image of the folder."""
+    return posixpath.normpath(path.replace('\\', '/'))
+
+
+@dataclass
+class LabelTable:
+    """n rows, each of which says something about an image; rows of one image are joined later.
+
+    Attributes:
+        class_names: The C classes that the file shows or declares.
+        paths: The n image paths, as written.
+        labels: int8 (n, C), 1, 0 or -1 (unknown).
+        others: int8 (n,), the label of every class that the file does not name.
+        where: The place of a row, for messages: 'labels.csv, line 7'.
+        is_closed: The file declares its classes, a column each: a class that it lacks is an error, and columns that are
+            not wanted are left. Otherwise a class that is not wanted is an error.
+        is_split: Several rows of one image belong together, as in a table with a row for each label. Otherwise they
+            must say the same.
+        find_image: How a written path leads to an id of the image folder.
+        folder: The images that rows can mean, in the formats that know; None: those of the data set's ``img_dir``.
+        understanding: How the file was read.
+    """
+
+    class_names: list[str]
+    paths: Sequence[str]
+    labels: np.ndarray
+    others: np.ndarray
+    where: Callable[[int], str]
+    understanding: Understanding
+    is_closed: bool = False
+    is_split: bool = True
+    find_image: Callable[[str, ImageFolder], str] = field(default=as_written)
+    folder: ImageFolder | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def labels_of(self, classes: ClassIndex, help_text: str = '') -> np.ndarray:
+        """Labels int8 (n, C) in the order of ``classes``.
+
+        Raises:
+            DataError: The table shows a class that is not wanted, or a closed one lacks a class.
+        """
+        source = self.understanding.source
+        if self.is_closed:
+            classes.check_complete(self.class_names, source)
+        result = np.repeat(self.others[:, None].astype(np.int8), len(classes.class_names), axis=1)
+        known = {plain_name(name) for name in classes.class_names}
+        for column, name in enumerate(self.class_names):
+            if plain_name(name) in known:
+                result[:, classes.find(name, source)] = self.labels[:, column]
+            elif not self.is_closed:
+                shown = np.flatnonzero(self.labels[:, column] == 1)
+                if not len(shown):  # declared, but shown by no image
+                    continue
+                try:
+                    classes.find(name, self.where(int(shown[0])))
+                except DataError as error:
+                    raise DataError(f'{error}{help_text}') from error
+        return result
+
+
+def table_of_rows(
+    rows: Sequence[TableRow],
+    understanding: Understanding,
+    class_names: Sequence[str] | None = None,
+    find_image: Callable[[str, ImageFolder], str] = as_written,
+) -> LabelTable:
+    """The columns of some rows, for the formats that are read row by row.
+
+    Args:
+        rows: n rows.
+        understanding: How they were read.
+        class_names: The classes that the file declares; by default those that the rows name, sorted.
+        find_image: How a written path leads to an id of the image folder.
+    """
+    names = list(class_names) if class_names is not None else collect_names(name for row in rows for name in row.labels)
+    columns = {plain_name(name): index for index, name in enumerate(names)}
+    others = np.array([row.others for row in rows], dtype=np.int8)
+    labels = np.repeat(others[:, None], len(names), axis=1)
+    for index, row in enumerate(rows):
+        for name, value in row.labels.items():
+            labels[index, columns[plain_name(name)]] = value
+    return LabelTable(
+        class_names=names,
+        paths=[row.path for row in rows],
+        labels=labels,
+        others=others,
+        where=lambda index: rows[index].where,
+        understanding=understanding,
+        find_image=find_image,
+    )
+
+
+def collect_names(names: Iterable[str]) -> list[str]:
+    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere."""
+    spellings: dict[str, Counter] = {}
+    for name, count in Counter(names).items():
+        spellings.setdefault(plain_name(name), Counter())[one_form(name)] += count
+    return sorted(min(counts, key=lambda name: (-counts[name], name)) for counts in spellings.values())
