@@ -68,7 +68,8 @@ def _set_data_root(config: Config, data_root: str) -> None:
     for name in LOADERS:
         if config.get(name):
             config[name].dataset.data_root = data_root
-    if isinstance(config.get('model', {}).get('class_names'), dict):  # a data set that defines them
+    names = config.get('model', {}).get('class_names')
+    if isinstance(names, dict) and 'type' in names:  # a data set that defines them
         config.model.class_names.data_root = data_root
 
 
