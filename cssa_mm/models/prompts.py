@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.models.tokens import prompt_text, prompt_title
 
 INIT_STD = 0.02
 
@@ -93,16 +94,6 @@ def mean_of_wordings(features: Tensor, owners: Tensor, num_classes: int) -> Tens
     # A product, not index_add: that one adds in any order on a GPU.
     weights = F.one_hot(owners, num_classes).to(features).T
     return weights @ F.normalize(features, dim=-1) / weights.sum(1, keepdim=True)
-
-
-def prompt_text(text: str, num_context: int) -> str:
-    """The prompt of a wording as it is tokenised: a placeholder for each of the M context vectors comes first."""
-    return f'{" ".join(["x"] * num_context)} {text}.'.strip()
-
-
-def prompt_title(text: str, num_context: int) -> str:
-    """What messages call the prompt of a wording."""
-    return f"class name '{text}' after {num_context} context vectors"
 
 
 def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tensor, eos: Tensor) -> Tensor:
