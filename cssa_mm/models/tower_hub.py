@@ -62,7 +62,7 @@ def fetch_from_hub(model_id: str, filename: str | None = None) -> str:
             return open_clip.pretrained.download_pretrained_from_hf(model_id, filename=filename)
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(
-                f"backbone.model_name: found 'hf-hub:{model_id}', whose {filename or 'weights'} are not here and cannot "
+                f"backbone.model_name: found 'hf-hub:{model_id}', whose {filename or 'weights'} are not here and can't "
                 f'be downloaded ({_reason(error, offline)}), expected a network or a folder: fetch '
                 f'https://huggingface.co/{model_id} elsewhere, then --tower local-dir:FOLDER'
             ) from error
