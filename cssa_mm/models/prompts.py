@@ -48,14 +48,16 @@ class ClassPrompts(nn.Module):
         if chunk_size is not None and chunk_size < 1:
             raise ConfigError(f'prompts.chunk_size: found {chunk_size}, expected 1 or more prompts, or None for all')
         self.chunk_size = chunk_size
-        placeholder = ' '.join(['x'] * num_context)
+        placeholder = encoder.placeholder(num_context)
         tokens, eos = encoder.tokenize(
             [f'{placeholder} {name}.'.strip() for name in class_names],
             titles=[f"class name '{name}' after {num_context} context vectors" for name in class_names],
         )
         embeddings = encoder.embed(tokens).detach()
-        self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (C, 1, W)
-        self.register_buffer('suffix', embeddings[:, 1 + num_context :].clone(), persistent=False)  # (C, L-1-M, W)
+        # Most towers have S = 1 token before a text, [SOS]; SigLIP has none.
+        start = encoder.start
+        self.register_buffer('prefix', embeddings[:, :start].clone(), persistent=False)  # (C, S, W)
+        self.register_buffer('suffix', embeddings[:, start + num_context :].clone(), persistent=False)  # (C, L-S-M, W)
         self.register_buffer('eos', eos, persistent=False)
         vectors = _initial_vectors(encoder, num_context, initial_words)
         if class_specific:
@@ -78,8 +80,7 @@ def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tenso
 def _initial_vectors(encoder: TextEncoder, num_context: int, initial_words: str) -> Tensor:
     vectors = torch.randn(num_context, encoder.width) * INIT_STD
     if initial_words:
-        tokens, eos = encoder.tokenize([initial_words])
-        words = encoder.embed(tokens)[0, 1 : int(eos[0])].detach()
+        words = encoder.embed(encoder.words(initial_words)[None])[0].detach()
         if len(words) > num_context:
             raise ConfigError(
                 f"prompts.initial_words: found '{initial_words}' with {len(words)} tokens, expected at most "

@@ -17,6 +17,7 @@ from cssa_mm.models import activation as activations
 from cssa_mm.models.tower_hub import fetch_from_hub
 from cssa_mm.models.tower_spec import HUB, HUB_CONFIG, HUB_WEIGHTS, LOCAL_DIR, models_in, weights_in
 from cssa_mm.models.tower_weights import recorded_activation
+from cssa_mm.models.towers.support import EXTRA, has_transformers, image_refusal, needs_transformers, text_refusal
 
 HUB_TOWER = 'hub-tower'  # what open_clip builds a tower by whose config is not its own
 
@@ -77,6 +78,7 @@ def plan_tower(
     family = own if name in own else {other: open_clip.get_model_config(other) for other in open_clip.list_models()}
     if pretrained is not None and source['pretrained'] != 'demo':
         _check_weights(name, pretrained, None if activation else family, suffix)
+    check_supported(name, family[name])
     config, changed = _with_activation(family[name], activation or suffix)
     if name != model_name:
         source = tower_source(name, pretrained, config_dir)
@@ -110,6 +112,24 @@ def trained_activation(tower: Mapping[str, Any]) -> str | None:
         and (open_clip.get_model_config(tower['model_name']))
     )
     return activations.of_config(config.get('model_cfg', config)) if isinstance(config, Mapping) else None
+
+
+def check_supported(name: str, model_config: Mapping[str, Any]) -> None:
+    """Refuse, before any download, a tower that cannot be used here.
+
+    Raises:
+        ConfigError: it cannot, or its tokenizer needs a package that is missing.
+    """
+    refusal = image_refusal(model_config) or text_refusal(model_config)
+    if refusal:
+        raise ConfigError(
+            f"backbone.model_name '{name}': found {refusal}, expected another tower; cssa towers tells which"
+        )
+    if needs_transformers(name, model_config) and not has_transformers():
+        raise ConfigError(
+            f"backbone.model_name '{name}': found no package transformers, which its tokenizer needs, expected it; "
+            f'install it: {EXTRA}'
+        )
 
 
 def _with_activation(config: Mapping[str, Any], wanted: str | None) -> tuple[dict[str, Any], dict[str, str]]:
@@ -179,6 +199,7 @@ def _plan_of_hub(model_name: str, pretrained: str | None, config_dir: str | None
         raise CheckpointError(
             f'{path}: found no model_cfg ({error!r}), expected an open_clip config; mend it'
         ) from error
+    check_supported(model_name, model_config)
     if pretrained is None:
         pretrained = str(weights_in(Path(place), HUB_WEIGHTS)) if is_local and Path(place).is_dir() else None
         pretrained = pretrained or fetch_from_hub(place)

@@ -14,8 +14,8 @@ from torch import Tensor
 from cssa_mm.errors import CheckpointError
 from cssa_mm.files import replacing
 
-# Numbers that OpenAI's archives keep beside the weights.
-NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size')
+# What TorchScript archives keep beside the weights.
+NO_WEIGHTS = ('input_resolution', 'context_length', 'vocab_size', 'attn_mask')
 CONVERT = 'cssa towers --convert'
 
 
@@ -74,7 +74,11 @@ def torchscript_weights(path: str | os.PathLike) -> dict[str, Tensor]:
             f'{path}: found a broken TorchScript archive ({" ".join(str(error).split())[:200]}), expected a whole one; '
             'fetch it again'
         ) from error
-    return {name: value.detach().clone().contiguous() for name, value in state.items() if name not in NO_WEIGHTS}
+    return {
+        name: value.detach().clone().contiguous()
+        for name, value in state.items()
+        if name.split('.')[-1] not in NO_WEIGHTS
+    }
 
 
 def convert_torchscript(path: str | os.PathLike, *, out: str | os.PathLike) -> str | None:
