@@ -40,6 +40,17 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     return {'train_dataloader.dataset.ann_file': name} | given
 
 
+def add_tower(parser: argparse.ArgumentParser) -> None:
+    """`--tower NAME:TAG` or `NAME:PATH`."""
+    parser.add_argument(
+        '--tower',
+        metavar='NAME:TAG|NAME:PATH',
+        help="the image and text tower in place of the config's: name and weights at once, such as "
+        'ViT-B-32:laion2b_s34b_b79k, NAME:FILE, NAME:FOLDER, a folder with JSON and weights, hf-hub:ORG/NAME, '
+        'local-dir:FOLDER or demo; cssa towers lists them',
+    )
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """`--cfg-options key=value ...`."""
     parser.add_argument(

@@ -10,6 +10,7 @@ from cssa_mm.cli.arguments import (
     add_checkpoint,
     add_config,
     add_device,
+    add_tower,
     checkpoint_of,
     command_parser,
     overrides_of,
@@ -27,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa pointing-game`."""
     result = command_parser('pointing-game', DESCRIPTION, EXAMPLE)
     add_config(result)
+    add_tower(result)
     add_checkpoint(result)
     result.add_argument('--tolerance', type=float, default=0.0, help='pixels by which a point may miss its box')
     result.add_argument(
@@ -53,6 +55,7 @@ def _pointing_game(options: argparse.Namespace) -> None:
         work_dir=options.work_dir,
         data_root=options.data_root,
         overrides=overrides_of(options),
+        tower=options.tower,
         device=options.device,
     )
     print(report.text())

@@ -133,7 +133,7 @@ def test_help_of_a_command_shows_its_arguments_and_ends_with_the_example(capsys,
 
 @pytest.mark.parametrize(('command', 'arguments'), [('train', TRAIN), ('test', TEST)])
 def test_train_and_test_take_the_arguments_of_mmpretrain_s_tools(command, arguments):
-    own = {'-h', '--help', '--data-root', '--device'}
+    own = {'-h', '--help', '--data-root', '--device', '--tower'}
     assert options_of(command) - own == set(arguments)
 
 
@@ -234,6 +234,7 @@ def called(monkeypatch):
         (['--amp', '--auto-scale-lr', '--launcher', 'pytorch'], dict(amp=True, auto_scale_lr=True, launcher='pytorch')),
         (['--cfg-options', 'a.b=1', 'c=[x,y]'], dict(overrides={'a.b': 1, 'c': ['x', 'y']})),
         (['--data-root', 'd', '--work-dir', 'w'], dict(data_root='d', work_dir='w')),
+        (['--tower', 'ViT-B-32:w.pt'], dict(tower='ViT-B-32:w.pt')),
     ],
 )
 def test_train_hands_on_what_it_is_told(called, arguments, expected):
