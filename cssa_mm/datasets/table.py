@@ -118,7 +118,8 @@ class TableDataset(SemiMultiLabelDataset):
                 found.pop(image_id, None)
             self._require_unlabelled(len(labelled), len(found), path)
         return [
-            ImageRecord(image_id, os.path.join(folder.root, image_id), found[image_id]) for image_id in sorted(found)
+            ImageRecord(image_id, os.path.join(folder.root, folder.path_of(image_id)), found[image_id])
+            for image_id in sorted(found)
         ]
 
     def _labels_of(self, row: TableRow) -> np.ndarray:
