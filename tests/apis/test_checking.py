@@ -72,6 +72,8 @@ WRITERS = {
         path, 'webp', save_all=True, append_images=[Image.fromarray(255 - PIXELS)], lossless=True
     ),
     'EXIF-rotated': write_rotated,
+    'one colour': lambda path: Image.new('RGB', (64, 64), (200, 10, 90)).save(path),
+    'nearly black': lambda path: Image.fromarray(PIXELS // 16).save(path),
 }
 
 
