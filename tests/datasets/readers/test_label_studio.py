@@ -5,8 +5,6 @@ import pytest
 from PIL import Image
 
 from cssa_mm.datasets import TableDataset
-from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.label_studio import local_name
 from cssa_mm.errors import DataError
 
 IMAGES = ['cat one.jpg', 'shop/2.jpg', '3.jpg', '4.jpg', '5.jpg', '6.jpg', '7.jpg']
@@ -97,57 +95,6 @@ def test_a_relation_between_regions_is_no_label(read):
     rating = dict(type='rating', value=dict(rating=3))
     data = read([task(1, '3.jpg', dict(result=[rectangle('dog'), relation, rating]))])
     assert positives(data) == {'3.jpg': {'dog'}}
-
-
-FOLDER = ImageFolder(
-    '/srv/photos', '', dict.fromkeys(['1.jpg', '2.jpg', '0a1b2c3d-2.jpg', 'b/1.jpg', 'c/b/2.jpg', '7/0a1b2c3d-3.jpg'])
-)
-
-
-@pytest.mark.parametrize(
-    ('url', 'expected'),
-    [
-        # A directory that the image folder has.
-        ('/data/local-files/?d=a%2Fb%2F1.jpg', 'b/1.jpg'),
-        ('https://host/b/1.jpg?d=1', 'b/1.jpg'),
-        ('C:\\photos\\b\\1.jpg', 'b/1.jpg'),
-        ('/data/local-files/?d=disk/c/b/2.jpg', 'c/b/2.jpg'),
-        # The folder itself.
-        ('/data/local-files/?d=disk/photos/1.jpg', '1.jpg'),
-        ('/data/local-files/?d=disk/photos/b/1.jpg', 'b/1.jpg'),
-        # No directory at all.
-        ('s3://bucket/1.jpg', '1.jpg'),
-        ('1.jpg', '1.jpg'),
-        # Uploads.
-        ('/data/upload/7/0a1b2c3d-1.jpg', '1.jpg'),
-        ('/data/upload/0a1b2c3d-1.jpg', '1.jpg'),
-        ('https://host/data/upload/7/0a1b2c3d-1.jpg', '1.jpg'),
-        ('/data/upload/7/1.jpg', '1.jpg'),
-        ('/data/upload/7/0a1b2c3d-2.jpg', '0a1b2c3d-2.jpg'),
-        ('/data/upload/7/0a1b2c3d-3.jpg', '7/0a1b2c3d-3.jpg'),
-    ],
-)
-def test_the_image_of_a_task_is_found_where_its_path_says(url, expected):
-    assert local_name(url, FOLDER) == expected
-
-
-@pytest.mark.parametrize(
-    'url',
-    [
-        'shopB/1.jpg',
-        's3://bucket/all/1.jpg',
-        '/data/local-files/?d=disk/shop/1.jpg',
-        '/data/local-files/?d=disk/c/b/1.jpg',  # b/1.jpg is another image
-        '/data/local-files/?d=disk/b/2.jpg',
-        '/data/upload/7/0a1b2c3d-9.jpg',
-        '/somewhere/0a1b2c3d-1.jpg',
-        '0a1b2c3d-1.jpg',
-        '/data/upload/x/1.jpg',
-        '',
-    ],
-)
-def test_another_image_of_the_same_name_is_never_taken(url):
-    assert local_name(url, FOLDER) not in FOLDER.image_ids
 
 
 def test_a_missing_image_labels_no_other_of_its_name(read):
