@@ -12,7 +12,7 @@ import numpy as np
 
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.readers.image_finder import AS_WRITTEN, BY_END, MISSING, Found, ImageFinder
-from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.label_table import UNKNOWN, LabelTable
 from cssa_mm.datasets.readers.written_paths import WrittenPath, readings_of
 from cssa_mm.errors import DataError, nearest
 from cssa_mm.names import one_form
@@ -188,7 +188,7 @@ def join_rows(table: LabelTable, image_ids: Sequence[str], labels: np.ndarray) -
         labels: Their labels, int8 (n, C).
 
     Raises:
-        DataError: Rows of one image differ in a table that has one row an image.
+        DataError: Rows of one image differ in a table that has one row an image; one that knows nothing does not.
     """
     first: dict[str, int] = {}
     joined = labels.copy()
@@ -196,7 +196,8 @@ def join_rows(table: LabelTable, image_ids: Sequence[str], labels: np.ndarray) -
         start = first.setdefault(image_id, row)
         if start == row:
             continue
-        if not table.is_split and not np.array_equal(labels[start], labels[row]):
+        known = [(each != UNKNOWN).any() for each in (labels[start], labels[row])]
+        if not table.is_split and all(known) and not np.array_equal(labels[start], labels[row]):
             raise DataError(
                 f"{table.where(row)}: found image id '{image_id}' again, with other labels than in "
                 f'{table.where(start)}, expected one row an image; remove the wrong row.'
