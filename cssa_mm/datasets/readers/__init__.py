@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
+from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
@@ -40,9 +41,17 @@ READERS: dict[str, Reader] = {
         title='Label Studio export (JSON)',
         recognises=is_label_studio,
         read=read_label_studio,
-        unlabelled='a task without a finished annotation',
+        unlabelled='a task without a finished annotation; a label on which annotators do not agree',
         none='an annotation without a result',
         example='[{"data": {"image": "1.jpg"}, "annotations": [{"result": [...]}]}]',
+    ),
+    'label_studio_min': Reader(
+        title='Label Studio export (JSON-MIN or CSV)',
+        recognises=is_label_studio_min,
+        read=read_label_studio_min,
+        unlabelled='a record without annotation_id',
+        none='a record with annotation_id and without labels',
+        example='image,labels,annotation_id,annotator,lead_time',
     ),
     'mmpretrain': Reader(
         title="mmpretrain's multi-label JSON",
