@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
 
-from cssa_mm.errors import ConfigError, CSSAError
+from cssa_mm.errors import ConfigError, CSSAError, OpenQuestions
 
 CONFIG_HELP = "config file, or the name of a shipped config such as 'cssa_demo'"
 
@@ -55,6 +55,16 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action=Overrides,
         help='override config keys: model.head.prompts.num_context=8 default_hooks.logger.interval=1 ...',
     )
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """`--yes`."""
+    parser.add_argument('--yes', action='store_true', help="accept what is questioned about the data: accept='all'")
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """The overrides of `--cfg-options` and `--yes`."""
+    return dict(options.cfg_options or {}) | (dict(accept='all') if options.yes else {})
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +113,8 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        print(f'error: {one_line(error)}', file=sys.stderr)
+        text = str(error) if isinstance(error, OpenQuestions) else one_line(error)  # a line for each question
+        print(f'error: {text}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)

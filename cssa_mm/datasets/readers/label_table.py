@@ -54,6 +54,8 @@ class LabelTable:
         find_image: How a written path leads to an id of the image folder.
         folder: The images that rows can mean, in the formats that know; None: those of the data set's ``img_dir``.
         understanding: How the file was read.
+        groups: The group of each row (a video, a patient, a burst), '' for none; None where the file has no column
+            ``group_column``.
     """
 
     class_names: list[str]
@@ -66,6 +68,7 @@ class LabelTable:
     is_split: bool = True
     find_image: Callable[[str, ImageFolder], str] = field(default=as_written)
     folder: ImageFolder | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
