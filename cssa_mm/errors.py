@@ -26,7 +26,7 @@ class SplitError(DataError):
     """A labelled/unlabelled split does not fit the data."""
 
 
-class OpenQuestions(DataError):
+class OpenQuestionsError(DataError):
     """What was read of the data looks wrong and waits for an answer: a line for each question, and how to go on."""
 
 

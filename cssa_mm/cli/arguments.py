@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from mmengine.config import DictAction
 
-from cssa_mm.errors import ConfigError, CSSAError, OpenQuestions
+from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
 
 CONFIG_HELP = "config file, or the name of a shipped config such as 'cssa_demo'"
 
@@ -113,7 +113,7 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        text = str(error) if isinstance(error, OpenQuestions) else one_line(error)  # a line for each question
+        text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
         print(f'error: {text}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -143,11 +143,17 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
             self.labels = move_positives(self.labels, self.wrong_labels, self.split.seed if self.split else 0)
         if not self.test_mode and self.split is not None:
             warn_about_classes_without_positives(self.labels, self.class_names, type(self).__name__)
-        if self.part in ('labelled', 'unlabelled'):
-            self._keep(np.flatnonzero(self.is_labelled == (self.part == 'labelled')))
-        if not self.image_ids:
-            raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
+        self._keep(self.rows_of_part(self.is_labelled))
         self._fully_initialized = True
+
+    def rows_of_part(self, is_labelled: np.ndarray) -> np.ndarray:
+        """Indices of the images that ``part`` keeps, of n images of which bool (n,) says which are labelled."""
+        is_kept = np.ones_like(is_labelled)
+        if self.part in ('labelled', 'unlabelled'):
+            is_kept = is_labelled == (self.part == 'labelled')
+        if not is_kept.any():
+            raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
+        return np.flatnonzero(is_kept)
 
     def labelled_part(self, image_ids: Sequence[str], labels: np.ndarray) -> tuple[Split | None, np.ndarray]:
         """The split of n annotated images, and which of them are labelled, bool (n,)."""

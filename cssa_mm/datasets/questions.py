@@ -143,9 +143,7 @@ def named(names: Sequence[str], limit: int = 3) -> str:
 
 
 def _no_negatives(count: int, is_test: bool) -> Question:
-    fix = (
-        "write 0 where a class is not shown; set minus_one='no' or blank='no' if that is what -1 or a blank cell says"
-    )
+    fix = "write 0 where a class is not shown; set minus_one='no' or blank='no' if that is what -1 or a blank cell says"
     if is_test:
         return Question(
             'test_without_negatives',

@@ -14,7 +14,7 @@ from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.datasets.overlap import is_tolerated, overlap_of
 from cssa_mm.datasets.questions import accepted_kinds, how_to_go_on, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
-from cssa_mm.errors import CSSAError, DataError, OpenQuestions
+from cssa_mm.errors import CSSAError, DataError, OpenQuestionsError
 
 Asked = tuple[str, Question]  # the part of the data, and what is asked about it
 
@@ -31,7 +31,7 @@ def check_training_data(train: object, held_out: object, config: Config) -> None
 
     Raises:
         DataError: Validation images are trained on, or none of them shows any class.
-        OpenQuestions: What was read looks wrong, and nobody has accepted it.
+        OpenQuestionsError: What was read looks wrong, and nobody has accepted it.
     """
 
     def look() -> None:
@@ -59,7 +59,7 @@ def refuse_open(asked: Iterable[Asked], config: Config) -> None:
     """Stop where a question is open.
 
     Raises:
-        OpenQuestions: The config's ``accept`` does not answer all; a line for each, and one that says how to go on.
+        OpenQuestionsError: ``accept`` of the config does not answer all; a line for each, and how to go on.
     """
     accepted = accepted_kinds(config.get('accept'))
     still_open = [(part, question) for part, question in asked if is_open(question, accepted)]
@@ -67,7 +67,7 @@ def refuse_open(asked: Iterable[Asked], config: Config) -> None:
         count = len(still_open)
         lines = [f'{count} question{"s" * (count > 1)} about the data, before the first step:']
         lines += [f'question: {part}: {question.line()} [{question.kind}]' for part, question in still_open]
-        raise OpenQuestions('\n'.join([*lines, how_to_go_on([question.kind for _, question in still_open])]))
+        raise OpenQuestionsError('\n'.join([*lines, how_to_go_on([question.kind for _, question in still_open])]))
 
 
 def warn_of_questions(dataset: object, part: str) -> None:

@@ -113,9 +113,9 @@ def make_split(
         groups: The group of each image (None: one of its own), to draw whole groups; None knows no groups.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image, or is smaller than every group; the seed is
-            invalid; a rule lacks the labels that it needs; ``at_most`` is invalid or too few images stay within it; or
-            two rules are asked for.
+        SplitError: The proportion leaves no labelled or no unlabelled image, or is smaller than every group; the seed
+            is invalid; a rule lacks the labels that it needs; ``at_most`` is invalid or too few images stay within it;
+            or two rules are asked for.
     """
     at_most = checked_limits({} if at_most is None else at_most, class_names, source)
     if stratified and at_most:
