@@ -20,20 +20,20 @@ from cssa_mm.apis.findings import (
     NOTE,
     WARN,
     Finding,
-    of_classes,
     of_images,
     of_labels,
     of_test_labels,
     overlap,
 )
+from cssa_mm.apis.model_findings import classes_of, of_model
 from cssa_mm.apis.parts import Part, read_part, sections
 from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
+from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.questions import accepted_kinds, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
-from cssa_mm.models.class_names import resolve_class_names
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ def check(
     for part in parts:
         findings += of_images(part, share)
         findings += of_test_labels(part) if part.is_test else of_labels(part, settings)
-    findings += _of_model(parts, settings)
+    words = classes_of(settings)
+    findings += of_model(parts, settings, words)
     train = next((part for part in parts if part.name == 'train'), None)
-    asked = [(part.name, question) for part in parts for question in questions_about(part)]
+    asked = [(part.name, question) for part in parts for question in _questions(part, words)]
     for other in parts:
         if train is not None and other is not train:
             findings += overlap(train, other)
@@ -138,26 +139,9 @@ def check(
     return CheckReport(parts, findings, asked, accepted)
 
 
-def questions_about(part: Part) -> list[Question]:
-    """What looks wrong about a part."""
-    return questions_of(part.dataset.class_names, part.data.labels, part.dataset.understanding, part.is_test)
-
-
-def _of_model(parts: Sequence[Part], settings: Config) -> list[Finding]:
-    """Findings between the model of a config and its data."""
-    if settings.model.get('class_names') is None:
-        return []
-    try:
-        expected = list(resolve_class_names(settings.model.class_names))
-    except CSSAError as error:
-        return [Finding(FIX, 'model', 'error that stops the reading', [str(error)], '')]
-    first = {tuple(part.dataset.class_names): part for part in reversed(parts)}  # the same names are named once
-    return [
-        finding
-        for part in parts
-        if any(part is other for other in first.values())
-        for finding in of_classes(part, expected)
-    ]
+def _questions(part: Part, words: ClassWords | CSSAError | None) -> list[Question]:
+    dataset, known = part.dataset, words if isinstance(words, ClassWords) else None
+    return questions_of(dataset.class_names, part.data.labels, dataset.understanding, part.is_test, known)
 
 
 def open_all(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from cssa_mm.apis.overrides import apply_overrides
 from cssa_mm.engine.runner import prepare_config
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS
@@ -26,11 +27,11 @@ def load_config(
     Args:
         config: a config file; a shipped config by its name, such as 'cssa_demo'; or a config that is already read,
             which is left as it is.
-        overrides: dotted key -> value, as `--cfg-options` takes them.
+        overrides: dotted key -> value, as `--cfg-options` takes them; keys below a part that is None make it a dict.
         data_root: directory of the data; replaces `data_root` of every data set.
 
     Raises:
-        ConfigError: the file is missing or broken, or a key or component is unknown.
+        ConfigError: the file is missing or broken, a key or component is unknown, or an override does not fit.
 
     Example:
         >>> import cssa_mm
@@ -43,13 +44,7 @@ def load_config(
     if data_root is not None:
         _set_data_root(result, os.fspath(data_root))
     if overrides:
-        try:
-            result.merge_from_dict(dict(overrides))
-        except (KeyError, TypeError, IndexError) as error:
-            raise ConfigError(
-                f'--cfg-options: found an override that does not fit {name} ({_reason(error)}), expected '
-                'key.of.the.config=value; correct the key'
-            ) from error
+        apply_overrides(result, overrides)
     return prepare_config(result)
 
 
@@ -73,7 +68,8 @@ def _set_data_root(config: Config, data_root: str) -> None:
     for name in LOADERS:
         if config.get(name):
             config[name].dataset.data_root = data_root
-    if isinstance(config.get('model', {}).get('class_names'), dict):  # a data set that defines them
+    names = config.get('model', {}).get('class_names')
+    if isinstance(names, dict) and 'type' in names:  # a data set that defines them
         config.model.class_names.data_root = data_root
 
 

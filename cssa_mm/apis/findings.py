@@ -109,16 +109,6 @@ def of_test_labels(part: Part) -> Iterator[Finding]:
         yield Finding(WARN, part.name, 'classes that no test image lacks', empty, fix)
 
 
-def of_classes(part: Part, expected: list[str]) -> Iterator[Finding]:
-    """Findings in the class names of a part, of which the model has those of ``expected``."""
-    names = part.dataset.class_names
-    if expected != list(names):
-        differing = [name for name in dict.fromkeys([*names, *expected]) if (name in names) != (name in expected)]
-        fix = 'make model.class_names and the class_names of the data sets the same'
-        kind = 'class names that model and data do not share'
-        yield Finding(FIX, part.name, kind, differing or ['another order'], fix)
-
-
 def overlap(train: Part, other: Part) -> Iterator[Finding]:
     """Images that are in the training set and in another part: the same file, or the same bytes."""
     trained, pairs, same_file = _by_digest(train), {}, False

@@ -7,32 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mmengine.config import DictAction
-
-from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
+from cssa_mm.cli.overrides import Overrides
+from cssa_mm.errors import CSSAError, OpenQuestionsError
 
 CONFIG_HELP = "config file, or the name of a shipped config such as 'cssa_demo'"
-
-
-class Overrides(DictAction):
-    """mmengine's key=value pairs; anything else is refused in one line."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        """Read the pairs.
-
-        Raises:
-            ConfigError: one has no `=`.
-        """
-        for value in values:
-            if '=' not in value:
-                raise ConfigError(f"{option_string}: found '{value}', expected key=value; write no spaces around '='")
-        super().__call__(parser, namespace, values, option_string)
 
 
 def command_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cssa_mm.cli.arguments import Overrides, command_parser, run
+from cssa_mm.cli.arguments import command_parser, run
+from cssa_mm.cli.overrides import Overrides
 from cssa_mm.studies.jobs import FEATURES, run_study
 from cssa_mm.studies.spec import known_studies
 

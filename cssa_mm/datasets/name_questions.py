@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.names import one_form, plain_name
@@ -35,12 +35,12 @@ COLUMNS = frozenset(
 PARTS = frozenset(('test', 'val', 'valid', 'validation', 'images', 'imgs', 'annotations'))  # of a data set
 
 
-def questions_of_names(names: Sequence[str], has_words: bool = False) -> list[Question]:
+def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -> list[Question]:
     """Questions about C class names.
 
     Args:
         names: The class names.
-        has_words: Whether a ``classes.csv`` gives CLIP other words, so that codes are no matter.
+        with_words: Those for which CLIP reads other words, so that codes are no matter.
     """
     simple = [one_form(name) for name in names]
     kinds: list[tuple[str, list[str], str, str]] = [
@@ -75,15 +75,14 @@ def questions_of_names(names: Sequence[str], has_words: bool = False) -> list[Qu
             'leave it out: ignore_columns in a table, or class_names',
         ),
     ]  # fmt: skip
-    if not has_words:
-        kinds.append(
-            (
-                'codes',
-                [name for name in simple if CODE.fullmatch(name)],
-                'is only a code, which tells CLIP nothing',
-                'give its words in classes.csv (name,prompt)',
-            )
+    kinds.append(
+        (
+            'codes',
+            [name for name in simple if CODE.fullmatch(name) and name not in with_words],
+            'is only a code, which tells CLIP nothing',
+            'give its words in classes.csv (name,prompt)',
         )
+    )
     asked: set[str] = set()
     questions = []
     for kind, found, reason, fix in kinds:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.name_questions import questions_of_names
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import ConfigError
@@ -24,7 +25,7 @@ def questions_of(
     labels: np.ndarray,
     understanding: Understanding | None = None,
     is_test: bool = False,
-    has_words: bool = False,
+    words: ClassWords | None = None,
 ) -> list[Question]:
     """All questions about one data set, in the order in which they are printed.
 
@@ -33,11 +34,12 @@ def questions_of(
         labels: The whole annotation, int8 (n, C), whatever a split hides.
         understanding: How the annotation was read.
         is_test: Whether it is a validation or test set.
-        has_words: Whether a ``classes.csv`` gives CLIP other words than the names.
+        words: What CLIP reads for each class.
     """
     found = [] if understanding is None else list(understanding.questions)
     if not is_test:
-        found += questions_of_names(class_names, has_words)
+        given = {} if words is None else dict(zip(words.names, words.prompts, strict=True))
+        found += questions_of_names(class_names, {name for name, prompts in given.items() if prompts != (name,)})
     is_single = understanding is not None and understanding.format in ONE_CLASS_EACH
     return found + questions_of_labels(class_names, labels, is_test, is_single)
 

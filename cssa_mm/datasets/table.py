@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
+from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.readers import FORMATS, read_labels
@@ -120,8 +122,8 @@ class TableDataset(SemiMultiLabelDataset):
     def class_names(self) -> list[str]:
         """The C class names, read from their file where none were given."""
         if not self._metainfo.get('classes'):
-            self._metainfo['classes'] = self._class_names_of(self._class_file())
-        return list(self._metainfo['classes'])
+            self._find_classes(self._class_file())
+        return super().class_names
 
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
@@ -158,13 +160,21 @@ class TableDataset(SemiMultiLabelDataset):
         own = self.in_root(self.ann_file)
         return next((path for path in paths if self.backend(path).exists(path)), own)
 
-    def _class_names_of(self, path: str) -> tuple[str, ...]:
-        if path != self.in_root(self.ann_file) and path.endswith('.txt'):
-            return self._read_class_names(path)
+    def _find_classes(self, path: str) -> None:
+        """Take the classes of a class file, or of a label file."""
+        if path != self.in_root(self.ann_file) and self._is_class_file(path):
+            self.set_classes(path)
+            return
         table, _ = self._read(path)
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
-        return tuple(table.class_names)
+        self._metainfo['classes'] = tuple(table.class_names)
+
+    def _is_class_file(self, path: str) -> bool:
+        suffix = PurePath(path).suffix.lower()
+        if suffix in ('.csv', '.tsv', '.json'):
+            return decode_class_words(self.read_bytes(path, 'a label or class file'), path) is not None
+        return suffix == '.txt'
 
     def _read(self, path: str) -> tuple[LabelTable, ImageFolder]:
         expected = 'a label file'

@@ -41,7 +41,7 @@ class GuardHook(Hook):
         held_out = None if runner.val_loop is None else runner.val_dataloader.dataset
         check_classes(model, train, 'train_dataloader.dataset')
         check_classes(model, held_out, 'val_dataloader.dataset')
-        check_training_data(train, held_out, runner.cfg)
+        check_training_data(train, held_out, runner.cfg, model.class_words)
 
     def before_test(self, runner: Runner) -> None:
         """Compare the classes of the test set with those of the model, and say what looks wrong about it."""

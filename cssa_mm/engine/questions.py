@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
+from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.overlap import is_tolerated, overlap_of
 from cssa_mm.datasets.questions import accepted_kinds, how_to_go_on, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
@@ -19,7 +20,7 @@ from cssa_mm.errors import CSSAError, DataError, OpenQuestionsError
 Asked = tuple[str, Question]  # the part of the data, and what is asked about it
 
 
-def check_training_data(train: object, held_out: object, config: Config) -> None:
+def check_training_data(train: object, held_out: object, config: Config, words: ClassWords | None = None) -> None:
     """Say how the data were read, and stop on all ranks where they leak or a question is open.
 
     Data sets of other packages are left alone.
@@ -28,6 +29,7 @@ def check_training_data(train: object, held_out: object, config: Config) -> None
         train: The training set.
         held_out: The validation set, or None.
         config: The config of the run, whose key ``accept`` answers questions.
+        words: What CLIP reads for each class.
 
     Raises:
         DataError: Validation images are trained on, or none of them shows any class.
@@ -39,7 +41,7 @@ def check_training_data(train: object, held_out: object, config: Config) -> None
         for name, dataset in (('train', train), ('val', held_out)):
             if isinstance(dataset, SemiMultiLabelDataset):
                 print_log(in_short(name, dataset), 'current')
-                asked += [(name, question) for question in questions_about(dataset, is_test=name != 'train')]
+                asked += [(name, question) for question in questions_about(dataset, name != 'train', words)]
         if isinstance(held_out, SemiMultiLabelDataset):
             refuse_without_positives(held_out.hidden_labels, 'val_dataloader.dataset')
             if isinstance(train, SemiMultiLabelDataset):
@@ -50,9 +52,9 @@ def check_training_data(train: object, held_out: object, config: Config) -> None
     _on_first_rank(look)
 
 
-def questions_about(dataset: SemiMultiLabelDataset, is_test: bool) -> list[Question]:
+def questions_about(dataset: SemiMultiLabelDataset, is_test: bool, words: ClassWords | None = None) -> list[Question]:
     """The questions about a data set that has been read."""
-    return questions_of(dataset.class_names, dataset.hidden_labels, dataset.understanding, is_test)
+    return questions_of(dataset.class_names, dataset.hidden_labels, dataset.understanding, is_test, words)
 
 
 def refuse_open(asked: Iterable[Asked], config: Config) -> None:

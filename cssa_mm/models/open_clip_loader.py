@@ -67,13 +67,7 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
     source = tower_source(model_name, pretrained, config_dir)
     if pretrained == 'demo':
         config_dir, pretrained = str(DEMO_CLIP), str(DEMO_CLIP / 'cssa_demo_rn.safetensors')
-    if config_dir is not None:
-        _add_configs(config_dir)
-    if model_name not in open_clip.list_models():
-        raise ConfigError(
-            f"backbone.model_name: found '{model_name}', expected a name of open_clip.list_models() or of a JSON "
-            f'file in backbone.config_dir.{nearest(model_name, open_clip.list_models())}'
-        )
+    _require_name(model_name, config_dir)
     _check_weights(model_name, pretrained)
     try:
         model = open_clip.create_model(model_name, pretrained=pretrained)
@@ -92,6 +86,29 @@ def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: s
         weights_hash=_weights_hash(model),
         source=source,
     )
+
+
+def load_tokenizer(model_name: str, pretrained: str | None = None, config_dir: str | None = None) -> Tokenizer:
+    """The tokenizer of a tower, as `load_open_clip` takes it, without opening any weights.
+
+    Raises:
+        ConfigError: the name is unknown, or the folder holds no JSON.
+        CheckpointError: the vocabulary is missing.
+    """
+    if pretrained == 'demo':
+        config_dir = str(DEMO_CLIP)
+    _require_name(model_name, config_dir)
+    return _tokenizer(model_name, config_dir)
+
+
+def _require_name(model_name: str, config_dir: str | None) -> None:
+    if config_dir is not None:
+        _add_configs(config_dir)
+    if model_name not in open_clip.list_models():
+        raise ConfigError(
+            f"backbone.model_name: found '{model_name}', expected a name of open_clip.list_models() or of a JSON "
+            f'file in backbone.config_dir.{nearest(model_name, open_clip.list_models())}'
+        )
 
 
 def tower_source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:

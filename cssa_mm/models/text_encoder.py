@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.frozen import Frozen
 from cssa_mm.models.open_clip_loader import LoadedCLIP
+from cssa_mm.models.tokens import count_tokens, too_long
 
 
 class TextEncoder(nn.Module):
@@ -57,21 +58,11 @@ class TextEncoder(nn.Module):
         eos = (tokens == self._eos_id).int().argmax(-1) if self._eos_id is not None else tokens.argmax(-1)
         # Tokenizers truncate silently. A text that fills the context to its end may have lost words.
         for text, title, position in zip(texts, titles or map(repr, texts), eos.tolist(), strict=True):
-            if position == self.context_length - 1 and self._is_truncated(text):
-                raise ConfigError(
-                    f'{title}: found {self._count(text)} tokens, expected at most the {self.context_length} of the '
-                    'text tower; shorten the name or lower prompts.num_context'
-                )
+            if position == self.context_length - 1:
+                count = count_tokens(self.tokenizer, text)
+                if count is None or count > self.context_length:
+                    raise ConfigError(too_long(title, count, self.context_length))
         return tokens[:, : int(eos.max()) + 1], eos
-
-    def _is_truncated(self, text: str) -> bool:
-        count = self._count(text)
-        return not isinstance(count, int) or count > self.context_length
-
-    def _count(self, text: str) -> int | str:
-        """Tokens of a text with SOS and EOS, before truncation; 'too many' if the tokenizer cannot count."""
-        encode = getattr(self.tokenizer, 'encode', None)
-        return 'too many' if encode is None else len(encode(text)) + 2
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Token embeddings (P, L, W) of token ids (P, L)."""

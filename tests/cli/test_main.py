@@ -109,7 +109,7 @@ def test_a_command_has_a_module_a_tool_and_an_example_that_its_parser_takes(comm
 
 def test_no_module_and_no_tool_is_without_a_command():
     modules = {path.stem for path in (ROOT / 'cssa_mm' / 'cli').glob('*.py')}
-    assert modules - {'__init__', 'main', 'arguments'} == {name.replace('-', '_') for name in COMMANDS}
+    assert modules - {'__init__', 'main', 'arguments', 'overrides'} == {name.replace('-', '_') for name in COMMANDS}
     tools = {path.stem for path in (ROOT / 'tools').glob('*.py')}
     assert tools - {'clone'} - set(ALIASES) == {name.replace('-', '_') for name in COMMANDS}
 
