@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cssa_mm.cli.overrides import Overrides
-from cssa_mm.errors import CSSAError
+from cssa_mm.errors import CSSAError, OpenQuestionsError
 
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
@@ -61,6 +61,16 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """`--yes`."""
+    parser.add_argument('--yes', action='store_true', help="accept what is questioned about the data: accept='all'")
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """The overrides of `--cfg-options` and `--yes`."""
+    return dict(options.cfg_options or {}) | (dict(accept='all') if options.yes else {})
+
+
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """CHECKPOINT, a file or `none`."""
     parser.add_argument('checkpoint', help='checkpoint file, or none for the untrained model')
@@ -107,7 +117,8 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        print(f'error: {one_line(error)}', file=sys.stderr)
+        text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
+        print(f'error: {text}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)
