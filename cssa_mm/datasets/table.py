@@ -116,9 +116,9 @@ class TableDataset(SemiMultiLabelDataset):
         self.include_unlisted = include_unlisted
         self.held_out = [held_out] if isinstance(held_out, (str, Mapping)) else list(held_out)
         self.classes_from = None if classes_from is None else _several(classes_from)
+        if unannotated is None:  # before the files are read
+            self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
         super().__init__(**base_options)
-        if unannotated is None:
-            self.options.unannotated = 'negative' if self.test_mode else 'unlabelled'
 
     @property
     def class_names(self) -> list[str]:
