@@ -86,6 +86,11 @@ def new_folder(path: str | os.PathLike, replaces: bool = False, parts: Sequence[
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def cache_root() -> Path:
+    """The folder of this user's cache for this package; it need not exist."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'cssa_mm'
+
+
 def file_facts(path: str | os.PathLike) -> str:
     """Size and time of change of a file, by which a change is seen; a file that cannot be reached has none."""
     try:

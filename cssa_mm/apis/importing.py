@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from cssa_mm.datasets.building import build_dataset
+from cssa_mm.apis.import_parts import ImportedPart, read_foreign_parts, read_parts, refuse_shared_images
 from cssa_mm.datasets.image_copies import flat_names, place_images
-from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.readers.understanding import Question, Understanding
-from cssa_mm.datasets.table import TableDataset
-from cssa_mm.datasets.table_writer import write_tables
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.datasets.table_writer import Table, write_tables
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import new_folder
 
-TABLES = {'train': 'labels.csv', 'valid': 'valid.csv', 'test': 'test.csv'}
+
+class Place(NamedTuple):
+    """Where a part goes: its table, and the folder of its images."""
+
+    table: str
+    folder: str
 
 
-@dataclass
-class ImportedPart:
-    """One part of a source: paths of its n images, their labels int8 (n, C), and how they were understood."""
-
-    class_names: list[str]
-    paths: list[str]
-    labels: np.ndarray
-    understanding: Understanding
+# Images of `images` without a row are trained on, unless test.csv lists them.
+PLACES = {
+    'train': Place('labels.csv', 'images'),
+    'test': Place('test.csv', 'images'),
+    'valid': Place('valid.csv', 'valid'),
+}
+WRITTEN = ('labels.csv', 'test.csv', 'valid.csv', 'classes.txt', 'images', 'valid')
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ImportResult:
 
     Attributes:
         path: the folder that was written.
-        parts: 'train' and, where the source has them, 'test' -> what was read.
+        parts: 'train' and, where the source has them, 'valid' and 'test' -> what was read.
         form: how the tables write labels.
         links: how the images came into the folder: 'hard links', 'symbolic links' or 'copies'.
     """
@@ -47,17 +47,15 @@ class ImportResult:
     parts: dict[str, ImportedPart]
     form: str
     links: str
-    notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         """What was understood, what was written, and how to go on."""
         lines = []
         for name, part in self.parts.items():
             lines += understood(name, part.understanding)
-            lines.append(f'{self.path / TABLES[name]}: {counts(part)} ({self.form})')
-        images = sum(len(part.paths) for part in self.parts.values())
-        lines.append(f'{self.path / "images"}: {images:,} images ({self.links})')
-        lines += [f'note: {note}' for note in self.notes]
+        for name, part in self.parts.items():
+            lines.append(f'{self.path / PLACES[name].table}: {part.counts()}')
+        lines.append(f'Labels are written as {self.form}, images as {self.links}.')
         lines.append(f'Check it: cssa check cssa_table --data-root {self.path}')
         return '\n'.join(lines)
 
@@ -72,6 +70,7 @@ def import_labels(
     is_copied: bool = False,
     replaces: bool = False,
     accepts: bool = False,
+    datumaro: str | os.PathLike | None = None,
     options: Mapping[str, object] | None = None,
 ) -> ImportResult:
     """Read labels of any form and write them as our own table, with links to the images or copies of them.
@@ -85,10 +84,11 @@ def import_labels(
         is_copied: copy the images; False links them.
         replaces: replace the tables and images of an earlier import in ``out``.
         accepts: go on although something in the labels looks wrong.
+        datumaro: a Python that has Datumaro, which reads the formats that have no reader here.
         options: further keys of :class:`~cssa_mm.datasets.table.TableDataset`, such as ``label_column``.
 
     Raises:
-        ConfigError: ``out`` holds something, or an option is not known.
+        ConfigError: ``out`` holds something, an option is not known, or there is no Datumaro in ``datumaro``.
         DataError: the labels cannot be read, look wrong, or cannot be written so that they read back the same.
 
     Example:
@@ -96,55 +96,21 @@ def import_labels(
         >>> import_labels(source='export.json', out='photos')  # doctest: +SKIP
     """
     out, source = Path(out), os.fspath(source)
-    with new_folder(out, replaces, parts=('images', 'classes.txt', *TABLES.values())) as partial:
+    if not os.path.exists(source):
+        raise DataError(f'{source}: found nothing there, expected a label file or a folder that holds one.')
+    with new_folder(out, replaces, parts=WRITTEN) as partial:
         keys = dict(options or {}) | dict(format=format)
         if images is not None:
             keys['img_dir'] = os.path.abspath(images)
-        parts = read_parts(source, labels, keys)
+        parts = read_foreign_parts(source, os.fspath(datumaro), format) if datumaro is not None else None
+        parts = parts or read_parts(source, labels, keys)
+        if 'test' not in parts and 'valid' in parts:
+            parts['test'] = parts.pop('valid')
         _refuse_questions([question for part in parts.values() for question in part.understanding.questions], accepts)
+        refuse_shared_images(parts)
         _refuse_own_images(parts, out)
-        paths = [path for part in parts.values() for path in part.paths]
-        names = flat_names(paths)
-        links = place_images(paths, names, partial / 'images', is_copied)
-        tables: dict[str, tuple[Sequence[str], np.ndarray]] = {}
-        for name, part in parts.items():
-            tables[TABLES[name]] = names[: len(part.paths)], part.labels
-            names = names[len(part.paths) :]
-        form = write_tables(partial, parts['train'].class_names, tables)
+        links, form = _write(parts, partial, is_copied)
     return ImportResult(out, parts, form, links)
-
-
-def read_parts(source: str, labels: str | None, options: Mapping[str, object]) -> dict[str, ImportedPart]:
-    """The parts of a source, 'train' first.
-
-    Raises:
-        ConfigError: An option is not known.
-        DataError: They cannot be read.
-    """
-    if not os.path.exists(source):
-        raise DataError(f'{source}: found nothing there, expected a label file or a folder that holds one.')
-    known = [
-        name for name in inspect.signature(TableDataset.__init__).parameters if name not in ('self', 'base_options')
-    ]
-    known.append('class_names')
-    unknown = [key for key in options if key not in known]
-    if unknown:
-        raise ConfigError(
-            f"options: found '{unknown[0]}', expected keys of TableDataset: {', '.join(known)}."
-            f'{nearest(unknown[0], known)}'
-        )
-    root, file = (source, labels or '.') if os.path.isdir(source) else os.path.split(source)
-    return dict(train=_read(dict(data_root=root or '.', ann_file=file) | dict(options)))
-
-
-def counts(part: ImportedPart) -> str:
-    """The numbers of images and labels of a part, in words."""
-    is_labelled = (part.labels != UNKNOWN).any(axis=1)
-    nothing = is_labelled & (part.labels != 1).all(axis=1) & (part.labels == 0).all(axis=1)
-    return (
-        f'{len(part.paths):,} images, {int(is_labelled.sum()):,} of them labelled, {int(nothing.sum()):,} of those '
-        f'with none of the {len(part.class_names)} classes'
-    )
 
 
 def understood(name: str, understanding: Understanding) -> list[str]:
@@ -158,27 +124,32 @@ def understood(name: str, understanding: Understanding) -> list[str]:
     return lines
 
 
-def _read(options: dict) -> ImportedPart:
-    dataset = build_dataset(dict(type='TableDataset', **options), 'import')
-    found = dataset.read_annotations()
-    missing = [path for path in found.img_paths if not os.path.exists(path)]
-    if missing:
-        raise DataError(f'{missing[0]}: no such image ({len(missing)} of {len(found.img_paths)} are missing).')
-    understanding = dataset.understanding or Understanding(dataset.in_root(dataset.ann_file))
-    return ImportedPart(dataset.class_names, found.img_paths, found.labels, understanding)
+def _write(parts: Mapping[str, ImportedPart], root: Path, is_copied: bool) -> tuple[str, str]:
+    """Write images and tables; how the images came there, and the form of the labels."""
+    kinds: dict[str, None] = {}
+    tables: dict[str, Table] = {}
+    for folder in dict.fromkeys(PLACES[name].folder for name in parts):
+        members = {name: part for name, part in parts.items() if PLACES[name].folder == folder}
+        paths = [path for part in members.values() for path in part.paths]
+        names = flat_names(paths)
+        kinds |= dict.fromkeys(place_images(paths, names, root / folder, is_copied))
+        for name, part in members.items():
+            tables[PLACES[name].table] = Table(folder, names[: len(part.paths)], part.labels)
+            names = names[len(part.paths) :]
+    return ' and '.join(kinds), write_tables(root, parts['train'].class_names, tables)
 
 
 def _refuse_questions(questions: Sequence[Question], accepts: bool) -> None:
     if questions and not accepts:
-        lines = '; '.join(question.line() for question in questions)
-        raise DataError(f'found {len(questions)} things that look wrong: {lines}. To go on all the same: --yes.')
+        lines = '; '.join(dict.fromkeys(question.line() for question in questions))
+        raise DataError(f'found what looks wrong: {lines}. To go on all the same: --yes.')
 
 
 def _refuse_own_images(parts: Mapping[str, ImportedPart], out: Path) -> None:
-    root = os.path.realpath(out)
+    root = os.path.join(os.path.realpath(out), '')
     for part in parts.values():
         for path in part.paths:
-            if os.path.realpath(path).startswith(os.path.join(root, '')):
+            if os.path.realpath(path).startswith(root):
                 raise ConfigError(
                     f"out: found '{out}', which holds the image '{path}' of the source, expected another folder; "
                     f'import into a new one.'

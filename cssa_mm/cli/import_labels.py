@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cssa_mm.apis.importing import import_labels
 from cssa_mm.cli.arguments import Overrides, command_parser, run
+from cssa_mm.datasets.readers.datumaro_adapter import environment
 
 DESCRIPTION = (
     'Read labels of any form that docs/formats.md lists, and write them as labels.csv (image,labels) with classes.txt '
@@ -31,6 +32,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--force', action='store_true', help='replace the tables and images of an earlier import')
     result.add_argument('--yes', action='store_true', help='go on although something in the labels looks wrong')
     result.add_argument(
+        '--datumaro',
+        nargs='?',
+        const='',
+        metavar='PYTHON',
+        help='read by Datumaro what has no reader here, in this Python; without PYTHON, in one of its own, which is made '
+        'once, in the cache, with what pip installs there',
+    )
+    result.add_argument(
         '--cfg-options', nargs='+', action=Overrides, help='keys of TableDataset: label_column=tags none_word=nothing'
     )
     return result
@@ -42,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _import(options: argparse.Namespace) -> None:
+    python = options.datumaro
+    if python == '':
+        python = environment(lambda line: print(line, flush=True))
     result = import_labels(
         source=options.source,
         out=options.out,
@@ -51,6 +63,7 @@ def _import(options: argparse.Namespace) -> None:
         is_copied=options.copy,
         replaces=options.force,
         accepts=options.yes,
+        datumaro=python,
         options=options.cfg_options,
     )
     print(result.text())

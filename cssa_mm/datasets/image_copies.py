@@ -25,7 +25,7 @@ def flat_names(paths: Sequence[str | os.PathLike]) -> list[str]:
     return [os.path.relpath(os.path.abspath(path), common).replace(os.sep, '/') for path in paths]
 
 
-def place_images(paths: Sequence[str | os.PathLike], names: Sequence[str], root: Path, is_copied: bool) -> str:
+def place_images(paths: Sequence[str | os.PathLike], names: Sequence[str], root: Path, is_copied: bool) -> list[str]:
     """Put n images below a folder, under their new names.
 
     Args:
@@ -36,7 +36,7 @@ def place_images(paths: Sequence[str | os.PathLike], names: Sequence[str], root:
             move of the source, else by a symbolic link.
 
     Returns:
-        What was done: 'hard links', 'symbolic links' or 'copies', or several of them.
+        What was done: 'hard links', 'symbolic links', 'copies', or several of them.
 
     Raises:
         DataError: A file cannot be read or written.
@@ -53,7 +53,7 @@ def place_images(paths: Sequence[str | os.PathLike], names: Sequence[str], root:
                 f'{path}: cannot be put into {root} ({error.strerror or error}), expected a file that can be read and '
                 f'room for it; check both.'
             ) from error
-    return ' and '.join(kinds) or 'copies'
+    return list(kinds)
 
 
 def _place(path: str, target: Path, is_copied: bool) -> str:

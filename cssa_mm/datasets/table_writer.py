@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,11 +15,20 @@ from cssa_mm.datasets.table import TableDataset
 from cssa_mm.errors import CSSAError, DataError
 from cssa_mm.files import write_text
 
+
+class Table(NamedTuple):
+    """What a table says: the folder of its n images, their names, and labels int8 (n, C), 1, 0 or -1 (unknown)."""
+
+    folder: str
+    images: Sequence[str]
+    labels: np.ndarray
+
+
 CELLS = {1: '1', 0: '0', UNKNOWN: ''}
 
 
-def write_tables(root: Path, class_names: Sequence[str], tables: dict[str, tuple[Sequence[str], np.ndarray]]) -> str:
-    """Write `classes.txt` and one table a part into a folder that holds `images/`, and read them back.
+def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> str:
+    """Write `classes.txt` and one table a part into a folder that holds the images, and read them back.
 
     A table has a row an image: class names with ';' between them, ``none``, or a blank where no label is known. Where
     some labels of an image are known and others are not, or names cannot be told from separators and words that mean
@@ -27,7 +37,7 @@ def write_tables(root: Path, class_names: Sequence[str], tables: dict[str, tuple
     Args:
         root: The folder.
         class_names: C names.
-        tables: File name -> image names below `images/`, n of them, and labels int8 (n, C), 1, 0 or -1 (unknown).
+        tables: File name -> what it says.
 
     Returns:
         The form in words.
@@ -39,11 +49,11 @@ def write_tables(root: Path, class_names: Sequence[str], tables: dict[str, tuple
     forms: dict[str, Callable[[Sequence[str], np.ndarray, Sequence[str]], str]] = {
         'a column a class': with_a_column_a_class,
     }
-    if all(_is_whole(labels) for _, labels in tables.values()):
+    if all(_is_whole(labels) for _, _, labels in tables.values()):
         forms = {'class names with ; between them': with_a_column_of_names} | forms
     problem = accepted = ''
     for words, form in forms.items():
-        for name, (images, labels) in tables.items():
+        for name, (_, images, labels) in tables.items():
             write_text(root / name, form(images, labels, class_names))
         problem, questions = _difference(root, class_names, tables)
         if not problem and not questions:
@@ -55,7 +65,7 @@ def write_tables(root: Path, class_names: Sequence[str], tables: dict[str, tuple
             f'{root.name}: found labels that a table of ours does not give back as they are ({problem}), expected '
             f'names of images and classes that a table can hold; rename them in the source.'
         )
-    for name, (images, labels) in tables.items():
+    for name, (_, images, labels) in tables.items():
         write_text(root / name, forms[accepted](images, labels, class_names))
     return accepted
 
@@ -64,7 +74,7 @@ def with_a_column_of_names(images: Sequence[str], labels: np.ndarray, class_name
     """The table image,labels of rows that are known or unknown as a whole."""
     rows = []
     for image, row in zip(images, labels, strict=True):
-        names = [class_names[index] for index in np.flatnonzero(row == 1)]
+        names = [class_names[int(index)] for index in np.flatnonzero(row == 1)]
         rows.append([image, '' if (row == UNKNOWN).all() else ';'.join(names) or 'none'])
     return _csv([['image', 'labels'], *rows])
 
@@ -86,13 +96,11 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
     return text.getvalue()
 
 
-def _difference(
-    root: Path, class_names: Sequence[str], tables: dict[str, tuple[Sequence[str], np.ndarray]]
-) -> tuple[str, list]:
+def _difference(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> tuple[str, list]:
     """How the written tables read back otherwise, '' where they do not, and the questions about them."""
     questions = []
-    for name, (images, labels) in tables.items():
-        data = TableDataset(data_root=str(root), img_dir='images', ann_file=name, include_unlisted=False)
+    for name, (folder, images, labels) in tables.items():
+        data = TableDataset(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False)
         try:
             found = data.read_annotations()
         except CSSAError as error:
