@@ -115,6 +115,8 @@ def shipped_config(path: str | os.PathLike) -> Path | None:
     if root is None:
         return None
     name = Path(path)
+    if name.is_absolute():
+        return name if name.is_file() and name.suffix == '.py' else None
     choices = [root / name, root / 'configs' / name, root / 'configs' / f'{name}.py']
     return next((choice for choice in choices if choice.is_file() and choice.suffix == '.py'), None)
 

@@ -61,6 +61,7 @@ def check(
     config: str | os.PathLike | Config,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     num_workers: int | None = None,
 ) -> CheckReport:
     """Open every image of a config and compare its parts.
@@ -69,6 +70,7 @@ def check(
         config: a config file, or a shipped config by its name.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         num_workers: processes that open images; one for each core by default.
 
     Raises:
@@ -80,7 +82,7 @@ def check(
         >>> check(config='cssa_table', data_root='photos').trains  # doctest: +SKIP
         True
     """
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     findings: list[Finding] = []
     parts = []
     for name, options in sections(settings).items():

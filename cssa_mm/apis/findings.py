@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.class_words import same_classes
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, ImageFacts
 from cssa_mm.datasets.image_table import Annotations
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images
@@ -95,7 +96,7 @@ def of_labels(part: Part, config: Config) -> Iterator[Finding]:
     if config.model.get('class_names') is not None:
         expected = list(resolve_class_names(config.model.class_names))
         differing = [name for name in dict.fromkeys([*names, *expected]) if (name in names) != (name in expected)]
-        if expected != list(names):
+        if not same_classes(expected, names):
             fix = 'make model.class_names and the class_names of the data sets the same'
             kind = 'class names that model and data do not share'
             yield Finding(MEND, part.name, kind, differing or ['another order'], fix)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.building import build_dataset
+from cssa_mm.datasets.discovery import discover, subsets_of
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.readers.datumaro_adapter import TRIED, Found, is_own, read_by_datumaro
 from cssa_mm.datasets.readers.understanding import Question, Understanding
@@ -61,8 +63,19 @@ def read_parts(source: str, labels: str | None, options: Mapping[str, object]) -
             f"options: found '{unknown[0]}', expected keys of TableDataset: {', '.join(known)}."
             f'{nearest(unknown[0], known)}'
         )
-    root, file = (source, labels or '.') if os.path.isdir(source) else os.path.split(source)
-    return dict(train=_read(dict(data_root=root or '.', ann_file=file) | dict(options)))
+    if os.path.isdir(source):
+        root, found = source, discover(source, labels)
+    else:
+        root, file = os.path.split(os.path.abspath(source))
+        found = {part: dict(ann_file=file, subset=subset) for part, subset in subsets_of(source).items()}
+        found = dict(train=dict(ann_file=file)) | found
+    common = dict(options) | dict(data_root=root)
+    train = _dataset(common | found['train'] | dict(held_out=[found[name] for name in found if name != 'train']))
+    parts = dict(train=_read(train))
+    for name in [name for name in ('val', 'test') if name in found]:
+        names = dict(class_names=train.class_names, test_mode=True)
+        parts['valid' if name == 'val' else name] = _read(_dataset(common | found[name] | names))
+    return parts
 
 
 def read_foreign_parts(source: str, python: str, format: str | None = None) -> dict[str, ImportedPart] | None:
@@ -111,8 +124,11 @@ def read_foreign_parts(source: str, python: str, format: str | None = None) -> d
     return parts
 
 
-def _read(options: dict) -> ImportedPart:
-    dataset = build_dataset(dict(type='TableDataset', **options), 'import')
+def _dataset(options: dict) -> SemiMultiLabelDataset:
+    return build_dataset(dict(type='TableDataset', **options), 'import')
+
+
+def _read(dataset: SemiMultiLabelDataset) -> ImportedPart:
     found = dataset.read_annotations()
     understanding = dataset.understanding or Understanding(dataset.in_root(dataset.ann_file))
     return ImportedPart(dataset.class_names, found.img_paths, found.labels, understanding)

@@ -56,7 +56,7 @@ class ImportResult:
         for name, part in self.parts.items():
             lines.append(f'{self.path / PLACES[name].table}: {part.counts()}')
         lines.append(f'Labels are written as {self.form}, images as {self.links}.')
-        lines.append(f'Check it: cssa check cssa_table --data-root {self.path}')
+        lines.append(f'Check it: cssa check {self.path}')
         return '\n'.join(lines)
 
 

@@ -84,6 +84,7 @@ def pointing_game(
     work_dir: str | os.PathLike | None = None,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> PointingReport:
     """Does the label attention point at the object? With the EMA model of a checkpoint, or with the untrained one.
@@ -99,6 +100,7 @@ def pointing_game(
         work_dir: directory of the picture; `work_dirs/NAME_OF_CONFIG` by default.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
@@ -112,7 +114,7 @@ def pointing_game(
         >>> report.classes['all']['attention']['hit']  # doctest: +SKIP
         0.74
     """
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     init_default_scope(settings.default_scope)
     dataset = DATASETS.build(settings.test_dataloader.dataset)
     chosen, boxes, sizes = images_with_boxes(dataset)

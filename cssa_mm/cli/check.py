@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.checking import check
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, add_tower, command_parser, overrides_of, run
 from cssa_mm.files import write_json
 
 DESCRIPTION = (
@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa check`."""
     result = command_parser('check', DESCRIPTION, EXAMPLE)
     add_config(result)
+    add_tower(result)
     result.add_argument('--out', help='JSON file for all that was found')
     result.add_argument('--num-workers', type=int, help='processes that open images; all cores by default')
     return result
@@ -34,7 +35,8 @@ def _check(options: argparse.Namespace) -> int:
     report = check(
         config=options.config,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         num_workers=options.num_workers,
     )
     print(report.text())

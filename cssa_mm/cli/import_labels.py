@@ -36,8 +36,8 @@ def parser() -> argparse.ArgumentParser:
         nargs='?',
         const='',
         metavar='PYTHON',
-        help='read by Datumaro what has no reader here, in this Python; without PYTHON, in one of its own, which is made '
-        'once, in the cache, with what pip installs there',
+        help='read by Datumaro what has no reader here, in this Python; without PYTHON, in one of its own, which is '
+        'made once, in the cache, with what pip installs there',
     )
     result.add_argument(
         '--cfg-options', nargs='+', action=Overrides, help='keys of TableDataset: label_column=tags none_word=nothing'

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.training import train
-from cssa_mm.cli.arguments import add_config, add_runner, command_parser, run, set_local_rank
+from cssa_mm.cli.arguments import add_config, add_runner, add_tower, command_parser, overrides_of, run, set_local_rank
 
 EXAMPLE = 'cssa train cssa_demo --work-dir work_dirs/no_context --cfg-options model.context_head=None'
 
@@ -15,6 +15,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa train`."""
     result = command_parser('train', 'Train a model from a config.', EXAMPLE)
     add_config(result)
+    add_tower(result)
     result.add_argument(
         '--resume',
         nargs='?',
@@ -38,7 +39,8 @@ def _train(options: argparse.Namespace) -> None:
     train(
         config=options.config,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         work_dir=options.work_dir,
         resume=True if options.resume == 'auto' else options.resume or False,
         validate=not options.no_validate,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -27,7 +27,7 @@ from mmpretrain.datasets import BaseDataset
 from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.data_root import DataRoot
+from cssa_mm.datasets.class_naming import ClassNaming
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
@@ -40,7 +40,7 @@ from cssa_mm.errors import ConfigError, DataError, SplitError, nearest
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
-class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
+class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
     """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
@@ -54,8 +54,8 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         part: 'all', 'labelled' or 'unlabelled': the images to keep, once the split has been made. 'validation': those
             that ``validation`` holds out, with their labels and without a split.
         validation: ``dict(proportion=.3, seed=0)`` holds images out, drawn before the split, to choose settings on.
-        class_names: The C classes as words that a prompt can hold, or a file with one a line. Defaults to
-            the ``METAINFO`` of the data set.
+        class_names: The C classes as words that a prompt can hold; a dict name -> prompt or prompts; or a file, see
+            :func:`~cssa_mm.datasets.class_words.read_class_words`. Defaults to the ``METAINFO`` of the data set.
         pipeline: Transforms (or their configs) that turn an item into what the model reads.
         test_mode: True for test sets: no warning of classes without labelled positives.
         backend_args: Storage backend of the annotations, as in MMEngine, and of the images unless the loader
@@ -86,7 +86,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         split: SplitOption = None,
         part: str = 'all',
         validation: dict | None = None,
-        class_names: Sequence[str] | str | None = None,
+        class_names: Sequence[str] | Mapping | str | None = None,
         pipeline: Sequence = (),
         test_mode: bool = False,
         backend_args: dict | None = None,
@@ -105,7 +105,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         self._validation = validation
         self.wrong_labels = checked_share('dataset', wrong_labels)
         if class_names is not None:
-            self._metainfo['classes'] = self._read_class_names(class_names)
+            self.set_classes(class_names)
         if not lazy_init:
             self.full_init()
 
@@ -163,17 +163,6 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
                 f'label for it ({blank.size} such ids), expected annotated images; label those only.'
             )
         return in_split
-
-    def _read_class_names(self, class_names: Sequence[str] | str) -> tuple[str, ...]:
-        if isinstance(class_names, str):
-            text = self.read_text(self.locate(class_names), 'a text file with one class name a line')
-            class_names = [line.strip() for line in text.splitlines() if line.strip()]
-        return tuple(class_names)
-
-    @property
-    def class_names(self) -> list[str]:
-        """The C class names."""
-        return list(self._metainfo.get('classes', ()))
 
     def with_pipeline(
         self, pipeline: Sequence, indices: Sequence[int] | np.ndarray | None = None, test_mode: bool = True

@@ -184,7 +184,7 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     known = reader if isinstance(reader, set) else _keywords(reader)
     if known is None:
         return None
-    given = GIVEN if path.startswith('model.') else set()
+    given = GIVEN if path.startswith('model.') and path != 'model.class_names' else set()
     return known - given | SECTION_KEYS.get(path, set())
 
 
