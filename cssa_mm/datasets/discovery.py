@@ -61,7 +61,7 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
             f'{", ".join(reader.title for reader in READERS.values())}; label some images, or name the file: --labels'
         )
     result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
-    for part, subset in _subsets(os.path.join(data_root, result['train']['ann_file'])).items():
+    for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
         result[part] = dict(ann_file=result['train']['ann_file'], subset=subset)
     return result
 
@@ -123,7 +123,7 @@ def _only(names: Sequence[str], part: str, data_root: str) -> str:
     raise DataError(f'{data_root}: found {len(names)} label files for {part} ({shown}), expected one; name it: {key}')
 
 
-def _subsets(path: str) -> dict[str, str]:
+def subsets_of(path: str) -> dict[str, str]:
     """The parts that a YOLO data.yaml names beside its training set."""
     if not path.endswith(('.yaml', '.yml')):
         return {}

@@ -14,6 +14,7 @@ import cssa
 import cssa_mm
 from cssa_mm.cli.arguments import command_parser, run
 from cssa_mm.cli.main import COMMANDS, main
+from cssa_mm.cli.main import module_of as name_of_module
 from cssa_mm.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.cli
@@ -33,7 +34,7 @@ TEST += ['--wait-time', '--no-pin-memory', '--tta', '--launcher', '--local_rank'
 
 
 def module_of(command: str):
-    return import_module(f'cssa_mm.cli.{command.replace("-", "_")}')
+    return import_module(name_of_module(command))
 
 
 def options_of(command: str) -> set[str]:
@@ -109,7 +110,8 @@ def test_a_command_has_a_module_a_tool_and_an_example_that_its_parser_takes(comm
 
 def test_no_module_and_no_tool_is_without_a_command():
     modules = {path.stem for path in (ROOT / 'cssa_mm' / 'cli').glob('*.py')}
-    assert modules - {'__init__', 'main', 'arguments', 'overrides'} == {name.replace('-', '_') for name in COMMANDS}
+    modules -= {'__init__', 'main', 'arguments', 'overrides'}
+    assert modules == {name_of_module(name).split('.')[-1] for name in COMMANDS}
     tools = {path.stem for path in (ROOT / 'tools').glob('*.py')}
     assert tools - {'clone'} - set(ALIASES) == {name.replace('-', '_') for name in COMMANDS}
 
