@@ -27,8 +27,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides_of(options: argparse.Namespace) -> dict[str, object]:
-    """The overrides of `--labels` and `--cfg-options`."""
-    given = dict(options.cfg_options or {})
+    """The overrides of `--labels`, `--yes` and `--cfg-options`."""
+    given = dict(options.cfg_options or {}) | (dict(accept='all') if getattr(options, 'yes', False) else {})
     if options.labels is None:
         return given
     root = options.data_root or (options.config if os.path.isdir(options.config) else '')
@@ -64,11 +64,6 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 def add_yes(parser: argparse.ArgumentParser) -> None:
     """`--yes`."""
     parser.add_argument('--yes', action='store_true', help="accept what is questioned about the data: accept='all'")
-
-
-def overrides_of(options: argparse.Namespace) -> dict[str, object]:
-    """The overrides of `--cfg-options` and `--yes`."""
-    return dict(options.cfg_options or {}) | (dict(accept='all') if options.yes else {})
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:

@@ -50,10 +50,6 @@ class ImageFolder:
     left_out: dict[str, list[str]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
 
-    def path_of(self, image_id: str) -> str:
-        """The path of an image as it is on the disk, relative to ``root``."""
-        return image_id
-
     @cached_property
     def name(self) -> str:
         """The last part of ``root``."""

@@ -92,7 +92,8 @@ class CSSAMetric(BaseMetric):
     """mAP, CF1 and OF1 of the EMA model and the student, in per cent.
 
     For each row of ``score_fields`` the results hold ``<row>/mAP``, ``<row>/CF1`` and ``<row>/OF1``; a row
-    whose field no sample has is left out. Without any negative in the test set an mAP means nothing and is left out. The average precision of each class goes to the log as a table.
+    whose field no sample has is left out. Without any negative in the test set an mAP means nothing and is left out.
+    The average precision of each class goes to the log as a table.
     Each image counts once, however often a distributed sampler repeats it.
 
     A sample holds ``image_id``, ``gt_score`` (C,) in {1, 0, -1} and the score fields (C,).
