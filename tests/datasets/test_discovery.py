@@ -10,6 +10,7 @@ from cssa_mm.errors import DataError
 TABLE = 'image,labels\n1.jpg,cat\n'
 COCO = json.dumps(dict(images=[dict(id=1, file_name='1.jpg')], annotations=[], categories=[dict(id=1, name='cat')]))
 STUDIO = json.dumps([dict(id=1, data=dict(image='1.jpg'), annotations=[])])
+COCO_FILES = ('instances_train1', 'instances_val', 'captions_train1', 'captions_val')
 VOC = '<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>'
 CVAT = '<annotations><version>1.1</version><image id="0" name="1.jpg"><tag label="cat"></tag></image></annotations>'
 
@@ -43,8 +44,8 @@ def folder(tmp_path):
         ),
         ({'annotations/instances_default.json': COCO}, {'train': 'annotations/instances_default.json'}),
         (
-            {f'annotations/{kind}_{part}.json': COCO for kind in ('instances', 'captions') for part in ('train1', 'val1')},
-            {'train': 'annotations/instances_train1.json', 'val': 'annotations/instances_val1.json'},
+            {f'annotations/{name}.json': COCO for name in COCO_FILES},
+            {'train': 'annotations/instances_train1.json', 'val': 'annotations/instances_val.json'},
         ),
         ({'project-3-at-2026-11-02.json': STUDIO}, {'train': 'project-3-at-2026-11-02.json'}),
         ({'annotations.xml': CVAT}, {'train': 'annotations.xml'}),

@@ -10,6 +10,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.models.class_names import resolve_class_names
 
 TRAIN = 'train_dataloader.dataset'
+FILE = {f'{TRAIN}.image_column': 'file', f'{TRAIN}.label_column': 'tags'}
 
 
 def save(path, seed=0):
@@ -34,7 +35,7 @@ def parts(config):
 
 
 def test_one_override_serves_all_parts_and_the_model(photos):
-    config = load_config(photos, overrides={f'{TRAIN}.image_column': 'file', f'{TRAIN}.label_column': 'tags'})
+    config = load_config(photos, overrides=FILE)
     found = parts(config)
     assert {name: len(dataset) for name, dataset in found.items()} == dict(train=4, val=2, test=2)
     assert {name: dataset.class_names for name, dataset in found.items()} == dict.fromkeys(found, ['cat', 'dog'])
