@@ -8,6 +8,7 @@ from cssa_mm.datasets import class_words as module
 from cssa_mm.datasets.class_words import ClassWords, class_words, decode_class_words, read_class_words, same_classes
 from cssa_mm.errors import DataError
 
+
 def test_a_class_is_prompted_by_its_name_unless_other_words_are_given():
     found = ClassWords.of({'dog': [], 'A1': ['rust'], 'B2': ['a', 'b']})
     assert found.names == ('dog', 'A1', 'B2')
