@@ -23,6 +23,7 @@ from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.identity import read_description
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.models.tower_plan import config_file, trained_activation
 
 WORDS = 'a photo of a'
 VIEW_SIZE = 224
@@ -143,6 +144,7 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
     init_default_scope('mmpretrain')
     model_config = description['tower']['model_config']
     options = {key: description['tower'][key] for key in TOWER_OPTIONS}
+    options['activation'] = trained_activation(description['tower'])
     if tower is not None:
         if not Path(tower).is_file():
             raise CheckpointError(f"tower: found no file '{tower}', expected the weights of {options['model_name']}")
@@ -180,7 +182,7 @@ def _config_dir(options: Mapping[str, Any], model_config: Mapping | None, folder
     """The folder with the tower's model JSON: where it was, beside the weights, or written from the checkpoint."""
     if model_config is None:
         return None
-    name = f'{options["model_name"]}.json'
+    name = config_file(options['model_name'])
     places = [options['config_dir'], os.path.dirname(options['pretrained'] or '')]
     for place in places:
         if place and Path(place, name).is_file():

@@ -57,13 +57,16 @@ class ClassPrompts(nn.Module):
         self.chunk_size = chunk_size
         wordings = [[words] if isinstance(words, str) else list(words) for words in class_names]
         texts = [text for words in wordings for text in words]  # P, in the order of the classes
+        placeholder = encoder.placeholder(num_context)
         tokens, eos = encoder.tokenize(
-            [prompt_text(text, num_context) for text in texts],
+            [prompt_text(text, placeholder) for text in texts],
             titles=[prompt_title(text, num_context) for text in texts],
         )
         embeddings = encoder.embed(tokens).detach()
-        self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (P, 1, W)
-        self.register_buffer('suffix', embeddings[:, 1 + num_context :].clone(), persistent=False)  # (P, L-1-M, W)
+        # Most towers have S = 1 token before a text, [SOS]; SigLIP has none.
+        start = encoder.start
+        self.register_buffer('prefix', embeddings[:, :start].clone(), persistent=False)  # (P, S, W)
+        self.register_buffer('suffix', embeddings[:, start + num_context :].clone(), persistent=False)  # (P, L-S-M, W)
         self.register_buffer('eos', eos, persistent=False)
         owners = torch.tensor([owner for owner, words in enumerate(wordings) for _ in words])
         # The class (P,) of each prompt; None where each class has one.
@@ -103,8 +106,7 @@ def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tenso
 def _initial_vectors(encoder: TextEncoder, num_context: int, initial_words: str) -> Tensor:
     vectors = torch.randn(num_context, encoder.width) * INIT_STD
     if initial_words:
-        tokens, eos = encoder.tokenize([initial_words])
-        words = encoder.embed(tokens)[0, 1 : int(eos[0])].detach()
+        words = encoder.embed(encoder.words(initial_words)[None])[0].detach()
         if len(words) > num_context:
             raise ConfigError(
                 f"prompts.initial_words: found '{initial_words}' with {len(words)} tokens, expected at most "

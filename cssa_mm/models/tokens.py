@@ -7,9 +7,9 @@ from typing import Any
 from cssa_mm.datasets.class_words import ClassWords
 
 
-def prompt_text(text: str, num_context: int) -> str:
-    """The prompt of a wording as it is tokenised: a placeholder for each of the M context vectors comes first."""
-    return f'{" ".join(["x"] * num_context)} {text}.'.strip()
+def prompt_text(text: str, placeholder: str) -> str:
+    """The prompt of a wording as it is tokenised: words that stand for the M context vectors come first."""
+    return f'{placeholder} {text}.'.strip()
 
 
 def prompt_title(text: str, num_context: int) -> str:
@@ -45,9 +45,10 @@ def token_problems(tokenizer: Any, words: ClassWords, num_context: int) -> list[
         num_context: M, `model.head.prompts.num_context`.
     """
     context_length = getattr(tokenizer, 'context_length', None)
+    placeholder = ' '.join(['x'] * num_context)
     lines = []
     for text in (text for wordings in words.prompts for text in wordings):
-        count = count_tokens(tokenizer, prompt_text(text, num_context))
+        count = count_tokens(tokenizer, prompt_text(text, placeholder))
         if context_length is not None and count is not None and count > context_length:
             lines.append(too_long(prompt_title(text, num_context), count, context_length))
     return lines
