@@ -18,13 +18,13 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import load_model, untrained_model
 from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.features.class_maps import class_maps
+from cssa_mm.features.view import model_view
 from cssa_mm.files import write_json
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.statistics import check_same_classes
@@ -218,7 +218,7 @@ def example_trials(
         trials.append(
             PointingTrial(
                 image_id=dataset.image_ids[indices[row]],
-                image=decode_file(dataset.read_bytes(path, 'an image'), path),
+                image=model_view(model).decode(dataset.read_bytes(path, 'an image'), path),
                 class_name=model.class_names[c],
                 boxes=boxes[row][c] / np.tile(sizes[row], 2),
                 maps={title: maps[name][number, c] for name, title in MAPS.items()},

@@ -80,8 +80,9 @@ def test(
     _check_out(out, out_item)
     settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     if settings.get('test_dataloader') is None:
+        root = settings.train_dataloader.dataset.data_root
         raise ConfigError(
-            f'test_dataloader: found no labelled test images in {settings.train_dataloader.dataset.data_root}, expected '
+            f'test_dataloader: found no labelled test images in {root}, expected '
             'test.csv, or a part called valid or test; add one, or name it: test_dataloader.dataset.ann_file=FILE'
         )
     settings.load_from = None if checkpoint is None else os.fspath(checkpoint)

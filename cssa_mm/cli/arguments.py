@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cssa_mm.cli.overrides import Overrides
-from cssa_mm.errors import CSSAError
+from cssa_mm.errors import CSSAError, OpenQuestionsError
 
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
@@ -27,8 +27,8 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def overrides_of(options: argparse.Namespace) -> dict[str, object]:
-    """The overrides of `--labels` and `--cfg-options`."""
-    given = dict(options.cfg_options or {})
+    """The overrides of `--labels`, `--yes` and `--cfg-options`."""
+    given = dict(options.cfg_options or {}) | (dict(accept='all') if getattr(options, 'yes', False) else {})
     if options.labels is None:
         return given
     root = options.data_root or (options.config if os.path.isdir(options.config) else '')
@@ -59,6 +59,11 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action=Overrides,
         help='override config keys: model.head.prompts.num_context=8 default_hooks.logger.interval=1 ...',
     )
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """`--yes`."""
+    parser.add_argument('--yes', action='store_true', help="accept what is questioned about the data: accept='all'")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +112,8 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        print(f'error: {one_line(error)}', file=sys.stderr)
+        text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
+        print(f'error: {text}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cssa_mm.cli.arguments import Overrides, add_tower, cli, command_parser, cssa_mm, from, import, overrides, run
+from cssa_mm.cli.arguments import add_tower, command_parser, run
+from cssa_mm.cli.overrides import Overrides
 from cssa_mm.studies.jobs import FEATURES, run_study
 from cssa_mm.studies.spec import known_studies
 

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.training import train
-from cssa_mm.cli.arguments import add_config, add_runner, add_tower, command_parser, overrides_of, run, set_local_rank
+from cssa_mm.cli.arguments import (
+    add_config,
+    add_runner,
+    add_tower,
+    add_yes,
+    command_parser,
+    overrides_of,
+    run,
+    set_local_rank,
+)
 
 EXAMPLE = 'cssa train cssa_demo --work-dir work_dirs/no_context --cfg-options model.context_head=None'
 
@@ -25,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--no-validate', action='store_true', help='train without validation')
     result.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     result.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
+    add_yes(result)
     add_runner(result)
     return result
 

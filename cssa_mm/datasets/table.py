@@ -16,6 +16,7 @@ from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.readers import FORMATS, read_labels
+from cssa_mm.datasets.readers.groups import groups_of
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.matching import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
@@ -46,6 +47,8 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: Character between the columns; None finds it.
         encoding: Of a text file; None finds it.
         ignore_columns: Columns that are no class.
+        group_column: Column whose values (a video, a patient, a burst) keep images on one side of a drawn split and of
+            ``validation``.
         unannotated: What an image without any annotation is, in formats of objects: 'unlabelled', 'negative' or 'drop'.
             None: 'unlabelled' in training, 'negative' in a test set.
         subset: Part of a file that holds several, such as 'train' of YOLO's data.yaml.
@@ -76,6 +79,7 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: str | None = None,
         encoding: str | None = None,
         ignore_columns: str | Sequence[str] = (),
+        group_column: str | None = None,
         unannotated: str | None = None,
         subset: str | None = None,
         include_unlisted: bool = True,
@@ -105,15 +109,16 @@ class TableDataset(SemiMultiLabelDataset):
             delimiter=delimiter,
             encoding=encoding,
             ignore_columns=_several(ignore_columns),
+            group_column=group_column,
             unannotated=unannotated,
             subset=subset,
         )
         self.include_unlisted = include_unlisted
         self.held_out = [held_out] if isinstance(held_out, (str, Mapping)) else list(held_out)
         self.classes_from = None if classes_from is None else _several(classes_from)
+        if unannotated is None:  # before the files are read
+            self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
         super().__init__(**base_options)
-        if unannotated is None:
-            self.options.unannotated = 'negative' if self.test_mode else 'unlabelled'
 
     @property
     def class_names(self) -> list[str]:
@@ -127,7 +132,9 @@ class TableDataset(SemiMultiLabelDataset):
         path = self.in_root(self.ann_file)
         table, folder = self._read(path, self.img_dir, self.options.subset)
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
-        found = join_rows(table, images_of(table, folder), table.labels_of(self.class_index, help_text))
+        image_ids = images_of(table, folder)
+        self.groups = groups_of(table, image_ids, self.options.group_column, is_needed=not self.test_mode)
+        found = join_rows(table, image_ids, table.labels_of(self.class_index, help_text))
         labelled = {image_id for image_id, labels in found.items() if (labels != UNKNOWN).any()}
         if not labelled:
             raise DataError(f'{path}: {_nothing_labelled(len(found))}')

@@ -292,8 +292,9 @@ def test_an_unknown_class_is_named_with_the_nearest_known_one_and_the_place_to_a
     refused(read, table, f'To add a class, write all of them, one a line, into {root}/classes.txt.', **options)
 
 
-def test_an_image_with_two_rows_is_named(read):
-    refused(read, 'image,labels\na.jpg,cat\n./a.jpg,cat\n', "labels.csv: found image id 'a.jpg' more than once")
+def test_two_rows_of_one_image_are_joined(read):
+    rows = rows_of(read('image,labels\na.jpg,cat\n./a.jpg,dog\nc.jpg,dog\n'))
+    assert (rows['a.jpg'], rows['c.jpg']) == ([1, 1], [0, 1])
 
 
 def test_an_image_of_both_training_and_test_is_named(read, root):
@@ -301,7 +302,7 @@ def test_an_image_of_both_training_and_test_is_named(read, root):
     message = refused(read, ONE_COLUMN, held_out='test.csv')
     assert message == (
         f"{root}/labels.csv: found image 'c.jpg', which {root}/test.csv lists too (1 such images), expected no image "
-        'in both training and test; remove them from one of the tables.'
+        'in both training and test; remove them from one of the files.'
     )
     (root / 'test.csv').write_text('image,labels\nd.jpeg,cat\nf.jpg,dog\n')
     refused(read, None, "found image 'f.jpg', which", held_out='test.csv')  # labelled: none of the classes
@@ -333,7 +334,7 @@ def test_json_that_is_none_or_of_another_form_is_named(read):
     refused(read, content, 'data_list[0]: found gt_label [1], expected numbers from 0 to 0', name='labels.json')
 
 
-@pytest.mark.parametrize('path', ['../labels.csv', '/etc/a.jpg', 'deep/../../b.jpg', '..\\b.jpg'])
+@pytest.mark.parametrize('path', ['../labels.csv', '/etc/passwd', 'deep/../../b.jpg', '..\\b.jpg'])
 def test_a_path_that_leaves_the_image_folder_is_refused(read, root, path):
     part = f"line 2: found the path '{path}', which leaves the image folder '{root}/images', expected one below it"
     refused(read, f'image,labels\n{path},cat\n', part)
@@ -343,7 +344,7 @@ def test_an_image_that_is_listed_but_missing_is_named_with_the_nearest_one(read,
     message = refused(read, 'image,labels\nc.jpg,cat\ndeep/er/e.web,cat\nx,cat\n')
     assert message.startswith(
         f"{root}/labels.csv, line 3: found 'deep/er/e.web', but no such image in '{root}/images' (2 of 3 are missing), "
-        "expected every image that the table lists. Did you mean 'deep/er/e.webp'?"
+        "expected every image that the file lists. Did you mean 'deep/er/e.webp'?"
     )
 
 
