@@ -59,6 +59,8 @@ class TableDataset(SemiMultiLabelDataset):
             images with ``held_out``, or labels no image.
     """
 
+    _own_table: tuple[LabelTable, ImageFolder] | None = None  # read for its class names, until the images are loaded
+
     def __init__(
         self,
         img_dir: str | None = None,
@@ -122,7 +124,8 @@ class TableDataset(SemiMultiLabelDataset):
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
         path = self.in_root(self.ann_file)
-        table, folder = self._read(path)
+        # Where this file tells the classes it has been read already, and what is doubtful about them is known from then.
+        (table, folder), self._own_table = self._own_table or self._read(path), None
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
         found = join_rows(table, images_of(table, folder), table.labels_of(self.class_index, help_text))
         labelled = {image_id for image_id, labels in found.items() if (labels != UNKNOWN).any()}
@@ -155,9 +158,11 @@ class TableDataset(SemiMultiLabelDataset):
     def _class_names_of(self, path: str) -> tuple[str, ...]:
         if path != self.in_root(self.ann_file) and path.endswith('.txt'):
             return self._read_class_names(path)
-        table, _ = self._read(path)
+        table, folder = self._read(path)
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
+        if path == self.in_root(self.ann_file):
+            self._own_table = table, folder
         return tuple(table.class_names)
 
     def _read(self, path: str) -> tuple[LabelTable, ImageFolder]:
