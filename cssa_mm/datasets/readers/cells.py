@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import operator
 import re
+import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,10 +51,7 @@ def parse_list(cell: str, where: Callable[[], str], is_bare: bool) -> list[str] 
     found = _parse(cell)
     if found is None:
         inner = cell[1:-1]
-        quoted = re.findall(r"'([^']*)'|\"([^\"]*)\"", inner)
-        if quoted and not re.sub(r"'[^']*'|\"[^\"]*\"", '', inner).strip(' \n,'):
-            found = [one or other for one, other in quoted]  # as numpy prints: ['a' 'b']
-        elif re.fullmatch(r'[-\d.\s]+', inner) and cell[0] == '[':
+        if re.fullmatch(r'[-\d.\s]+', inner) and cell[0] == '[':
             found = inner.split()
         elif not is_bare or cell[0] != '[' or '"' in inner or "'" in inner:
             return None
@@ -72,8 +72,14 @@ def _parse(cell: str) -> Any:
     except ValueError:
         pass  # Python's form is tried next
     try:
+        tokens = [t for t in tokenize.generate_tokens(io.StringIO(cell).readline) if t.type != tokenize.NL]
+        kinds = [token.type == tokenize.STRING for token in tokens]
+        if any(map(operator.and_, kinds, kinds[1:])):  # ['a' 'b'], as numpy prints: Python would join the names
+            texts = [token.string for token in tokens if token.type == tokenize.STRING]
+            others = ''.join(token.string for token in tokens if token.type != tokenize.STRING).split()
+            return [ast.literal_eval(text) for text in texts] if others == ['[]'] else None
         return ast.literal_eval(cell)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError, tokenize.TokenError):
         return None
 
 

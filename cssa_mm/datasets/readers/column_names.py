@@ -19,7 +19,8 @@ LABELS = (
     'choice', 'choices', 'groundtruth', 'gt', 'gtlabel', 'gtlabels', 'species', 'objects', 'object', 'concepts', 'y',
     'classid', 'classids', 'labelid', 'labelids', 'categoryid', 'categoryids', 'diagnosis', 'disease', 'displayname',
     'classificationannotations', 'classificationannotation', 'boundingboxannotations', 'multilabel', 'multilabels',
-    'imagelabels', 'imagelabel', 'imagetags', 'regionattributes', 'etiketten', 'klasse', 'klassen', 'etiquetas',
+    'imagelabels', 'imagelabel', 'imagetags', 'regionattributes', 'fileattributes', 'etiketten',
+    'klasse', 'klassen', 'etiquetas',
 )  # fmt: skip
 VALUES = (
     'confidence', 'score', 'scores', 'probability', 'prob', 'present', 'ispresent', 'presence', 'value', 'verified',
@@ -38,8 +39,8 @@ NO_CLASS = frozenset(
 # Columns of 1 and 0 that tell of the labelling rather than of the image, as a rule.
 DOUBTFUL = frozenset(
     ('score', 'confidence', 'quality', 'status', 'done', 'reviewed', 'verified', 'checked', 'labeled', 'labelled',
-     'annotated', 'skip', 'skipped', 'valid', 'train', 'test', 'val', 'label', 'labels', 'target', 'difficult', 'occluded',
-     'truncated')
+     'annotated', 'skip', 'skipped', 'valid', 'train', 'test', 'val', 'label', 'labels', 'target', 'difficult',
+     'occluded', 'truncated', 'sex', 'gender', 'patientsex', 'patientgender')
 )  # fmt: skip
 # Columns of text or numbers that are no labels.
 NO_LABELS = NO_CLASS | DOUBTFUL | frozenset(
@@ -48,10 +49,10 @@ NO_LABELS = NO_CLASS | DOUBTFUL | frozenset(
      'datetime', 'timestamp', 'createdat', 'updatedat', 'annotator', 'annotatedby', 'md5', 'sha1', 'sha256', 'hash',
      'phash', 'filesize', 'imagesize', 'latitude', 'longitude', 'lat', 'lon', 'lng', 'leadtime', 'filename', 'filepath',
      'path', 'area', 'license', 'licence', 'caption', 'captions', 'comment', 'comments', 'remark', 'remarks', 'note',
-     'notes', 'description', 'photographer', 'author', 'fileattributes', 'regionshapeattributes', 'patientage',
+     'notes', 'description', 'photographer', 'author', 'regionshapeattributes', 'patientage',
      'source', 'text', 'year', 'month', 'day', 'hour', 'time', 'size', 'x', 'y', 'w', 'h', 'x1', 'y1', 'x2', 'y2',
-     'count', 'number', 'num', 'rating', 'user', 'title', 'type', 'name', 'camera', 'location', 'site', 'age', 'sex',
-     'gender', 'patientsex', 'patientgender', 'viewposition')
+     'count', 'number', 'num', 'rating', 'user', 'title', 'type', 'name', 'camera', 'location', 'site', 'age',
+     'viewposition')
 )  # fmt: skip
 BOXES = frozenset(
     ('regionshapeattributes', 'xmin', 'ymin', 'xmax', 'ymax', 'x1', 'y1', 'x2', 'y2', 'bbox', 'boxes', 'bboxx', 'bboxy')

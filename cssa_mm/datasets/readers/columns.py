@@ -26,6 +26,7 @@ class Roles:
         image: The images.
         labels: Columns with class names; without them, ``classes``.
         classes: Columns with yes or no, one for each class.
+        rivals: Columns with yes or no beside ``labels``, which may be classes too.
         value: Whether the class of a row is shown, in a table with a row for each image and class.
         split: The part (training, test) that a row belongs to.
         has_boxes: Whether a row is an object with its box.
@@ -34,6 +35,7 @@ class Roles:
     image: Column
     labels: list[Column] = field(default_factory=list)
     classes: list[Column] = field(default_factory=list)
+    rivals: list[Column] = field(default_factory=list)
     value: Column | None = None
     split: Column | None = None
     has_boxes: bool = False
@@ -100,7 +102,11 @@ class TableColumns:
             return
         if reason is None:
             reason = KINDS.get(holds, f'holds {holds} ({_short((column.sample(50) or [""])[0])})')
-            reason += ', and is no class by its name' if column.name and plain_name(column.name) in NO_LABELS else ''
+            reason += (
+                ', and is no class by its name'
+                if plain_name(column.name) in NO_LABELS or self.is_no_class(column)
+                else ''
+            )
         self.understanding.left.setdefault(column.name or '(without a name)', reason)
 
     def ask(self, kind: str, text: str, fix: str) -> None:

@@ -13,7 +13,7 @@ from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form
 
-UNKNOWN_WORDS = frozenset(('', 'nan', 'n/a', 'na', '-', '--', 'null', '?', '<na>', '#n/a', 'nat'))
+UNKNOWN_WORDS = frozenset(('', 'nan', 'n/a', 'na', '-', '--', 'null', '?', '<na>', '#n/a', 'nat', '{}'))
 MARKS = frozenset(('x', '✓', '✔', '☑', '*', '●', '•', '+'))
 # fmt: off
 YES = MARKS | frozenset((
@@ -52,14 +52,17 @@ def flag_share(column: Column, options: ReadOptions) -> float:
     """The share of rows with yes, no or -1 among the cells of a column that are not unknown; 0 where all are."""
     if not column.is_coded:
         return 0.0
-    flags = others = 0
+    flags: Counter[str] = Counter()
+    others = 0
     for cell, count in column.counts().items():
         value = meaning(cell, options.unknown_word)
         if value is None:
             others += count
         elif value != -1:
-            flags += count
-    return flags / (flags + others) if flags else 0.0
+            flags[cell] = count
+    if others:  # words such as f (beside m) are no yes or no then
+        flags = Counter({cell: count for cell, count in flags.items() if as_number(cell) is not None})
+    return flags.total() / (flags.total() + others) if flags else 0.0
 
 
 def read_flags(grid: Grid, columns: Sequence[Column], options: ReadOptions, understanding: Understanding) -> np.ndarray:

@@ -147,8 +147,15 @@ class _CellReader:
             names = parse_list(text, lambda text=text: self.grid.where(self.column.first(text)), is_bare)
             if names is not None:
                 found[text] = names
+            elif '"' in text or "'" in text:
+                raise DataError(
+                    f'{self.grid.where(self.column.first(text))}: found {text[:80]}, which looks like a list but is '
+                    f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
+                )
         if found:
-            self.understanding.facts['labels'] = f'lists in the cells, such as {min(found, key=len)}'
+            self.understanding.facts['labels'] = (
+                f'lists in the cells, such as {max(found, key=lambda text: (len(found[text]) > 1, -len(text)))}'
+            )
         return found
 
     def _separators(self, cells: Sequence[str], joined: str) -> Separators:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.readers.column_names import DOUBTFUL, LABELS, NO_LABELS, VALUES
 from cssa_mm.datasets.readers.columns import Roles, TableColumns
-from cssa_mm.datasets.readers.flags import as_number
+from cssa_mm.datasets.readers.flags import as_number, meaning
 from cssa_mm.datasets.readers.grid import Column, Grid
 from cssa_mm.datasets.readers.source import ReadOptions
 from cssa_mm.datasets.readers.understanding import Understanding
@@ -52,9 +52,10 @@ def refuse_single_flag(grid: Grid, roles: Roles, options: ReadOptions) -> None:
     is_chosen = options.label_column is not None or options.class_names or not grid.has_header
     if is_chosen or len(roles.labels) > 1 or plain_name(column.name) in ('labels', 'tags'):
         return
-    if {as_number(cell) for cell in column.sample()} <= {1.0, 0.0} and column.sample():
+    cells = column.sample()
+    if cells and all(meaning(cell, options.unknown_word) is not None for cell in cells):
         raise DataError(
-            f"{grid.source}: found {' and '.join(column.sample()[:2])} in the column '{column.name}', expected to know "
+            f"{grid.source}: found {' and '.join(cells[:2])} in the column '{column.name}', expected to know "
             f"what they say; set label_column='{column.name}' if they are the numbers of classes (with their names in "
             f"classes.txt), or class_names=['{column.name}'] if it is one class that an image shows or not."
         )
@@ -112,15 +113,8 @@ def _take_named(
         )
     roles.labels = [first]
     _find_value(table, roles, columns)
-    flags = [column for column in flags if column is not roles.value]
-    if len(flags) > 1:
-        names = ', '.join(f"'{column.name}'" for column in flags[:3])
-        table.ask(
-            'two_label_forms',
-            f"the column '{first.name}' holds labels, and {len(flags)} columns ({names}, ...) hold yes or no; "
-            f"'{first.name}' is read",
-            f"set label_column='{first.name}' to confirm it, or ignore_columns='{first.name}' to read the others",
-        )
+    doubtful = (roles.value, *(column for column in flags if plain_name(column.name) in DOUBTFUL))
+    roles.rivals = [column for column in flags if column not in doubtful]
 
 
 def _find_value(table: TableColumns, roles: Roles, columns: Sequence[Column]) -> None:

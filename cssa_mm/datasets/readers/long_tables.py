@@ -90,7 +90,7 @@ def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, 
         f"'{column.name}' of a row: yes {own.facts['yes']}; no {own.facts['no']}; unknown {own.facts['unknown']}"
     )
     rest = 'no' if options.blank == 'no' else 'unknown'
-    understanding.facts['classes without a row'] = f'{rest} (blank says otherwise)'
+    understanding.facts['classes without a row'] = f'{rest} (the key blank changes it)'
     of_row = values[shown.rows]
     keep = of_row >= 0
     others = shown.others if rest == 'no' else np.full_like(shown.others, -1)

@@ -88,7 +88,7 @@ def _of_object(content: Mapping[str, Any], path: str) -> list[Any]:
         if all(isinstance(value, Mapping) for value in values):
             return [{'image': name, **value} for name, value in content.items()]
         return [{'image': name, 'labels': value} for name, value in content.items()]
-    if values and any(plain_name(str(name)) in IMAGES for name in content):
+    if len(values) > 1 and any(plain_name(str(name)) in IMAGES for name in content):
         columns = {name: list(v.values()) if isinstance(v, Mapping) else v for name, v in content.items()}
         sizes = {len(cells) for cells in columns.values() if isinstance(cells, list)}
         if len(sizes) == 1 and all(isinstance(cells, list) for cells in columns.values()):

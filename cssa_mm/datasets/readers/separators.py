@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -101,14 +102,14 @@ def _weigh(
     separators = Separators(character, f'separated by {_named(character)}')
     known = {plain_name(name) for name in class_names}
     words = Counter(word for cell in multiple for word in {*_words(cell, character)})
+    if all(re.fullmatch(r'\d+', word) for word in words):  # numbers of classes; 12/24 is none
+        return separators if character == ' ' else None
     if known:
         parted = [cell for cell in multiple if plain_name(cell) not in known]
         if not parted or not any(all(plain_name(w) in known for w in _words(cell, character)) for cell in parted):
             return None
         separators.whole = frozenset(plain_name(name) for name in class_names if character in name)
         return separators
-    if all(word.isdecimal() for word in words):
-        return separators if character == ' ' else None
     singles = {cell for cell in cells if len(_words(cell, character)) == 1}
     alone = sum(word in singles for word in words)
     pieces = sorted(singles | set(words))
@@ -120,7 +121,8 @@ def _weigh(
         recurring = sum(word in singles or words[word] > 1 for word in words) / len(words)
         sizes = {len(_words(cell, character)) for cell in cells}
         is_wide = len(pieces) * 2 <= len(cells) and len(sizes) > 2 and not _have_companions(multiple, words, character)
-        if is_wide or (recurring >= MANY and alone and len(multiple) > 1):
+        is_mixed = character == ' ' and _has_parts_apart(multiple)
+        if is_wide or is_mixed or (recurring >= MANY and alone and len(multiple) > 1):
             text = (
                 f"the labels in '{column}' seem to be separated by {_named(character)} ({_quoted(multiple)}): read so, "
                 f'they are {len(pieces)} classes ({_quoted(pieces)})'
@@ -137,11 +139,12 @@ def _weigh(
                 f'({len(set(cells))}: {_quoted(sorted(set(cells)))}); set label_separators={character!r} for the '
                 f"first, label_separators=';' for the second."
             )
-    if alone:
+    recurrent = sum(words[word] > 1 for word in words) / len(words)
+    if alone or (recurrent >= 1 / 2 and len(multiple) > 2):
         separators.characters, separators.fact = '', 'one name a cell'
         text = (
-            f"names in '{column}' such as {_quoted(multiple)} hold {_named(character)}, and some of their parts stand "
-            f'alone in other cells; each cell is read as one name'
+            f"names in '{column}' such as {_quoted(multiple)} hold {_named(character)}, and some of their parts occur "
+            f'in other cells; each cell is read as one name'
         )
         fix = f"set label_separators={character!r} if they are several classes, or label_separators=';' to confirm"
         separators.questions.append(Question('separators', text, fix))
@@ -156,6 +159,13 @@ def _have_companions(multiple: Sequence[str], words: Counter, character: str) ->
         parts = _words(cell, character)
         together.update(zip(parts, parts[1:], strict=False))
     return any(count > 2 and count == words[first] == words[second] for (first, second), count in together.items())
+
+
+def _has_parts_apart(multiple: Sequence[str]) -> bool:
+    """Whether the words of one cell stand in another with other words between them, as no part of a name does."""
+    cells = [cell.split() for cell in multiple[:2000]]
+    pairs = {(first, second) for words in cells for first, second in zip(words, words[1:], strict=False)}
+    return any((words[i], word) in pairs for words in cells for i in range(len(words)) for word in words[i + 2 :])
 
 
 def _words(cell: str, character: str) -> list[str]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cssa_mm.datasets.readers.codes import with_names_of_codes
+from cssa_mm.datasets.readers.column_names import IMAGE_ENDINGS
 from cssa_mm.datasets.readers.columns import Roles
 from cssa_mm.datasets.readers.delimited import read_delimited
 from cssa_mm.datasets.readers.flags import read_flags
 from cssa_mm.datasets.readers.grid import Column, Grid
-from cssa_mm.datasets.readers.label_cells import read_label_cells
+from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
 from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.long_tables import join_images, keep_subset, parted_ids, with_values
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
+from cssa_mm.names import plain_name
 
 SUFFIXES = ('.csv', '.tsv', '.txt', '.tab', '.lst', '.list')
 
@@ -53,6 +57,7 @@ def table_of_grid(grid: Grid, options: ReadOptions, understanding: Understanding
     roles = find_roles(grid, options, understanding)
     if roles.split is not None:
         keep_subset(grid, roles.split, options, understanding)
+    _drop_remarks(grid, roles.image, understanding)
     _refuse_blank_images(grid, roles.image)
     understanding.facts['rows'] = f'{grid.count:,}'
     understanding.facts['image column'] = roles.image.name or 'the first without a name'
@@ -94,8 +99,53 @@ def _open_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: U
     shown = read_label_cells(grid, roles.labels, options, understanding, is_long)
     if roles.value is not None:
         shown = with_values(grid, roles.value, shown, options, understanding)
+    _compare_rivals(grid, roles, shown, options, understanding)
     understanding.facts['form'] = f'class names in {", ".join(understanding.taken)}'
     return join_images(grid, paths, shown, roles, options, understanding)
+
+
+def _compare_rivals(grid: Grid, roles: Roles, shown: Shown, options: ReadOptions, understanding: Understanding) -> None:
+    """Columns of yes or no beside class names say the same, or are asked about."""
+    if len(roles.rivals) < 2 or options.label_column is not None:
+        return
+    classes = {plain_name(name): index for index, name in enumerate(shown.class_names)}
+    named = [column for column in roles.rivals if plain_name(column.name) in classes]
+    first = roles.labels[0].name
+    if named:
+        labels = np.repeat(shown.others[:, None], len(classes), axis=1)
+        labels[shown.rows, shown.classes] = shown.values
+        flags = read_flags(grid, named, options, Understanding(grid.source))
+        differ = int((flags != labels[:, [classes[plain_name(column.name)] for column in named]]).any(axis=1).sum())
+        if not differ:
+            understanding.facts['also'] = f"{len(named)} columns of yes or no say the same as '{first}'"
+            return
+    names = ', '.join(f"'{column.name}'" for column in roles.rivals[:3])
+    contrary = f', and contradict it in {differ:,} rows' if named else ''
+    understanding.questions.append(
+        Question(
+            'two_label_forms',
+            f"the column '{first}' holds labels, and {len(roles.rivals)} columns ({names}, ...) hold yes or "
+            f"no{contrary}; '{first}' is read",
+            f"set label_column='{first}' to confirm it, or ignore_columns='{first}' to read the others",
+        )
+    )
+
+
+def _drop_remarks(grid: Grid, image: Column, understanding: Understanding) -> None:
+    """Leave out rows that start with # and name no image."""
+    paths = image.cells()
+    remarks = [
+        row for row, path in enumerate(paths) if path.startswith('#') and not path.lower().endswith(IMAGE_ENDINGS)
+    ]
+    if image is grid.columns[0] and 0 < len(remarks) < len(paths) and _are_images(paths):
+        understanding.facts['remarks'] = f'{len(remarks)} rows that start with #, the first in {grid.place(remarks[0])}'
+        grid.keep(np.setdiff1d(np.arange(grid.count), remarks))
+
+
+def _are_images(paths: Sequence[str]) -> bool:
+    """Whether all paths but the remarks are images by their names, as far as a sample tells."""
+    sample = [path for path in paths[:2000] if not path.startswith('#')]
+    return sum(path.lower().endswith(IMAGE_ENDINGS) for path in sample) * 2 > len(sample)
 
 
 def _refuse_blank_images(grid: Grid, image: Column) -> None:

@@ -96,5 +96,6 @@ def looks_foreign(text: str) -> str | None:
         letters = found.group()
         if len(letters) > 2 or any(not letter.isalpha() and letter not in '–—’‘“”«»°€…ºª²³½×´' for letter in letters):
             start, end = found.span()
-            return text[max(start - 8, 0) : end + 8].strip().splitlines()[0]
+            before, after = text[max(start - 8, 0) : start], text[start : end + 8]
+            return f'{before.splitlines()[-1] if before else ""}{after.splitlines()[0]}'.strip()
     return None
