@@ -13,6 +13,8 @@ from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
+from cssa_mm.datasets.readers.records import is_records, read_records
+from cssa_mm.datasets.readers.sheets import is_sheet, read_sheet
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables import is_table, read_table
 from cssa_mm.datasets.readers.voc import is_voc, read_voc
@@ -114,12 +116,28 @@ READERS: dict[str, Reader] = {
         none='an image in the folder none',
         example='photos/cat/1.jpg',
     ),
+    'records': Reader(
+        title='JSON lines, or a JSON list of entries',
+        recognises=is_records,
+        read=read_records,
+        unlabelled='no field labels, or null',
+        none='an empty list, or the word none',
+        example='{"image": "1.jpg", "labels": ["cat", "dog"]}',
+    ),
+    'xlsx': Reader(
+        title='Excel sheet (.xlsx)',
+        recognises=is_sheet,
+        read=read_sheet,
+        unlabelled='a blank label cell, or no row',
+        none='the word none, or 0 in each column of a class',
+        example='image | labels',
+    ),
     'csv': Reader(
-        title='CSV or TSV table',
+        title='CSV, TSV or text table',
         recognises=is_table,
         read=read_table,
         unlabelled='a blank label cell, or no row',
-        none='the word none',
+        none='the word none, [], or 0 in each column of a class',
         example='image,labels',
     ),
 }
