@@ -132,7 +132,7 @@ class TableDataset(SemiMultiLabelDataset):
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
         path = self.in_root(self.ann_file)
-        # Where this file tells the classes it has been read already, and what is doubtful about them is known from then.
+        # Where this file tells the classes, it has been read already.
         read, self._own_table = self._own_table, None
         table, folder = read or self._read(path, self.img_dir, self.options.subset)
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
