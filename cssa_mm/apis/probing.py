@@ -30,6 +30,7 @@ def linear_probe(
     penalty: float = 0.1,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> dict[str, float]:
     """Fit a logistic regression per class on the labelled images of a config, and test it on its test images.
@@ -39,6 +40,7 @@ def linear_probe(
         penalty: weight of the squared norm (1/C of scikit-learn).
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         device: 'cpu', 'cuda' or 'mps', for the features; by default the best one that this machine has.
 
     Returns:
@@ -55,7 +57,7 @@ def linear_probe(
     """
     if penalty <= 0:
         raise ConfigError(f'--penalty: found {penalty}, expected a number above 0; give a larger one')
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     model = untrained_model(settings, device=device)
     train = DATASETS.build(settings.train_dataloader.dataset)
     test = DATASETS.build(settings.test_dataloader.dataset)

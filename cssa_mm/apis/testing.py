@@ -30,6 +30,7 @@ def test(
     checkpoint: str | os.PathLike | None = None,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     work_dir: str | os.PathLike | None = None,
     out: str | os.PathLike | None = None,
     out_item: str | None = None,
@@ -50,6 +51,7 @@ def test(
             prompts start from words.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         work_dir: directory of the log; `work_dirs/NAME_OF_CONFIG` by default.
         out: file for the predictions (.pkl) or metrics (.json, .pkl).
         out_item: 'pred' (default) or 'metrics': what `out` holds.
@@ -76,7 +78,13 @@ def test(
         47.9
     """
     _check_out(out, out_item)
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    if settings.get('test_dataloader') is None:
+        root = settings.train_dataloader.dataset.data_root
+        raise ConfigError(
+            f'test_dataloader: found no labelled test images in {root}, expected '
+            'test.csv, or a part called valid or test; add one, or name it: test_dataloader.dataset.ann_file=FILE'
+        )
     settings.load_from = None if checkpoint is None else os.fspath(checkpoint)
     settings.resume = False
     if device is not None:

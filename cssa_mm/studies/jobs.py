@@ -53,6 +53,7 @@ def run_study(
     work_dir: str | os.PathLike | None = None,
     features: str | os.PathLike = FEATURES,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     keep_results: bool = False,
 ) -> dict:
     """Do the runs of a study whose results are missing or out of date; writes and prints the report.
@@ -68,6 +69,7 @@ def run_study(
         work_dir: directory of all results; `work_dirs/studies/STUDY` by default.
         features: directory of the frozen features, for all studies.
         overrides: dotted key -> value, for every run.
+        tower: the tower of every run: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         keep_results: keep results of another version of the code.
 
     Returns:
@@ -87,7 +89,7 @@ def run_study(
             "the study's; choose others with --rows"
         )
     folder = Path(work_dir or Path('work_dirs', 'studies', found.name))
-    configs = [row_config(found, row, config, overrides, data_root, validation) for row in chosen]
+    configs = [row_config(found, row, config, overrides, data_root, validation, tower) for row in chosen]
     data = DataDigests()
     wanted = [
         job
@@ -113,6 +115,7 @@ def row_config(
     overrides: Mapping[str, object] | None = None,
     data_root: str | os.PathLike | None = None,
     validation: float | None = None,
+    tower: str | os.PathLike | None = None,
 ) -> Config:
     """The config of a row; the arguments are those of `run_study`.
 
@@ -121,7 +124,7 @@ def row_config(
     """
     try:
         options = {**row.options, **(overrides or {})}
-        result = load_config(row.config or config or study.config, overrides=options, data_root=data_root)
+        result = load_config(row.config or config or study.config, overrides=options, data_root=data_root, tower=tower)
     except ConfigError as error:
         raise ConfigError(f"row '{row.name}' of study {study.name}: {error}") from error
     if validation is not None:

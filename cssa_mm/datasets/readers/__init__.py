@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cssa_mm.datasets.readers.coco import is_coco, read_coco
+from cssa_mm.datasets.readers.cvat import is_cvat, read_cvat
 from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
 from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
@@ -13,6 +15,8 @@ from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables import is_table, read_table
+from cssa_mm.datasets.readers.voc import is_voc, read_voc
+from cssa_mm.datasets.readers.yolo import is_yolo, read_yolo
 from cssa_mm.errors import DataError
 
 
@@ -38,6 +42,38 @@ class Reader(NamedTuple):
 
 # In the order in which they are asked: the special before the general.
 READERS: dict[str, Reader] = {
+    'coco': Reader(
+        title='COCO instances (JSON)',
+        recognises=is_coco,
+        read=read_coco,
+        unlabelled='an image without annotation',
+        none="the same, with unannotated='negative'",
+        example='{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "category_id": 3}]}',
+    ),
+    'cvat': Reader(
+        title='CVAT for images 1.1 (XML)',
+        recognises=is_cvat,
+        read=read_cvat,
+        unlabelled='an image without tag or shape',
+        none="the same, with unannotated='negative'",
+        example='<annotations><image name="1.jpg"><tag label="cat"/></image></annotations>',
+    ),
+    'voc': Reader(
+        title='Pascal VOC (a folder of XML, or a list of ImageSets)',
+        recognises=is_voc,
+        read=read_voc,
+        unlabelled='an image without XML file',
+        none='an XML file without object',
+        example='<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>',
+    ),
+    'yolo': Reader(
+        title='YOLO (data.yaml, or a folder with images, labels and classes.txt)',
+        recognises=is_yolo,
+        read=read_yolo,
+        unlabelled='an image without text file',
+        none='an empty text file',
+        example='labels/1.txt: 0 0.5 0.5 0.2 0.2',
+    ),
     'label_studio': Reader(
         title='Label Studio export (JSON)',
         recognises=is_label_studio,

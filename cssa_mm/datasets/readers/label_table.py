@@ -47,6 +47,8 @@ class LabelTable:
             must say the same.
         folder: The images that rows can mean, in the formats that know; None: those of the data set's ``img_dir``.
         understanding: How the file was read.
+        groups: The group of each row (a video, a patient, a burst), '' for none; None where the file has no column
+            ``group_column``.
     """
 
     class_names: list[str]
@@ -58,6 +60,7 @@ class LabelTable:
     is_closed: bool = False
     is_split: bool = True
     folder: ImageFolder | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)

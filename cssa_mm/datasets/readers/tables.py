@@ -53,6 +53,7 @@ def read_table(source: LabelSource, options: ReadOptions) -> LabelTable:
     header = [name.strip() for name in next(lines, (1, []))[1]]
     _check_header(header, path, columns)
     image = header.index(columns.image_column)
+    group = header.index(options.group_column) if options.group_column in header else None
     rows = []
     for number, cells in lines:
         where = f'{path}, line {number}'
@@ -70,7 +71,9 @@ def read_table(source: LabelSource, options: ReadOptions) -> LabelTable:
         index = header.index(columns.label_column)
         understanding.taken = [columns.label_column]
         read = [TableRow(name, *_names_of(cells[index], columns), where) for where, name, cells in rows]
-        return table_of_rows(read, understanding)
+        table = table_of_rows(read, understanding)
+        table.groups = None if group is None else [cells[group] for _, _, cells in rows]
+        return table
     classes = _class_columns(header, options)
     understanding.taken = list(classes)
     read = [
@@ -79,6 +82,7 @@ def read_table(source: LabelSource, options: ReadOptions) -> LabelTable:
     ]
     table = table_of_rows(read, understanding, sorted(classes))
     table.is_closed, table.is_split = True, False
+    table.groups = None if group is None else [cells[group] for _, _, cells in rows]
     return table
 
 
@@ -144,7 +148,7 @@ def _names_of(cell: str, columns: Columns) -> tuple[dict[str, int], int]:
 def _class_columns(header: list[str], options: ReadOptions) -> dict[str, int]:
     """Class name -> position of its column."""
     image = options.image_column or 'image'
-    found = {name: index for index, name in enumerate(header) if name and name != image}
+    found = {name: index for index, name in enumerate(header) if name and name not in (image, options.group_column)}
     wanted = {plain_name(name) for name in options.class_names}
     return {name: index for name, index in found.items() if not wanted or plain_name(name) in wanted}
 
