@@ -351,10 +351,9 @@ def test_an_image_that_is_listed_but_missing_is_named_with_the_nearest_one(read,
 
 
 def test_files_and_folders_that_are_missing_are_named(read):
-    refused(read, None, 'labels.csv: cannot be read (No such file or directory), expected a table of labelled images')
+    refused(read, None, 'labels.csv: cannot be read (No such file or directory), expected a label file')
     refused(read, None, 'to train without one: --no-validate', test_mode=True, class_names=['cat'])
     refused(read, ONE_COLUMN, 'elsewhere: cannot be listed', 'check data_root and img_dir', img_dir='elsewhere')
-    refused(read, 'x', "labels.xlsx: found the extension '.xlsx', expected .csv", name='labels.xlsx')
     refused(read, 'x', "format: found 'cvs', expected one of", "Did you mean 'csv'?", format='cvs', error=ConfigError)
 
 

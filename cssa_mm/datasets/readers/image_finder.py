@@ -64,7 +64,7 @@ class Names:
         self._below: dict[str, list[str]] = defaultdict(list)  # end of a directory -> those that end so
         for image_id in folder.image_ids:
             self.by_path[self.form(posixpath.splitext(image_id)[0] if stem else image_id)].append(image_id)
-        for link, target in getattr(folder, 'aliases', {}).items():
+        for link, target in folder.aliases.items():
             for directory in folder.directories:
                 if f'{directory}/'.startswith(f'{target}/') or not target:
                     rest = directory[len(target) :].lstrip('/')

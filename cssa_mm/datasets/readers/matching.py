@@ -162,7 +162,7 @@ class _Search:
         folder, last = self.folder, readings[-1]
         for written in readings:
             for name in (written.path, written.name):
-                reason = next((reason for reason, names in left_out_of(folder).items() if name in names), None)
+                reason = next((reason for reason, names in folder.left_out.items() if name in names), None)
                 if reason is not None:
                     return f' The file is there, but is not read: {name} is one of those {reason}.'
         same = [image_id for image_id in folder.image_ids if posixpath.basename(image_id) == last.name]
@@ -172,11 +172,6 @@ class _Search:
 
     def _where(self, path: str) -> str:
         return self.table.where(list(self.table.paths).index(path))
-
-
-def left_out_of(folder: ImageFolder) -> dict[str, list[str]]:
-    """Reason -> the files of a folder that are no images for it."""
-    return getattr(folder, 'left_out', {})
 
 
 def join_rows(table: LabelTable, image_ids: Sequence[str], labels: np.ndarray) -> dict[str, np.ndarray]:
