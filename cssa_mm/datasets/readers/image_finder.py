@@ -15,6 +15,7 @@ from cssa_mm.names import one_form
 
 AS_WRITTEN = 'as written'
 BY_END = 'by the end of the path'
+BY_ADDRESS = 'by the path in the address'
 BY_NAME = 'by the file name'
 CASE = 'without regard to case'
 STEM = 'without the extension'

@@ -1,4 +1,4 @@
-"""The answers of annotators, of Label Studio and others, as a label table: one of the questions, agreement, conflict."""
+"""The answers of annotators, of Label Studio and others, as a label table: one of several questions, agreement."""
 
 from __future__ import annotations
 
