@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,7 @@ def understood(part: Part) -> dict:
         taken=[] if found is None else list(found.taken),
         left={} if found is None else dict(found.left),
         left_out={} if found is None else {reason: list(names) for reason, names in found.left_out.items()},
+        scaling=dict(Counter(facts.rule for facts in part.facts if facts.rule)),
         rows={part.data.image_ids[row]: _row(labels[row], dataset.class_names) for row in _examples(labels)},
     )
 
@@ -82,6 +84,8 @@ def section(part: Part, style: Style) -> list[str]:
         add('left', '; '.join(f'{_short(name)} ({reason})' for name, reason in found['left'].items()))
     counted = f'{found["annotated"]:,} with labels, {found["none_of_the_classes"]:,} of them none of the classes; '
     add('images', f'{counted}{found["unlabelled"]:,} without labels')
+    for rule, count in found['scaling'].items():
+        add('beyond 8 bits', f'{count:,} images: {rule}')
     for reason, names in found['left_out'].items():
         shown = ', '.join(map(_short, names[:3])) + (', ...' if len(names) > 3 else '')
         add('left out', f'{len(names):,} images: {reason}: {shown}')
