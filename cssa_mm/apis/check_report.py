@@ -83,7 +83,7 @@ def section(part: Part, style: Style) -> list[str]:
     if found['left']:
         add('left', '; '.join(f'{_short(name)} ({reason})' for name, reason in found['left'].items()))
     counted = f'{found["annotated"]:,} with labels, {found["none_of_the_classes"]:,} of them none of the classes; '
-    add('images', f'{counted}{found["unlabelled"]:,} without labels')
+    add('labels', f'{counted}{found["unlabelled"]:,} without labels')
     for rule, count in found['scaling'].items():
         add('beyond 8 bits', f'{count:,} images: {rule}')
     for reason, names in found['left_out'].items():
