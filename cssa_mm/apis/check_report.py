@@ -78,8 +78,10 @@ def section(part: Part, style: Style) -> list[str]:
     add('format', f'{found["format"]} ({title})' if title else found['format'])
     for name, value in found['facts'].items():
         add(name, value)
-    if found['taken'] and len(found['taken']) <= MOST_CLASSES:
-        add('taken', ', '.join(map(_short, found['taken'])))
+    if found['taken']:
+        is_a_class_each = set(found['taken']) == set(found['classes'])
+        names = ', '.join(map(_short, found['taken'][:MOST_CLASSES]))
+        add('taken', f'{len(found["taken"])} columns, one a class' if is_a_class_each else names)
     if found['left']:
         add('left', '; '.join(f'{_short(name)} ({reason})' for name, reason in found['left'].items()))
     counted = f'{found["annotated"]:,} with labels, {found["none_of_the_classes"]:,} of them none of the classes; '

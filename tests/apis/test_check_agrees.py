@@ -245,7 +245,9 @@ def test_training_refuses_what_the_check_finds_and_nothing_else(case, photos, bo
 
 def test_contexts_that_are_adapted_are_said(both):
     report, _ = both(**{'model.context_head': dict(type='ContextHead', num_contexts=9)})
-    assert 'note: model: 1 option that is adapted to the classes: model.context_head.num_contexts: 3 in' in report.text()
+    assert (
+        'note: model: 1 option that is adapted to the classes: model.context_head.num_contexts: 3 in' in report.text()
+    )
 
 
 def test_everything_that_is_understood_is_in_the_json(both):
