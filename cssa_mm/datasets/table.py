@@ -143,6 +143,7 @@ class TableDataset(SemiMultiLabelDataset):
         if not labelled:
             raise DataError(f'{path}: {_nothing_labelled(len(found))}')
         if not self.test_mode:
+            table.understanding.left_out |= folder.left_out
             if self.include_unlisted:
                 unknown = np.full(len(self.class_names), UNKNOWN, dtype=np.int8)
                 found = dict.fromkeys(folder.image_ids, unknown) | found
