@@ -49,6 +49,20 @@ def refuse_missing_images(img_paths: Sequence[str]) -> None:
         )
 
 
+def refuse_without_positives(labels: np.ndarray, where: str) -> None:
+    """DataError, naming ``where``, when no test image shows any class: there is no figure to compute.
+
+    Args:
+        labels: Of the test images, int8 (n, C).
+        where: File or config key that the message blames.
+    """
+    if not (labels == 1).any():
+        raise DataError(
+            f'{where}: found no class with a positive among the {len(labels)} test images, so that no figure can be '
+            'computed; expected test images that show the classes.'
+        )
+
+
 def warn_about_classes_without_positives(labels: np.ndarray, class_names: Sequence[str], owner: str) -> None:
     """Warn, once a process, of the classes that no labelled image shows.
 

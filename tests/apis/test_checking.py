@@ -72,6 +72,8 @@ WRITERS = {
         path, 'webp', save_all=True, append_images=[Image.fromarray(255 - PIXELS)], lossless=True
     ),
     'EXIF-rotated': write_rotated,
+    'one colour': lambda path: Image.new('RGB', (64, 64), (200, 10, 90)).save(path),
+    'nearly black': lambda path: Image.fromarray(PIXELS // 16).save(path),
 }
 
 
@@ -104,7 +106,7 @@ def test_each_kind_of_image_is_found_and_named(checked, data, kind):
     trains, lines, report = checked()
     (found,) = [finding for finding in kinds(report).values() if finding['kind'].startswith(f'{kind} images')]
     assert (found['names'], found['count']) == (['train/107.png'], 1)
-    expected = 'mend' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
+    expected = 'fix' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
     assert found['severity'] == expected
     assert trains == (kind != 'missing')  # a single broken image is survived
     assert [line for line in lines if line.startswith(f'{expected}: train: 1 {kind} images') and '107.png' in line]
@@ -112,21 +114,21 @@ def test_each_kind_of_image_is_found_and_named(checked, data, kind):
     assert len(report['findings']) == (2 if kind == 'very large' else 1)
 
 
-def test_more_bad_images_than_training_survives_must_be_mended(checked, data):
+def test_more_bad_images_than_training_survives_must_be_fixed(checked, data):
     for name in ('107', '108'):
         (data / 'train' / f'{name}.png').write_bytes(b'')
     trains, lines, report = checked()
     assert not trains
-    assert kinds(report)['empty images']['severity'] == 'mend'
-    assert lines[-1] == 'Verdict: mend 1 of these before training: empty images (train)'
+    assert kinds(report)['empty images']['severity'] == 'fix'
+    assert lines[-1] == 'Verdict: fix 1 of these before training: empty images (train)'
     trains, _, report = checked(**{'default_hooks.bad_images.max_share': 0.05})
     assert (trains, kinds(report)['empty images']['severity']) == (True, 'warn')
 
 
-def test_a_single_bad_test_image_must_be_mended(checked, data):
+def test_a_single_bad_test_image_must_be_fixed(checked, data):
     (data / 'test' / '500.png').write_bytes(b'')
     trains, _, report = checked()
-    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'mend')
+    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'fix')
 
 
 def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked, data):
@@ -138,20 +140,32 @@ def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked,
     trains, lines, report = checked()
     assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
     assert not trains
-    assert 'mend: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
+    assert 'fix: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
 
 
-def test_ids_of_the_training_set_in_the_test_set_are_found(checked, data):
+def renumber_tests(data, first=100):
+    """Image ids of the test set that the training set has, too: they restart in each file of an export."""
     content = json.loads((data / 'test.json').read_text())
+    numbers = {image['id']: first + index for index, image in enumerate(content['images'])}
     for image in content['images']:
-        if image['id'] == 501:
-            image['id'] = 107
+        image['id'] = numbers[image['id']]
     for item in content['annotations']:
-        if item['image_id'] == 501:
-            item['image_id'] = 107
+        item['image_id'] = numbers[item['image_id']]
     (data / 'test.json').write_text(json.dumps(content))
+
+
+def test_ids_that_restart_in_each_file_are_no_overlap(checked, data):
+    renumber_tests(data)
+    trains, lines, report = checked()
+    assert (trains, report['findings'], lines[-1]) == (True, [], 'Verdict: training would run well')
+
+
+def test_the_same_path_in_both_sets_is_found_through_links_too(checked, data):
+    (data / 'test' / '503.png').unlink()
+    (data / 'test' / '503.png').symlink_to(data / 'train' / '107.png')
     trains, _, report = checked()
-    assert (trains, kinds(report, 'val')['image ids of the training set']['names']) == (False, ['107'])
+    assert not trains
+    assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
 
 
 def test_classes_without_labelled_positives_are_a_warning(checked):
@@ -171,8 +185,8 @@ def test_classes_without_labelled_positives_are_a_warning(checked):
         ('model.class_names', ['dog', 'cat', 'lamp'], 'class names that model and data do not share'),
     ],
 )
-def test_what_training_would_refuse_must_be_mended(checked, key, value, kind):
+def test_what_training_would_refuse_must_be_fixed(checked, key, value, kind):
     trains, lines, report = checked(**{key: value})
     assert not trains
-    assert kinds(report)[kind]['severity'] == 'mend'
-    assert lines[-1] == f'Verdict: mend 1 of these before training: {kind} (train)'
+    assert kinds(report)[kind]['severity'] == 'fix'
+    assert lines[-1] == f'Verdict: fix 1 of these before training: {kind} (train)'

@@ -51,6 +51,8 @@ def test_overrides_are_dotted_and_reach_everything_that_depends_on_them():
 
 
 def test_the_data_root_is_that_of_every_data_set(tmp_path):
+    for name in ('labels', 'test'):
+        (tmp_path / f'{name}.csv').write_text('image,labels\n')
     found = cssa_mm.load_config('cssa_table', data_root=tmp_path)
     for name in ('train', 'val', 'test'):
         assert found[f'{name}_dataloader'].dataset.data_root == str(tmp_path)

@@ -21,7 +21,7 @@ def test_the_command_opens_images_in_processes_and_exits_with_the_verdict(quick_
     (data / 'train' / '107.png').unlink()
     done = quick_run('tools/check.py', path, '--num-workers', 2)
     assert done.returncode == 1
-    assert 'mend: train: 1 missing images: train/107.png -> restore' in done.stdout
+    assert 'fix: train: 1 missing images: train/107.png -> restore' in done.stdout
     done = quick_run('tools/check.py', path, '--out', tmp_path / 'new' / 'r.json')
     report = json.loads((tmp_path / 'new' / 'r.json').read_text())
     assert report['trains'] is False

@@ -35,6 +35,7 @@ class ReadOptions:
     unannotated: str | None = None
     subset: str | None = None
     encoding: str | None = None
+    group_column: str | None = None
     class_names: tuple[str, ...] = ()  # the classes that are wanted, where they are known
 
 
