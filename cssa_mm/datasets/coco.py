@@ -9,6 +9,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.named_images import find_written
 from cssa_mm.datasets.readers.coco import labels_of
 from cssa_mm.datasets.readers.instances import EXPECTED, Instances, read_instances
 from cssa_mm.datasets.readers.json_stream import pieces_of
@@ -20,7 +21,6 @@ from cssa_mm.datasets.readers.unannotated import (
     resolve_unannotated,
 )
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.written_paths import find_written
 from cssa_mm.names import plain_name
 
 COCO_CLASSES = (
