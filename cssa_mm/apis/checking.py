@@ -27,6 +27,7 @@ from cssa_mm.apis.findings import (
 )
 from cssa_mm.apis.model_findings import classes_of, of_model
 from cssa_mm.apis.parts import Part, read_part, sections
+from cssa_mm.apis.photo_findings import of_near_duplicates, of_photos
 from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
@@ -140,13 +141,19 @@ def check(
         if train is not None and other is not train:
             findings += overlap(train, other)
             asked += [(other.name, question) for question in shared_groups(train.dataset.groups, other.dataset.groups)]
+            alike = of_near_duplicates(train, other)
+            if isinstance(alike, Question):
+                asked.append((other.name, alike))
+            elif alike is not None:
+                findings.append(alike)
     findings.sort(key=lambda finding: (FIX, WARN, NOTE).index(finding.severity))
     return CheckReport(parts, findings, asked, accepted)
 
 
 def _questions(part: Part, words: ClassWords | CSSAError | None) -> list[Question]:
     dataset, known = part.dataset, words if isinstance(words, ClassWords) else None
-    return questions_of(dataset.class_names, part.data.labels, dataset.understanding, part.is_test, known)
+    found = questions_of(dataset.class_names, part.data.labels, dataset.understanding, part.is_test, known)
+    return found + of_photos(part)
 
 
 def open_all(

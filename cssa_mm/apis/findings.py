@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -13,7 +13,7 @@ from mmengine.config import Config
 
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets.checks import refuse_without_positives
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
+from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, PLAIN
 from cssa_mm.datasets.overlap import is_tolerated
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images
 from cssa_mm.errors import CSSAError
@@ -55,8 +55,10 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
     for oddity in ODDITIES:
         indices = [index for index, facts in enumerate(part.facts) if oddity in facts.oddities]
         fix = {'tiny': 'remove those that are not photos', 'very large': 'slow to read; shrink them'}.get(oddity, '')
-        if indices:
-            kind = f'{oddity} images' + ('' if fix else ' (read well)')
+        if indices and oddity == '16-bit':
+            yield from _of_depth(part, indices)
+        elif indices:
+            kind = f'{oddity} images' + ('' if fix or oddity in PLAIN else ' (read well)')
             yield Finding(WARN if fix else NOTE, part.name, kind, part.names(indices), fix)
     doubled = [indices for indices in _by_digest(part).values() if len(indices) > 1]
     if doubled:
@@ -125,6 +127,15 @@ def overlap(train: Part, other: Part) -> Iterator[Finding]:
         few = not same_file and is_tolerated(len(names), len(other.facts))
         fix = 'so few hardly change a figure; better remove them from one' if few else 'remove them from one'
         yield Finding(WARN if few else FIX, other.name, 'files of the training set', names, fix)
+
+
+def _of_depth(part: Part, indices: Sequence[int]) -> Iterator[Finding]:
+    """How images of more than 8 bits a colour became 8, rule by rule."""
+    rules = defaultdict(list)
+    for index in indices:
+        rules[part.facts[index].rule or 'all black'].append(index)
+    for rule, found in rules.items():
+        yield Finding(NOTE, part.name, f'16-bit images ({rule})', part.names(found), '')
 
 
 def _by_digest(part: Part) -> dict[str, list[int]]:
