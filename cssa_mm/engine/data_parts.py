@@ -147,4 +147,4 @@ def _share_classes(config: Config, train: Mapping) -> None:
 def _options(kind: type) -> set[str]:
     """The keywords of a data set."""
     classes = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
-    return {key for each in classes for key in inspect.signature(each.__init__).parameters} - {'self', 'base_options'}
+    return {key for each in classes for key in inspect.signature(each).parameters} - {'base_options'}
