@@ -1,52 +1,103 @@
-"""The model has the classes of the training data, said once."""
+"""What is said of the training data serves validation, test and model; of another part alone it is refused."""
 
+import numpy as np
 import pytest
+from PIL import Image
 
-import cssa_mm
-from cssa_mm.models.class_names import resolve_class_names, resolve_classes
+from cssa_mm import load_config
+from cssa_mm.datasets.building import build_dataset
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.class_names import resolve_class_names
+
+TRAIN = 'train_dataloader.dataset'
+FILE = {f'{TRAIN}.image_column': 'file', f'{TRAIN}.label_column': 'tags'}
+
+
+def save(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
 
 
 @pytest.fixture
-def root(tmp_path):
-    (tmp_path / 'labels.csv').write_text('The image,labels\na.jpg,cat\nb.jpg,dog\nc.jpg,\n')
-    (tmp_path / 'words.csv').write_text('name,prompt\ndog,puppy\ncat,kitten\n')
-    (tmp_path / 'images').mkdir()
-    for name in 'abc':
-        (tmp_path / 'images' / f'{name}.jpg').touch()
+def photos(tmp_path):
+    for index in range(6):
+        save(tmp_path / 'images' / f'{index}.png', index)
+    (tmp_path / 'labels.csv').write_text('file,tags\n0.png,cat;dog\n1.png,dog\n2.png,none\n')
+    (tmp_path / 'test.csv').write_text('file,tags\n4.png,cat\n5.png,none\n')
     return tmp_path
 
 
-def names_of(root, **overrides):
-    options = {key.replace('__', '.'): value for key, value in overrides.items()}
-    return cssa_mm.load_config('cssa_table', data_root=root, overrides=options).model.class_names
+def parts(config):
+    found = {name: build_dataset(config[f'{name}_dataloader'].dataset, name) for name in ('train', 'val', 'test')}
+    for dataset in found.values():
+        dataset.full_init()
+    return found
 
 
-def test_the_model_follows_the_training_set(root):
-    options = dict(train_dataloader__dataset__image_column='The image')
-    assert resolve_class_names(names_of(root, **options)) == ['cat', 'dog']
-    words = resolve_classes(names_of(root, **options, train_dataloader__dataset__class_names='words.csv'))
-    assert words.prompts == (('puppy',), ('kitten',))
+def test_one_override_serves_all_parts_and_the_model(photos):
+    config = load_config(photos, overrides=FILE)
+    found = parts(config)
+    assert {name: len(dataset) for name, dataset in found.items()} == dict(train=4, val=2, test=2)
+    assert {name: dataset.class_names for name, dataset in found.items()} == dict.fromkeys(found, ['cat', 'dog'])
+    assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
+    # The test images are in the folder of the training images, and unlabelled there.
+    assert found['train'].image_ids == ['0.png', '1.png', '2.png', '3.png']
 
 
-def test_options_of_a_data_set_are_no_names_and_prompts(root):
-    """As the overrides of four places wrote them, when each had to be told."""
-    options = dict(
-        train_dataloader__dataset__image_column='The image',
-        model__class_names__image_column='The image',
-        model__class_names__label_column='labels',
+def test_preparing_a_config_twice_changes_nothing(photos):
+    once = load_config(photos)
+    assert load_config(once).to_dict() == once.to_dict()
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_an_option_of_another_part_alone_is_refused_with_the_key_to_set(photos, part):
+    key = f'{part}_dataloader.dataset.image_column'
+    with pytest.raises(ConfigError, match=f'{key}: .* set train_dataloader.dataset.image_column'):
+        load_config(photos, overrides={key: 'file'})
+
+
+def test_options_that_differ_are_left_alone(photos):
+    overrides = {f'{TRAIN}.image_column': 'file', 'val_dataloader.dataset.image_column': 'path'}
+    config = load_config(photos, overrides=overrides)
+    columns = {name: config[f'{name}_dataloader'].dataset.image_column for name in ('train', 'val', 'test')}
+    assert columns == dict(train='file', val='path', test='path')  # the test set follows the validation set
+
+
+def test_without_test_labels_nothing_is_validated(photos):
+    (photos / 'test.csv').unlink()
+    config = load_config(photos)
+    for name in ('val', 'test'):
+        assert [config[f'{name}_{part}'] for part in ('dataloader', 'cfg', 'evaluator')] == [None] * 3
+    assert config.train_dataloader.dataset.held_out == []
+
+
+def test_class_names_given_for_the_training_set_are_those_of_every_part(photos):
+    config = load_config(
+        photos, overrides={f'{TRAIN}.class_names': ['dog', 'cat', 'sun'], f'{TRAIN}.image_column': 'file'}
     )
-    found = names_of(root, **options)
-    assert found.type == 'TableDataset'
-    assert found.label_column == 'labels'
-    assert resolve_class_names(found) == ['cat', 'dog']
+    assert {name: dataset.class_names for name, dataset in parts(config).items()} == dict.fromkeys(
+        ('train', 'val', 'test'), ['dog', 'cat', 'sun']
+    )
+    assert resolve_class_names(config.model.class_names) == ['dog', 'cat', 'sun']
 
 
-def test_a_dict_of_prompts_stays_what_it_is(root):
-    words = {'dog': 'puppy', 'cat': ['kitten', 'cat']}
-    assert names_of(root, model__class_names=words) == words
+def test_a_label_file_of_another_folder_holds_its_images_out(tmp_path):
+    """Roboflow's layout: the images of valid/ are neither unlabelled training images nor found by the wrong name."""
+    for part, names in (('train', 'abc'), ('valid', 'de')):
+        for name in names:
+            save(tmp_path / part / f'{name}.png', ord(name))
+    (tmp_path / 'train' / '_classes.csv').write_text('filename,cat,dog\na.png,1,0\nb.png,0,1\n')
+    (tmp_path / 'valid' / '_classes.csv').write_text('filename,cat,dog\nd.png,1,0\ne.png,0,1\n')
+    config = load_config(tmp_path)
+    found = parts(config)
+    assert {name: dataset.image_ids for name, dataset in found.items()} == dict(
+        train=['a.png', 'b.png', 'c.png'], val=['d.png', 'e.png'], test=['d.png', 'e.png']
+    )
 
 
-@pytest.mark.parametrize('train', [{}, dict(train_dataloader__dataset__class_names='words.csv')])
-def test_a_file_of_the_model_is_found_below_the_data_root(root, train):
-    found = names_of(root, model__class_names='words.csv', **train)
-    assert resolve_class_names(found) == ['dog', 'cat']
+def test_coco_and_voc_options_are_shared_too():
+    overrides = {f'{TRAIN}.class_names': ['cat', 'dog']}
+    config = load_config('cssa_coco_p05', overrides=overrides)
+    for name in ('val', 'test'):
+        assert config[f'{name}_dataloader'].dataset.class_names == ['cat', 'dog']
+    assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
