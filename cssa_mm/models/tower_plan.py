@@ -185,7 +185,7 @@ def _plan_of_hub(model_name: str, pretrained: str | None, config_dir: str | None
             f"backbone.pretrained: found '{pretrained}' beside the name '{model_name}', which brings its own weights, "
             'expected None (or a file of these weights)'
         )
-    is_local = f'{scheme}:' == LOCAL_DIR
+    is_local, is_given = f'{scheme}:' == LOCAL_DIR, pretrained is not None
     folder = config_dir or (place if is_local else None)
     path = Path(folder, HUB_CONFIG) if folder else Path(fetch_from_hub(place, HUB_CONFIG))
     if not path.is_file():
@@ -211,7 +211,7 @@ def _plan_of_hub(model_name: str, pretrained: str | None, config_dir: str | None
     config, changed = _with_activation(model_config, activation)
     name = f'{LOCAL_DIR}{Path(place).absolute().name}' if is_local else model_name
     source = dict(
-        pretrained=str(Path(pretrained).absolute()) if is_local or folder else None,
+        pretrained=str(Path(pretrained).absolute()) if is_local or is_given else None,
         config_dir=folder and str(Path(folder).absolute()),
         model_config=content,
         **changed,
