@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -180,11 +181,12 @@ def voc(root: Path, labels: Labels) -> dict:
 
 
 def yolo(root: Path, labels: Labels) -> dict:
-    (root / 'labels').mkdir()
     for image, row in labels.items():
         if -1 not in row:
             lines = [f'{index} 0.5 0.5 0.1 0.1\n' for index, value in enumerate(row) if value]
-            (root / 'labels' / f'{os.path.splitext(image)[0]}.txt').write_text(''.join(lines))
+            path = root / 'labels' / f'{os.path.splitext(image)[0]}.txt'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(''.join(lines))
     names = '\n'.join(f'  {index}: {json.dumps(name)}' for index, name in enumerate(labels.names))
     (root / 'data.yaml').write_text(f'train: images\nnames:\n{names}\n', encoding='utf-8')
     return dict(ann_file='data.yaml', subset='train')
@@ -266,14 +268,12 @@ def is_flat(name: str) -> bool:
 RESERVED = {'none', 'nan', 'null', 'n/a', 'na', '-', '?'}  # words that say none or unlabelled, as is documented
 FORMS = {
     'csv of names': Form(csv_of_names, can_hold=is_plain),
-    'csv of Excel': Form(
-        lambda *a: csv_of_names(*a, delimiter=';', encoding='utf-8-sig', between=','), can_hold=is_plain
-    ),
-    'tsv in UTF-16': Form(lambda *a: csv_of_names(*a, delimiter='\t', encoding='utf-16'), can_hold=is_plain),
+    'csv of Excel': Form(partial(csv_of_names, delimiter=';', encoding='utf-8-sig', between=','), can_hold=is_plain),
+    'tsv in UTF-16': Form(partial(csv_of_names, delimiter='\t', encoding='utf-16'), can_hold=is_plain),
     'csv of columns': Form(csv_of_columns, has_partial=True),
-    'csv of booleans': Form(lambda *a: csv_of_columns(*a, words=('True', 'False')), has_partial=True),
+    'csv of booleans': Form(partial(csv_of_columns, words=('True', 'False')), has_partial=True),
     'csv of Python lists': Form(csv_of_lists),
-    'csv of JSON lists': Form(lambda *a: csv_of_lists(*a, write=json.dumps)),
+    'csv of JSON lists': Form(partial(csv_of_lists, write=json.dumps)),
     'csv of pairs': Form(csv_of_pairs, can_hold=is_plain),
     'json lines': Form(json_lines),
     'workbook': Form(workbook, has_partial=True),
@@ -292,12 +292,12 @@ FORMS = {
 # -- examples ----------------------------------------------------------------------------------------------------
 
 odd_names = st.one_of(
-    st.sampled_from(WORDS), st.sampled_from(TRICKY), st.text(PIECES, min_size=1, max_size=12),
-    st.text(PIECES, min_size=200, max_size=200),
+    st.sampled_from(WORDS), st.sampled_from(TRICKY), st.lists(PIECES, min_size=1, max_size=12).map(''.join),
+    st.lists(PIECES, min_size=200, max_size=200).map(''.join),
 ).filter(plain_name)  # fmt: skip
 stems = st.one_of(
     st.from_regex(r'[a-z0-9_]{1,8}', fullmatch=True),
-    st.text(PIECES, min_size=1, max_size=12),
+    st.lists(PIECES, min_size=1, max_size=12).map(''.join),
     st.text(st.sampled_from('abc äö'), min_size=200, max_size=200),
 ).filter(lambda text: '/' not in text and text.strip('. ') and len(text.encode()) < 250)
 odd_images = st.builds(
