@@ -35,6 +35,9 @@ from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
 
+# Images that a process opens at a time, and those that all of them are given at once.
+CHUNK, ROUND = 32, 16_384
+
 
 @dataclass(frozen=True)
 class CheckReport:
@@ -160,7 +163,9 @@ def open_all(
         with ProcessPoolExecutor(
             num_workers, get_context('fork' if 'fork' in get_all_start_methods() else None)
         ) as pool:
-            return list(bar(pool.map(look, paths, chunksize=16)))
+            # A million tasks at once would fill the memory before the first is done.
+            parts = (paths[start : start + ROUND] for start in range(0, len(paths), ROUND))
+            return list(bar(facts for part in parts for facts in pool.map(look, part, chunksize=CHUNK)))
     except BrokenProcessPool as error:
         raise DataError(
             f'{description}: found one of {num_workers} processes killed, probably for lack of memory; use fewer of '

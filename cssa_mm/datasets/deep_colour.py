@@ -55,7 +55,7 @@ class DeepColour:
     def _lower(self) -> Image.Image:
         """The image of the lower bytes: the same file, read in the other order."""
         with open_image(io.BytesIO(self.content)) as image:
-            image.tile = [(*tile[:3], _with_raw_mode(tile[3], self.raw_mode)) for tile in image.tile]
+            image.tile = [_with_raw_mode(tile, self.raw_mode) for tile in image.tile]
             image.load()
             return ImageOps.exif_transpose(image)
 
@@ -84,5 +84,7 @@ def _raw_mode(arguments: Any) -> str:
     return first if isinstance(first, str) else ''
 
 
-def _with_raw_mode(arguments: Any, raw_mode: str) -> Any:
-    return (raw_mode, *arguments[1:]) if isinstance(arguments, tuple) else raw_mode
+def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
+    arguments = (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode
+    # Since Pillow 11 it is a named tuple.
+    return tile._replace(args=arguments) if hasattr(tile, '_replace') else (*tile[:3], arguments)

@@ -107,7 +107,7 @@ def _oddities(content: bytes, decoded: Decoded) -> tuple[str, tuple[str, ...]]:
 
 def _plainness(pixels: np.ndarray) -> set[str]:
     """Which of ``PLAIN`` is true, on a grid of some 128 pixels to the shorter side."""
-    step = max(min(pixels.shape[:2]) // 128, 1)
+    step = min(pixels.shape[:2]) // 128 | 1  # odd: a pattern of every second pixel must not look plain
     colours = [np.ascontiguousarray(pixels[::step, ::step, colour]) for colour in range(3)]
     found = set()
     if max(colour.std(dtype=np.float32) for colour in colours) < ONE_COLOUR:

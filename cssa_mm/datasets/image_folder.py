@@ -144,12 +144,12 @@ def _listed(backend: BaseStorageBackend, folder: str) -> list[str]:
 def _reason_against(name: str, path: str | None) -> str | None:
     """Why a file is no image: None where it is one, '' where nobody wants to know; ``path`` if it may be opened."""
     stem, suffix = posixpath.splitext(posixpath.basename(name).lower())
-    if suffix in readable_suffixes() or (suffix in HEIF_SUFFIXES and has_heif()):
+    if suffix in HEIF_SUFFIXES and not has_heif():
+        return HEIF
+    if suffix in HEIF_SUFFIXES or suffix in readable_suffixes():
         return None if _is_text(name) else NO_TEXT
     if suffix in OF_NO_INTEREST or f'{stem}{suffix}' in NAMES_OF_NO_INTEREST:
         return ''
-    if suffix in HEIF_SUFFIXES:
-        return HEIF
     if suffix in OTHER_IMAGES:
         return OTHER
     return UNOPENED if path is None else _reason_by_content(name, path)

@@ -50,6 +50,20 @@ def apply_data(config: Config) -> None:
     _share_classes(config, train)
 
 
+def require_test_data(config: Config) -> None:
+    """Refuse a config without test images where some are needed.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if config.get('test_dataloader') is None:
+        root = config.train_dataloader.dataset.data_root
+        raise ConfigError(
+            f'test_dataloader: found no labelled test images in {root}, expected test.csv, or a part called valid or '
+            'test; add one, or name its label file: test_dataloader.dataset.ann_file=FILE'
+        )
+
+
 def _dataset(config: Config, part: str) -> Any:
     return (config.get(f'{part}_dataloader') or {}).get('dataset')
 

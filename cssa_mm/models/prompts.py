@@ -79,7 +79,7 @@ class ClassPrompts(nn.Module):
 
     def forward(self, encoder: TextEncoder) -> Tensor:
         """Text features (C, D), not normalised."""
-        context = self.context
+        context: Tensor = self.context
         if self.owners is not None and context.ndim == 3:
             context = context[self.owners]
         parts = (self.prefix, context.expand(len(self.prefix), -1, -1), self.suffix, self.eos)

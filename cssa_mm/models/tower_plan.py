@@ -134,10 +134,10 @@ def check_supported(name: str, model_config: Mapping[str, Any]) -> None:
 
 def _with_activation(config: Mapping[str, Any], wanted: str | None) -> tuple[dict[str, Any], dict[str, str]]:
     """A config with the wanted activation, and what a checkpoint says of it: nothing unless it is a change."""
-    config = copy.deepcopy(dict(config))
+    own: dict[str, Any] = copy.deepcopy(dict(config))
     if wanted in (None, activations.of_config(config)):
-        return config, {}
-    return config | dict(quick_gelu=wanted == 'quickgelu'), dict(activation=wanted)
+        return own, {}
+    return own | dict(quick_gelu=wanted == 'quickgelu'), dict(activation=str(wanted))
 
 
 def _own_models(config_dir: str | None) -> dict[str, Any]:

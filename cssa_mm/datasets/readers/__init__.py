@@ -11,6 +11,7 @@ from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
 from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
 from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables import is_table, read_table
@@ -93,16 +94,24 @@ READERS: dict[str, Reader] = {
         title="mmpretrain's multi-label JSON",
         recognises=is_mmpretrain,
         read=read_mmpretrain,
-        unlabelled='no gt_label, or null',
+        unlabelled='an entry without gt_label, or with null',
         none='an empty gt_label',
         example='{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "1.jpg", "gt_label": [0]}]}',
+    ),
+    'manifest': Reader(
+        title='JSON lines of SageMaker Ground Truth, Vertex AI or Azure',
+        recognises=is_manifest,
+        read=read_manifest,
+        unlabelled='a line without a label, or whose labelling failed',
+        none='an empty list of labels',
+        example='{"image_url": "azureml://x/paths/1.jpg", "label": ["cat", "dog"]}',
     ),
     'folders': Reader(
         title='a folder for each class',
         recognises=lambda source: source.is_folder,
         read=read_folders,
-        unlabelled='an image directly in the directory',
-        none='the folder none',
+        unlabelled='an image directly in the directory, or in the folder unlabelled',
+        none='an image in the folder none',
         example='photos/cat/1.jpg',
     ),
     'csv': Reader(

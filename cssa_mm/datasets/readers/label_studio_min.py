@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -113,14 +114,20 @@ def _label_columns(
         elif values:
             understanding.left[name] = 'holds no labels'
     if options.label_column is None:
-        # A text of its own in each record is a caption or the like, unless there is nothing else.
-        own = [name for name, values in texts.items() if len(values) > 2 and len(set(values)) == len(values)]
-        for name in own if len(own) < len(texts) or evident else []:
+        # Numbers, and a text of its own in each record, such as a caption, are no labels, unless there is nothing else.
+        reasons = {name: reason for name, values in texts.items() if (reason := _reason_against(values))}
+        for name in reasons if len(reasons) < len(texts) or evident else []:
             del texts[name]
-            understanding.left[name] = 'a text of its own in each record'
+            understanding.left[name] = reasons[name]
         return [*evident, *texts]
     understanding.left |= dict.fromkeys(texts, TEXTS)
     return evident
+
+
+def _reason_against(values: Sequence[str]) -> str:
+    if all(re.fullmatch(r'-?\d+(\.\d+)?', value) for value in values):
+        return 'numbers'
+    return 'a text of its own in each record' if len(values) > 2 and len(set(values)) == len(values) else ''
 
 
 def _kind(value: object) -> str:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cssa_mm.datasets.image_folder import IMAGE_SUFFIXES
+from cssa_mm.datasets.image_formats import HEIF_SUFFIXES, readable_suffixes
 from cssa_mm.errors import DataError, nearest
 
-IMAGE = re.compile(rf'({"|".join(map(re.escape, IMAGE_SUFFIXES))})([?#&].*)?$', re.IGNORECASE)
+IMAGE = re.compile(
+    rf'({"|".join(map(re.escape, sorted({*readable_suffixes(), *HEIF_SUFFIXES})))})([?#&].*)?$', re.IGNORECASE
+)
 
 
 def image_field(records: Sequence[Mapping[str, Any]], source: str, wanted: str | None) -> str | None:
