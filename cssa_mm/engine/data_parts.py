@@ -17,7 +17,7 @@ from cssa_mm.errors import ConfigError
 # What each part says of itself: its images, and how it is used.
 OWN = {
     'ann_file', 'img_dir', 'image_set', 'subset', 'pipeline', 'test_mode', 'split', 'part', 'validation',
-    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init', 'group_column',
+    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init',
 }  # fmt: skip
 # What may differ between files of one data set.
 FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root'}
