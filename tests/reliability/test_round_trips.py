@@ -20,6 +20,7 @@ import pytest
 
 import cssa_mm  # noqa: F401  registers the data sets
 from cssa_mm.datasets import TableDataset
+from cssa_mm.datasets.questions import questions_of
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.names import one_form, plain_name
 
@@ -59,8 +60,9 @@ TRICKY += ('split', 'url', 'null', 'yes', 'no', 'a: b', '- a', '\u00a0hard', 'ze
 PIECES = st.sampled_from([*'abcXYZ019 ,;|"\'[]{}()<>&/\\:=#%+-_.!?äöüßéñ猫犬日本', '🐈', 'e\u0301', '\u00a0', '\u3000'])
 
 TOKENS = [
-    b'null', b'[]', b'{}', b'[1]', b'"', b'1e999', b'NaN', b'-1', b',', b';', b'\n', b'\r', b'\0', b'<', b'>', b'</annotations>',
-    b'\xff\xfe', b'\xef\xbb\xbf', b'\\ud83d', b'{"a":', b'true', b'image,labels\n', b'1.jpg', b'&x;', b'!!python/object:x', b': ',
+    b'null', b'[]', b'{}', b'[1]', b'"', b'1e999', b'NaN', b'-1', b',', b';', b'\n', b'\r', b'\0', b'<', b'>', b': ',
+    b'</annotations>', b'\xff\xfe', b'\xef\xbb\xbf', b'\\ud83d', b'{"a":', b'true', b'image,labels\n', b'1.jpg', b'&x;',
+    b'!!python/object:x', b'{"images": [', b'{"data_list": 3, "metainfo": []}', b'[{"image": 1}]',
 ]  # fmt: skip
 SHORT = st.lists(PIECES, min_size=1, max_size=8).map(''.join)
 
@@ -391,9 +393,13 @@ def read_back(form: Form, labels: Labels, place: Path, **options) -> tuple[str, 
     root, keys = written(form, labels, place)
     try:
         data = TableDataset(**keys | options, lazy_init=True)
-        return difference(data, labels, root), bool(data.understanding.questions)
+        return difference(data, labels, root), is_asked(data)
     finally:
         shutil.rmtree(root)
+
+
+def is_asked(data: TableDataset) -> bool:
+    return bool(questions_of(data.class_names, data.read_annotations().labels, data.understanding))
 
 
 def refused(error: Exception) -> None:
