@@ -1,4 +1,4 @@
-"""What training refuses before its first step, the check finds, and nothing else that must be fixed: by breaking data."""
+"""What training refuses before its first step, the check finds, and nothing else: by breaking data."""
 
 import itertools
 import json

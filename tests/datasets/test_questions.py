@@ -39,8 +39,8 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
         ('missing_value_names', ['nan', 'N/A', '-', 'None', 'NULL', '<NA>', 'Unknown', 'No Finding', '?']),
         (
             'column_names',
-            ['Unnamed: 0', 'index', 'id', 'fold', 'Split', 'is_valid', 'width', 'height', 'URL', 'file name', 'filename',
-             '_background_', 'test', 'images'],
+            ['Unnamed: 0', 'index', 'id', 'fold', 'Split', 'is_valid', 'width', 'height', 'URL', 'file name',
+             'filename', '_background_', 'test', 'images'],
         ),
         ('codes', ['n01440764', 'C12', '/m/01g317', 'class_3', 'Q42', '5f2b9c01']),
     ],
@@ -174,5 +174,7 @@ def test_accept_of_another_form_is_refused(option):
 
 def test_a_question_is_open_until_its_kind_or_all_is_accepted():
     question = Question('codes', 'text', 'fix')
-    assert is_open(question, ()) and is_open(question, ['marks_in_names'])
-    assert not is_open(question, ['codes']) and not is_open(question, ['all'])
+    assert is_open(question, ())
+    assert is_open(question, ['marks_in_names'])
+    assert not is_open(question, ['codes'])
+    assert not is_open(question, ['all'])

@@ -49,7 +49,8 @@ def test_no_group_lies_on_both_sides_of_a_split(seed):
     split = make_split(IDS, 0.4, seed, LABELS, NAMES, groups=GROUPS)
     labelled = {GROUPS[IDS.index(image_id)] for image_id in split.image_ids} - {None}
     others = {group for image_id, group in zip(IDS, GROUPS, strict=True) if image_id not in split.image_ids} - {None}
-    assert labelled and not labelled & others
+    assert labelled
+    assert not labelled & others
     assert len(split.image_ids) <= 24
 
 
@@ -97,7 +98,8 @@ def test_validation_holds_out_whole_groups_with_their_unlabelled_images():
     assert all((record.labels >= 0).any() for record in held_out)
     assert len(held_out) <= 12
     names = [{groups.get(record.image_id) for record in part} - {None} for part in (held_out, train)]
-    assert names[0] and not names[0] & names[1]
+    assert names[0]
+    assert not names[0] & names[1]
     ids = [{record.image_id for record in part} for part in (held_out, train)]
     assert not ids[0] & ids[1]
     # Only unlabelled frames of held-out videos are in neither.
