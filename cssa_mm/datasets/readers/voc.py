@@ -106,7 +106,6 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
         rows = [row for row in rows if row.path not in gone]
     folder = _restricted(folder, rows, names, options, understanding)
     table = table_of_rows(rows, understanding)
-    understanding.taken = list(table.class_names)
     table.folder = folder
     table.is_split = False
     return table
