@@ -107,6 +107,11 @@ class _Reading:
             if 'score' in item and item['score'] not in (None, 1):
                 self.has_scores = True
         elif key == 'images':
+            if 'neg_category_ids' in item:
+                raise DataError(
+                    f'{self.path}: found neg_category_ids, as in LVIS, where nobody looked for most classes in an image, '
+                    'expected annotations of every class; write a table with blank cells for unknown ones.'
+                )
             self.images.append((id_text(item['id']), str(item['file_name'])))
         else:
             category = id_text(item['id'])
@@ -125,7 +130,7 @@ class _Reading:
     def unusable(self, key: str, item: Any, error: Exception) -> DataError:
         if key == 'annotations' and isinstance(item, dict) and 'caption' in item and 'category_id' not in item:
             return DataError(
-                f"{self.path}: found captions ('{str(item['caption'])[:40]}'), expected instances with categories; "
+                f"{self.path}: found captions ('{' '.join(str(item['caption']).split())[:40]}'), expected instances with categories; "
                 'give the instances file of the same images.'
             )
         return DataError(

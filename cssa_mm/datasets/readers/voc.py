@@ -19,6 +19,7 @@ from cssa_mm.errors import DataError
 
 XML_FOLDERS = ('Annotations', 'annotations')
 IMAGE_FOLDERS = ('JPEGImages', 'images')
+LOOKED_AT = 5  # files that tell the form of a folder
 MANY = 1000  # files from which on progress is shown
 
 
@@ -32,9 +33,10 @@ def is_voc(source: LabelSource) -> bool:
 def xml_folder(path: str) -> str | None:
     """The folder of the XML files: the folder itself, or Annotations in it; None where there is none."""
     for folder in (path, *(os.path.join(path, name) for name in XML_FOLDERS)):
-        files = os.listdir(folder) if folder == path else xml_files(folder)
-        first = next((name for name in files if name.lower().endswith('.xml')), None)
-        if first is not None and _is_voc_file(os.path.join(folder, first)):
+        # Below a folder of another name, other folders may hold other parts.
+        is_deep = os.path.basename(os.path.abspath(folder)) in XML_FOLDERS
+        files = xml_files(folder) if is_deep else (name for name in os.listdir(folder) if _is_xml(name))
+        if any(_is_voc_file(os.path.join(folder, name)) for name in sorted(files)[:LOOKED_AT]):
             return folder
     return None
 
@@ -43,8 +45,12 @@ def xml_files(folder: str) -> Iterator[str]:
     """The paths of the XML files below a folder, relative to it."""
     for directory, _, names in os.walk(folder):
         for name in names:
-            if name.lower().endswith('.xml'):
+            if _is_xml(name):
                 yield os.path.relpath(os.path.join(directory, name), folder).replace(os.sep, '/')
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith('.xml') and not name.startswith('.')
 
 
 def _is_voc_file(path: str) -> bool:
