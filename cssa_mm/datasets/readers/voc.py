@@ -18,6 +18,7 @@ from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list,
 from cssa_mm.errors import DataError
 
 XML_FOLDERS = ('Annotations', 'annotations')
+DEEP_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 IMAGE_FOLDERS = ('JPEGImages', 'images')
 LOOKED_AT = 5  # files that tell the form of a folder
 MANY = 1000  # files from which on progress is shown
@@ -33,17 +34,20 @@ def is_voc(source: LabelSource) -> bool:
 def xml_folder(path: str) -> str | None:
     """The folder of the XML files: the folder itself, or Annotations in it; None where there is none."""
     for folder in (path, *(os.path.join(path, name) for name in XML_FOLDERS)):
-        # Below a folder of another name, other folders may hold other parts.
-        is_deep = os.path.basename(os.path.abspath(folder)) in XML_FOLDERS
-        files = xml_files(folder) if is_deep else (name for name in os.listdir(folder) if _is_xml(name))
-        if any(_is_voc_file(os.path.join(folder, name)) for name in sorted(files)[:LOOKED_AT]):
+        if any(_is_voc_file(os.path.join(folder, name)) for name in sorted(xml_files(folder))[:LOOKED_AT]):
             return folder
     return None
 
 
 def xml_files(folder: str) -> Iterator[str]:
-    """The paths of the XML files below a folder, relative to it."""
-    for directory, _, names in os.walk(folder):
+    """The paths of the XML files of a folder, relative to it; those below it where its name says that it holds them.
+
+    Folders below one of another name may be other parts of the data.
+    """
+    is_deep = os.path.basename(os.path.abspath(folder)).lower() in DEEP_FOLDERS
+    for directory, below, names in os.walk(folder):
+        if not is_deep:
+            below.clear()
         for name in names:
             if _is_xml(name):
                 yield os.path.relpath(os.path.join(directory, name), folder).replace(os.sep, '/')

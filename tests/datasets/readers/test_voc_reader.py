@@ -158,6 +158,13 @@ def test_a_missing_image_and_two_files_of_one_image_are_refused(tmp_path, read):
         read('annotations')
 
 
+def test_other_parts_below_a_folder_are_not_read(tmp_path, read):
+    for part in ('', 'valid'):
+        save(tmp_path / 'set' / part / f'{part}1.jpg')
+        write(tmp_path / 'set' / part / f'{part}1.xml', f'class {part}')
+    assert rows(read('set')) == {'set/1.jpg': ['class'], 'set/valid/valid1.jpg': None}
+
+
 # ---------------------------------------------------------------- lists, and what is no VOC
 
 
