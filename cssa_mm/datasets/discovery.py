@@ -78,7 +78,7 @@ def _candidates(data_root: str) -> Iterator[str]:
         yield path.relative_to(root).as_posix()
     if not chosen:
         # Formats of a file an image are recognised by their folder.
-        parts = [name for name in (*TRAIN, *VALIDATION, *TEST) if _is_label_folder(data_root, root / name)]
+        parts = [name for name in (*TRAIN[1:], *VALIDATION, *TEST) if _is_label_folder(data_root, root / name)]
         if any(_part_of(name) == 'train' for name in parts):
             yield from parts
         elif _is_label_folder(data_root, root):
