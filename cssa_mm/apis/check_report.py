@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,7 @@ def understood(part: Part) -> dict:
         taken=[] if found is None else list(found.taken),
         left={} if found is None else dict(found.left),
         left_out={} if found is None else {reason: list(names) for reason, names in found.left_out.items()},
+        scaling=dict(Counter(facts.rule for facts in part.facts if facts.rule)),
         rows={part.data.image_ids[row]: _row(labels[row], dataset.class_names) for row in _examples(labels)},
     )
 
@@ -76,12 +78,16 @@ def section(part: Part, style: Style) -> list[str]:
     add('format', f'{found["format"]} ({title})' if title else found['format'])
     for name, value in found['facts'].items():
         add(name, value)
-    if found['taken'] and len(found['taken']) <= MOST_CLASSES:
-        add('taken', ', '.join(map(_short, found['taken'])))
+    if found['taken']:
+        is_a_class_each = set(found['taken']) == set(found['classes'])
+        names = ', '.join(map(_short, found['taken'][:MOST_CLASSES]))
+        add('taken', f'{len(found["taken"])} columns, one a class' if is_a_class_each else names)
     if found['left']:
         add('left', '; '.join(f'{_short(name)} ({reason})' for name, reason in found['left'].items()))
     counted = f'{found["annotated"]:,} with labels, {found["none_of_the_classes"]:,} of them none of the classes; '
-    add('images', f'{counted}{found["unlabelled"]:,} without labels')
+    add('labels', f'{counted}{found["unlabelled"]:,} without labels')
+    for rule, count in found['scaling'].items():
+        add('beyond 8 bits', f'{count:,} images: {rule}')
     for reason, names in found['left_out'].items():
         shown = ', '.join(map(_short, names[:3])) + (', ...' if len(names) > 3 else '')
         add('left out', f'{len(names):,} images: {reason}: {shown}')

@@ -15,19 +15,10 @@ from tqdm import tqdm
 
 from cssa_mm.apis.check_report import Style, section, understood, verdict
 from cssa_mm.apis.config import load_config
-from cssa_mm.apis.findings import (
-    FIX,
-    NOTE,
-    WARN,
-    Finding,
-    of_images,
-    of_labels,
-    of_test_labels,
-    overlap,
-)
+from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding, of_labels, of_test_labels
+from cssa_mm.apis.image_findings import near_duplicates, of_images, overlap, questions_of_images
 from cssa_mm.apis.model_findings import classes_of, of_model
 from cssa_mm.apis.parts import Part, read_part, sections
-from cssa_mm.apis.photo_findings import of_near_duplicates, of_photos
 from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.image_facts import ImageFacts, image_facts
@@ -140,12 +131,10 @@ def check(
     for other in parts:
         if train is not None and other is not train:
             findings += overlap(train, other)
+            questions, alike = near_duplicates(train, other)
+            findings += alike
+            asked += [(other.name, question) for question in questions]
             asked += [(other.name, question) for question in shared_groups(train.dataset.groups, other.dataset.groups)]
-            alike = of_near_duplicates(train, other)
-            if isinstance(alike, Question):
-                asked.append((other.name, alike))
-            elif alike is not None:
-                findings.append(alike)
     findings.sort(key=lambda finding: (FIX, WARN, NOTE).index(finding.severity))
     return CheckReport(parts, findings, asked, accepted)
 
@@ -153,7 +142,7 @@ def check(
 def _questions(part: Part, words: ClassWords | CSSAError | None) -> list[Question]:
     dataset, known = part.dataset, words if isinstance(words, ClassWords) else None
     found = questions_of(dataset.class_names, part.data.labels, dataset.understanding, part.is_test, known)
-    return found + of_photos(part)
+    return [*found, *questions_of_images(part)]
 
 
 def open_all(

@@ -1,10 +1,8 @@
-"""Problems in the data of a config: in its images, its labels and between its parts."""
+"""Problems in the labels of a config, and what a finding is."""
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -13,9 +11,6 @@ from mmengine.config import Config
 
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets.checks import refuse_without_positives
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, PLAIN
-from cssa_mm.datasets.overlap import is_tolerated
-from cssa_mm.engine.bad_image_hook import tolerated_bad_images
 from cssa_mm.errors import CSSAError
 from cssa_mm.semi.sampler import SemiSupervisedSampler
 
@@ -39,31 +34,6 @@ class Finding:
         return f'{self.severity}: {self.part}: {len(self.names):,} {self.kind}: {shown}' + (
             f' -> {self.fix}' if self.fix else ''
         )
-
-
-def of_images(part: Part, max_share: float) -> Iterator[Finding]:
-    """Findings in the image files: bad, odd and doubled images."""
-    bad = [index for index, facts in enumerate(part.facts) if facts.fault]
-    tolerated = tolerated_bad_images(len(part.facts), max_share) if part.name == 'train' else 0
-    for fault in FAULTS:
-        indices = [index for index in bad if part.facts[index].fault == fault]
-        if indices:
-            # Training refuses to start where files are missing; it survives a few broken ones.
-            survives = fault != 'missing' and len(bad) <= tolerated
-            fix = 'not trained on; restore or remove' if survives else 'restore the files, or remove their entries'
-            yield Finding(WARN if survives else FIX, part.name, f'{fault} images', part.names(indices), fix)
-    for oddity in ODDITIES:
-        indices = [index for index, facts in enumerate(part.facts) if oddity in facts.oddities]
-        fix = {'tiny': 'remove those that are not photos', 'very large': 'slow to read; shrink them'}.get(oddity, '')
-        if indices and oddity == '16-bit':
-            yield from _of_depth(part, indices)
-        elif indices:
-            kind = f'{oddity} images' + ('' if fix or oddity in PLAIN else ' (read well)')
-            yield Finding(WARN if fix else NOTE, part.name, kind, part.names(indices), fix)
-    doubled = [indices for indices in _by_digest(part).values() if len(indices) > 1]
-    if doubled:
-        names = [' = '.join(part.names(indices)) for indices in doubled]
-        yield Finding(WARN, part.name, 'files that occur more than once', names, 'keep one of each')
 
 
 def of_labels(part: Part, config: Config) -> Iterator[Finding]:
@@ -109,38 +79,3 @@ def of_test_labels(part: Part) -> Iterator[Finding]:
     if empty and absent.any():  # where no class has any, it is asked about
         fix = 'their average precision is 100 whatever a model says; add test images without them'
         yield Finding(WARN, part.name, 'classes that no test image lacks', empty, fix)
-
-
-def overlap(train: Part, other: Part) -> Iterator[Finding]:
-    """Images that are in the training set and in another part: the same file, or the same bytes."""
-    trained, pairs, same_file = _by_digest(train), {}, False
-    for digest, indices in _by_digest(other).items():
-        if digest in trained:
-            pairs[indices[0]] = trained[digest][0]
-    by_path = {os.path.realpath(path): index for index, path in enumerate(train.data.img_paths)}
-    for index, path in enumerate(other.data.img_paths):
-        first = by_path.get(os.path.realpath(path))
-        if first is not None:
-            pairs[index], same_file = first, True
-    if pairs:
-        names = [f'{train.names([first])[0]} = {other.names([second])[0]}' for second, first in pairs.items()]
-        few = not same_file and is_tolerated(len(names), len(other.facts))
-        fix = 'so few hardly change a figure; better remove them from one' if few else 'remove them from one'
-        yield Finding(WARN if few else FIX, other.name, 'files of the training set', names, fix)
-
-
-def _of_depth(part: Part, indices: Sequence[int]) -> Iterator[Finding]:
-    """How images of more than 8 bits a colour became 8, rule by rule."""
-    rules = defaultdict(list)
-    for index in indices:
-        rules[part.facts[index].rule or 'all black'].append(index)
-    for rule, found in rules.items():
-        yield Finding(NOTE, part.name, f'16-bit images ({rule})', part.names(found), '')
-
-
-def _by_digest(part: Part) -> dict[str, list[int]]:
-    found = defaultdict(list)
-    for index, facts in enumerate(part.facts):
-        if facts.digest is not None:
-            found[facts.digest].append(index)
-    return found

@@ -20,6 +20,7 @@ from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
@@ -115,6 +116,7 @@ def pointing_game(
         0.74
     """
     settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    require_test_data(settings)
     init_default_scope(settings.default_scope)
     dataset = DATASETS.build(settings.test_dataloader.dataset)
     chosen, boxes, sizes = images_with_boxes(dataset)

@@ -15,6 +15,7 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
@@ -58,6 +59,7 @@ def linear_probe(
     if penalty <= 0:
         raise ConfigError(f'--penalty: found {penalty}, expected a number above 0; give a larger one')
     settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    require_test_data(settings)
     model = untrained_model(settings, device=device)
     train = DATASETS.build(settings.train_dataloader.dataset)
     test = DATASETS.build(settings.test_dataloader.dataset)

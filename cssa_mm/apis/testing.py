@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 from cssa_mm.semi import PseudoLabelHook
@@ -79,12 +80,7 @@ def test(
     """
     _check_out(out, out_item)
     settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
-    if settings.get('test_dataloader') is None:
-        root = settings.train_dataloader.dataset.data_root
-        raise ConfigError(
-            f'test_dataloader: found no labelled test images in {root}, expected '
-            'test.csv, or a part called valid or test; add one, or name it: test_dataloader.dataset.ann_file=FILE'
-        )
+    require_test_data(settings)
     settings.load_from = None if checkpoint is None else os.fspath(checkpoint)
     settings.resume = False
     if device is not None:

@@ -37,7 +37,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
         path = options.labels  # counted from here, not from the data
     is_below = os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), ''))
     name = os.path.relpath(path, root) if root and is_below else os.path.abspath(path)
-    return {'train_dataloader.dataset.ann_file': name} | given
+    return {'train_dataloader.dataset.ann_file': name, **given}
 
 
 def add_tower(parser: argparse.ArgumentParser) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'pointing-game': 'count how often the label attention points into the boxes of its class',
     'study': 'run a named study over several seeds: table, CSV and plot',
+    'towers': 'list the image and text towers that can be had, and which to take',
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
     'demo-clip': "pretrain the embedded demo's CLIP anew",

@@ -90,7 +90,7 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
         asked.update(new)
         if new:
             questions.append(Question(kind, f'{_classes(new)} {reason}', fix))
-    groups = _alike_groups(simple)
+    groups = _alike_groups([name for name in simple if name not in asked])
     return questions + ([_alike(groups)] if groups else [])
 
 

@@ -65,6 +65,8 @@ class TableDataset(SemiMultiLabelDataset):
             images with ``held_out``, or labels no image.
     """
 
+    _own_table: tuple[LabelTable, ImageFolder] | None = None  # read for its class names, until the images are loaded
+
     def __init__(
         self,
         img_dir: str | None = None,
@@ -130,7 +132,9 @@ class TableDataset(SemiMultiLabelDataset):
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
         path = self.in_root(self.ann_file)
-        table, folder = self._read(path, self.img_dir, self.options.subset)
+        # Where this file tells the classes, it has been read already.
+        read, self._own_table = self._own_table, None
+        table, folder = read or self._read(path, self.img_dir, self.options.subset)
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
         image_ids = images_of(table, folder)
         self.groups = groups_of(table, image_ids, self.options.group_column, is_needed=not self.test_mode)
@@ -139,6 +143,7 @@ class TableDataset(SemiMultiLabelDataset):
         if not labelled:
             raise DataError(f'{path}: {_nothing_labelled(len(found))}')
         if not self.test_mode:
+            table.understanding.left_out |= folder.left_out
             if self.include_unlisted:
                 unknown = np.full(len(self.class_names), UNKNOWN, dtype=np.int8)
                 found = dict.fromkeys(folder.image_ids, unknown) | found
@@ -159,9 +164,11 @@ class TableDataset(SemiMultiLabelDataset):
         if path != self.in_root(self.ann_file) and self._is_class_file(path):
             self.set_classes(path)
             return
-        table, _ = self._read(path, self.img_dir, self.options.subset)
+        table, folder = self._read(path, self.img_dir, self.options.subset)
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
+        if path == self.in_root(self.ann_file):
+            self._own_table = table, folder
         self._metainfo['classes'] = tuple(table.class_names)
 
     def _is_class_file(self, path: str) -> bool:

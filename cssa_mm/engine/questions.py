@@ -49,7 +49,7 @@ def check_training_data(train: object, held_out: object, config: Config, words: 
                 asked += [('val', question) for question in shared_groups(train.groups, held_out.groups)]
         refuse_open(asked, config)
 
-    _on_first_rank(look)
+    on_first_rank(look)
 
 
 def questions_about(dataset: SemiMultiLabelDataset, is_test: bool, words: ClassWords | None = None) -> list[Question]:
@@ -112,7 +112,7 @@ def in_short(part: str, dataset: SemiMultiLabelDataset) -> str:
     )
 
 
-def _on_first_rank(look: Callable[[], None]) -> None:
+def on_first_rank(look: Callable[[], None]) -> None:
     """Run a check on rank 0; what it raises is raised on all ranks."""
     found: list[CSSAError | None] = [None]
     if is_main_process():

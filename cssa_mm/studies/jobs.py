@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets.pipeline import build_pipeline
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
@@ -127,6 +128,7 @@ def row_config(
         result = load_config(row.config or config or study.config, overrides=options, data_root=data_root, tower=tower)
     except ConfigError as error:
         raise ConfigError(f"row '{row.name}' of study {study.name}: {error}") from error
+    require_test_data(result)
     if validation is not None:
         _hold_out(result, validation)
     result.val_cfg = result.val_dataloader = result.val_evaluator = None

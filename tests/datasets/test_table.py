@@ -167,10 +167,12 @@ def test_mmpretrain_s_json_is_read(read):
 
 
 def test_a_folder_for_each_class_is_read(root):
-    for folder, name in (('cat', 1), ('cat', 2), ('dog/old', 1), ('none', 1), ('.', 7)):
+    for image, (folder, name) in zip(
+        IMAGES, (('cat', 1), ('cat', 2), ('dog/old', 1), ('none', 1), ('.', 7)), strict=False
+    ):
         target = root / 'train' / folder / f'{name}.jpg'
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(root / 'images' / 'a.jpg', target)
+        os.link(root / 'images' / image, target)
     data = TableDataset(data_root=str(root), img_dir='images', ann_file='train')
     assert data.class_names == ['cat', 'dog']
     assert rows_of(data) == {
@@ -215,8 +217,8 @@ def test_the_classes_come_from_the_first_file_that_exists(read, root):
     assert read(None, **options | dict(class_names=['dog'])).class_names == ['dog']
 
 
-def test_where_no_file_tells_the_classes_the_last_one_is_missed(read):
-    refused(read, None, 'labels.csv: cannot be read', name='test.csv', classes_from=['classes.txt', 'labels.csv'])
+def test_where_no_file_tells_the_classes_the_label_file_is_missed(read):
+    refused(read, None, 'test.csv: cannot be read', name='test.csv', classes_from=['classes.txt', 'labels.csv'])
 
 
 def test_the_model_takes_the_classes_of_a_table(read, root):
@@ -244,17 +246,17 @@ def test_a_split_hides_labels_of_a_fully_labelled_table(read):
 
 
 def test_a_missing_image_column_is_named_with_the_nearest_one(read, root):
-    message = refused(read, 'imagee,labels\na.jpg,cat\n')
+    message = refused(read, 'imagee,labels\n1,cat\n')
     assert message == (
         f"{root}/labels.csv: found the columns 'imagee', 'labels', expected one called 'image' with the images. "
         "Did you mean 'imagee'? Correct the header line or set image_column."
     )
+    refused(read, 'image,labels\na.jpg,cat\n', "called 'file' with the images", image_column='file')
 
 
 def test_a_missing_column_of_labels_is_named(read):
     refused(read, 'image\na.jpg\n', "found no column but 'image', expected one called 'labels', or one for each class")
-    parts = ["labels.csv, line 2: found 'cat' in the column 'label'", "no column 'labels'", "set label_column='label'"]
-    refused(read, 'image,label\na.jpg,cat\n', *parts)
+    refused(read, 'image,labels\na.jpg,cat\n', "called 'tags' with the labels", label_column='tags')
 
 
 def test_a_missing_column_of_a_class_is_named_with_the_nearest_one(read):
@@ -263,7 +265,7 @@ def test_a_missing_column_of_a_class_is_named_with_the_nearest_one(read):
 
 
 def test_a_wrong_delimiter_is_named_with_the_right_one(read):
-    parts = ["found the one column 'image,labels' with the delimiter ';'", "set delimiter=','"]
+    parts = ["found the one column 'image,labels', expected an image and its labels", "set delimiter=','"]
     refused(read, ONE_COLUMN, *parts, delimiter=';')
     refused(read, ONE_COLUMN, "delimiter: found '::', expected one character", error=ConfigError, delimiter='::')
 
@@ -292,9 +294,12 @@ def test_an_unknown_class_is_named_with_the_nearest_known_one_and_the_place_to_a
     refused(read, table, f'To add a class, write all of them, one a line, into {root}/classes.txt.', **options)
 
 
-def test_two_rows_of_one_image_are_joined(read):
-    rows = rows_of(read('image,labels\na.jpg,cat\n./a.jpg,dog\nc.jpg,dog\n'))
-    assert (rows['a.jpg'], rows['c.jpg']) == ([1, 1], [0, 1])
+def test_rows_of_an_image_are_joined_and_must_agree_where_each_class_has_a_column(read):
+    data = read('image,labels\na.jpg,cat\nc.jpg,cow\n./a.jpg,dog\n')
+    assert rows_of(data)['a.jpg'] == [1, 0, 1]
+    assert rows_of(read('image,cat,dog\na.jpg,1,0\na.jpg,1,0\n'))['a.jpg'] == [1, 0]
+    parts = ['line 4: found', "'a.jpg' again, with other labels than in", 'line 2']
+    refused(read, 'image,cat,dog\na.jpg,1,0\nc.jpg,1,1\na.jpg,0,0\n', *parts)
 
 
 def test_an_image_of_both_training_and_test_is_named(read, root):
@@ -313,23 +318,18 @@ def test_a_table_without_any_label_is_refused(read, table):
     refused(read, table, 'labels.csv: found ', 'no label in any, expected at least one labelled image')
 
 
-def test_a_table_that_leaves_no_unlabelled_image_is_refused_in_training_only(read):
+def test_a_table_that_leaves_no_unlabelled_image_is_read(read):
     table = 'image,labels\n' + ''.join(f'{name},cat\n' for name in IMAGES)
-    refused(read, table, 'labels.csv: found a label for each of the 6 images, expected some without; add unlabelled')
-    for options in (dict(include_unlisted=False), dict(test_mode=True), dict(part='labelled')):
+    for options in ({}, dict(include_unlisted=False), dict(test_mode=True), dict(part='labelled')):
         assert len(read(table, **options)) == 6
-
-
-def test_a_file_that_is_not_utf_8_is_named(read):
-    refused(
-        read, 'image,labels\na.jpg,café\n'.encode('latin-1'), 'labels.csv: cannot be read as UTF-8', 'save it in UTF-8'
-    )
 
 
 def test_json_that_is_none_or_of_another_form_is_named(read):
     refused(read, '{"data_list": [', 'labels.json: found no valid JSON (', 'export it again', name='labels.json')
-    parts = ["labels.json: found no usable 'metainfo', expected mmpretrain's form"]
+    parts = ["labels.json: found an object with 'images', expected a list of entries"]
     refused(read, {'images': []}, *parts, name='labels.json')
+    parts = ["labels.json: found no usable 'data_list', expected mmpretrain's form"]
+    refused(read, {'images': []}, *parts, name='labels.json', format='mmpretrain')
     content = dict(metainfo=dict(classes=['cat']), data_list=[dict(img_path='a.jpg', gt_label=[1])])
     refused(read, content, 'data_list[0]: found gt_label [1], expected numbers from 0 to 0', name='labels.json')
 
@@ -349,10 +349,10 @@ def test_an_image_that_is_listed_but_missing_is_named_with_the_nearest_one(read,
 
 
 def test_files_and_folders_that_are_missing_are_named(read):
-    refused(read, None, 'labels.csv: cannot be read (No such file or directory), expected a table of labelled images')
+    refused(read, None, 'labels.csv: cannot be read (No such file or directory), expected a label file')
     refused(read, None, 'to train without one: --no-validate', test_mode=True, class_names=['cat'])
     refused(read, ONE_COLUMN, 'elsewhere: cannot be listed', 'check data_root and img_dir', img_dir='elsewhere')
-    refused(read, 'x', "labels.xlsx: found the extension '.xlsx', expected .csv", name='labels.xlsx')
+    refused(read, 'x', "labels.xls: found a '.xls' file, expected .xlsx; save it as .xlsx", name='labels.xls')
     refused(read, 'x', "format: found 'cvs', expected one of", "Did you mean 'csv'?", format='cvs', error=ConfigError)
 
 

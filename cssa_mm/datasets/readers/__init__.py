@@ -11,10 +11,14 @@ from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
 from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
 from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.labelme import is_labelme, read_labelme
 from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
+from cssa_mm.datasets.readers.records import is_records, read_records
+from cssa_mm.datasets.readers.sheets import is_sheet, read_sheet
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables import is_table, read_table
+from cssa_mm.datasets.readers.via import is_via, read_via
 from cssa_mm.datasets.readers.voc import is_voc, read_voc
 from cssa_mm.datasets.readers.yolo import is_yolo, read_yolo
 from cssa_mm.errors import DataError
@@ -106,6 +110,22 @@ READERS: dict[str, Reader] = {
         none='an empty list of labels',
         example='{"image_url": "azureml://x/paths/1.jpg", "label": ["cat", "dog"]}',
     ),
+    'via': Reader(
+        title='VGG Image Annotator (JSON)',
+        recognises=is_via,
+        read=read_via,
+        unlabelled='an image without region and attribute',
+        none="the same, with unannotated='negative'; boxes of which none is marked",
+        example='{"1.jpg9": {"filename": "1.jpg", "regions": [], "file_attributes": {"tags": {"cat": true}}}}',
+    ),
+    'labelme': Reader(
+        title='labelme (a folder of JSON)',
+        recognises=is_labelme,
+        read=read_labelme,
+        unlabelled='an image without JSON file',
+        none='a JSON file without shape, or without a flag that is set',
+        example='{"imagePath": "1.jpg", "shapes": [{"label": "cat"}], "flags": {}}',
+    ),
     'folders': Reader(
         title='a folder for each class',
         recognises=lambda source: source.is_folder,
@@ -114,12 +134,28 @@ READERS: dict[str, Reader] = {
         none='an image in the folder none',
         example='photos/cat/1.jpg',
     ),
+    'records': Reader(
+        title='JSON lines, or a JSON list of entries',
+        recognises=is_records,
+        read=read_records,
+        unlabelled='no field labels, or null',
+        none='an empty list, or the word none',
+        example='{"image": "1.jpg", "labels": ["cat", "dog"]}',
+    ),
+    'xlsx': Reader(
+        title='Excel sheet (.xlsx)',
+        recognises=is_sheet,
+        read=read_sheet,
+        unlabelled='a blank label cell, or no row',
+        none='the word none, or 0 in each column of a class',
+        example='image | labels',
+    ),
     'csv': Reader(
-        title='CSV or TSV table',
+        title='CSV, TSV or text table',
         recognises=is_table,
         read=read_table,
         unlabelled='a blank label cell, or no row',
-        none='the word none',
+        none='the word none, [], or 0 in each column of a class',
         example='image,labels',
     ),
 }

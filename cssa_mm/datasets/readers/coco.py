@@ -57,9 +57,7 @@ def read_coco(source: LabelSource, options: ReadOptions) -> LabelTable:
     names = instances.shown_names()
     note_unseen(understanding, instances.names, names)
     if options.class_names:
-        declared = {plain_name(name) for name in instances.names}
-        missing = [name for name in options.class_names if plain_name(name) not in declared]
-        ask_about_undeclared(understanding, options.class_names, missing)
+        ask_about_undeclared(understanding, options.class_names, instances.names)
     if instances.has_scores:
         understanding.questions.append(
             Question(

@@ -15,6 +15,7 @@ from cssa_mm.names import one_form
 
 AS_WRITTEN = 'as written'
 BY_END = 'by the end of the path'
+BY_ADDRESS = 'by the path in the address'
 BY_NAME = 'by the file name'
 CASE = 'without regard to case'
 STEM = 'without the extension'
@@ -64,7 +65,7 @@ class Names:
         self._below: dict[str, list[str]] = defaultdict(list)  # end of a directory -> those that end so
         for image_id in folder.image_ids:
             self.by_path[self.form(posixpath.splitext(image_id)[0] if stem else image_id)].append(image_id)
-        for link, target in getattr(folder, 'aliases', {}).items():
+        for link, target in folder.aliases.items():
             for directory in folder.directories:
                 if f'{directory}/'.startswith(f'{target}/') or not target:
                     rest = directory[len(target) :].lstrip('/')

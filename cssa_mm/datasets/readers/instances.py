@@ -51,7 +51,7 @@ class Instances:
     @property
     def is_shown(self) -> np.ndarray:
         """bool (C,), whether any image shows a category."""
-        return self.shows.any(axis=0)
+        return np.any(self.shows, axis=0)
 
     def shown_names(self) -> list[str]:
         """The names of the categories that have an instance, by id."""

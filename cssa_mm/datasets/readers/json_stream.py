@@ -19,7 +19,7 @@ PIECE = 2**22
 LARGE = 2**25  # bytes from which on progress is shown
 BLANKS = re.compile(r'[ \t\r\n]*')
 BETWEEN = re.compile(r'[ \t\r\n]*,[ \t\r\n]*')
-SCAN = json.JSONDecoder().scan_once
+SCAN = json.JSONDecoder().raw_decode
 
 
 def pieces_of(files: DataRoot, path: str, expected: str, size: int = PIECE) -> Iterator[bytes]:
@@ -158,10 +158,6 @@ class _Text:
         while True:
             try:
                 value, end = SCAN(self.text, self.position)
-            except StopIteration as error:
-                if not self.more():
-                    self.position = error.value if isinstance(error.value, int) else self.position
-                    self.fail('Expecting value')
             except json.JSONDecodeError as error:
                 if not self.more():
                     self.position = error.pos
@@ -190,7 +186,7 @@ class _Text:
                         break
                     position = following.end()
                     yield value
-            except (StopIteration, ValueError, RecursionError):
+            except (ValueError, RecursionError):
                 pass
             self.position = position
             yield self.value()
@@ -198,6 +194,7 @@ class _Text:
                 self.position += 1
                 return
             self.take(',')
+            self.peek()  # the quick way starts at a value
 
     def fail(self, reason: str) -> NoReturn:
         line = self.lines + self.text.count('\n', 0, self.position)

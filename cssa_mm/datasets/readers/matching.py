@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 
 from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.image_finder import AS_WRITTEN, BY_END, MISSING, Found, ImageFinder
+from cssa_mm.datasets.readers.image_finder import AS_WRITTEN, BY_ADDRESS, BY_END, MISSING, Found, ImageFinder
 from cssa_mm.datasets.readers.label_table import UNKNOWN, LabelTable
 from cssa_mm.datasets.readers.written_paths import WrittenPath, readings_of
 from cssa_mm.errors import DataError, nearest
@@ -62,7 +62,12 @@ class _Search:
         self.paths = paths
         self.finder = ImageFinder(folder)
         self.places: dict[str, tuple[str, Found]] = {}
-        self.roots = () if '://' in folder.root else (os.path.abspath(folder.root), os.path.realpath(folder.root))
+        is_address = '://' in folder.root
+        self.roots = (
+            (folder.root.rstrip('/'),) * 2
+            if is_address
+            else (os.path.abspath(folder.root), os.path.realpath(folder.root))
+        )
 
     def run(self) -> dict[str, Found]:
         """Where each path leads; those that other rows must confirm come last."""
@@ -84,7 +89,11 @@ class _Search:
         if found is not MISSING and f'{place}{name}' in self.folder.image_ids:
             return Found(f'{place}{name}', found.rule, found.cut, found.is_open)
         found = self._search(path)
-        if found.image_id is not None and found.rule in (AS_WRITTEN, BY_END) and found.image_id.endswith(name):
+        if (
+            found.image_id is not None
+            and found.rule in (AS_WRITTEN, BY_ADDRESS, BY_END)
+            and found.image_id.endswith(name)
+        ):
             is_here = os.path.isabs(head) and os.path.isdir(head)
             if not is_here and not self.finder.has_siblings(found.cut):
                 self.places[head] = (found.image_id.removesuffix(name), found)
@@ -106,19 +115,25 @@ class _Search:
                     'tells which; write the directory or the extension, too, or set img_dir.'
                 )
             if found.image_id is not None:
-                return found
+                is_address = found.rule == AS_WRITTEN and '://' in self._from_root(path)
+                return found._replace(rule=BY_ADDRESS) if is_address else found
         return MISSING
 
     def _from_root(self, path: str) -> str:
         """A path below the image folder of this machine, counted from there; others as they are."""
         for root in self.roots:
-            if path.startswith(root) and path[len(root) : len(root) + 1] == os.sep and '..' not in path:
+            if path.startswith(root) and path[len(root) : len(root) + 1] in ('/', os.sep) and '..' not in path:
                 return path[len(root) + 1 :]
         return path
 
     def _is_outside(self, path: str, found: Found) -> bool:
         """Whether an absolute path leads to a file of this machine that is none of the image folder's."""
-        if not self.roots or not os.path.isabs(path) or self._from_root(path) != path or not os.path.exists(path):
+        if (
+            '://' in self.roots[0]
+            or not os.path.isabs(path)
+            or self._from_root(path) != path
+            or not os.path.exists(path)
+        ):
             return False
         below = os.path.join(self.roots[1], '')
         if os.path.realpath(path).startswith(below):
@@ -163,7 +178,7 @@ class _Search:
         folder, last = self.folder, readings[-1]
         for written in readings:
             for name in (written.path, written.name):
-                reason = next((reason for reason, names in left_out_of(folder).items() if name in names), None)
+                reason = next((reason for reason, names in folder.left_out.items() if name in names), None)
                 if reason is not None:
                     return f' The file is there, but is not read: {name} is one of those {reason}.'
         same = [image_id for image_id in folder.image_ids if posixpath.basename(image_id) == last.name]
@@ -173,11 +188,6 @@ class _Search:
 
     def _where(self, path: str) -> str:
         return self.table.where(list(self.table.paths).index(path))
-
-
-def left_out_of(folder: ImageFolder) -> dict[str, list[str]]:
-    """Reason -> the files of a folder that are no images for it."""
-    return getattr(folder, 'left_out', {})
 
 
 def join_rows(table: LabelTable, image_ids: Sequence[str], labels: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The answers of Label Studio's annotators as a label table: one question of several, agreement and conflict."""
+"""The answers of annotators, of Label Studio and others, as a label table: one of several questions, agreement."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ class Task:
     skipped: int = 0
 
 
-def table_of_tasks(tasks: Iterable[Task], understanding: Understanding, options: ReadOptions) -> LabelTable:
+def table_of_tasks(
+    tasks: Iterable[Task], understanding: Understanding, options: ReadOptions, tool: str = 'Label Studio'
+) -> LabelTable:
     """The labels of one question, or of several that ``label_column`` names with commas between them.
 
     Annotations of one image are one annotator's each: of those that are marked as ground truth, else of all, the newest
@@ -51,7 +53,7 @@ def table_of_tasks(tasks: Iterable[Task], understanding: Understanding, options:
         DataError: The answers are those of several questions and none is chosen, or no task has a label.
     """
     tasks = _by_image(tasks)
-    taken = _questions(tasks, understanding, options)
+    taken = _questions(tasks, understanding, options, tool)
     answers = [
         [_labels_of(annotation, taken, options) for annotation in _that_count(task.annotations)] for task in tasks
     ]
@@ -84,7 +86,7 @@ def _by_image(tasks: Iterable[Task]) -> list[Task]:
     return list(result.values())
 
 
-def _questions(tasks: Sequence[Task], understanding: Understanding, options: ReadOptions) -> list[str]:
+def _questions(tasks: Sequence[Task], understanding: Understanding, options: ReadOptions, tool: str) -> list[str]:
     found: dict[str, set[Label]] = {}
     largest: Counter[str] = Counter()
     for task in tasks:
@@ -95,7 +97,7 @@ def _questions(tasks: Sequence[Task], understanding: Understanding, options: Rea
     if not found:
         raise DataError(
             f'{understanding.source}: found {len(tasks)} tasks and no label in any finished annotation, expected at '
-            'least one; label images in Label Studio (predictions and drafts are no labels) and export again.'
+            f'least one; label images in {tool} (predictions and drafts are no labels) and export again.'
         )
     wanted = options.label_column
     if wanted is None:

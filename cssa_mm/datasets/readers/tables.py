@@ -1,167 +1,164 @@
-"""Label tables as people keep them: CSV or TSV."""
+"""Label tables as people keep them: a column of class names, a column for each class, or a row for each label."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+import numpy as np
+
+from cssa_mm.datasets.readers.codes import with_names_of_codes
+from cssa_mm.datasets.readers.column_names import IMAGE_ENDINGS
+from cssa_mm.datasets.readers.columns import Roles
+from cssa_mm.datasets.readers.delimited import read_delimited
+from cssa_mm.datasets.readers.flags import read_flags
+from cssa_mm.datasets.readers.grid import Column, Grid
+from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
+from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
+from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.long_tables import join_images, keep_subset, parted_ids, with_values
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
-from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.datasets.readers.understanding import Question, Understanding
+from cssa_mm.errors import DataError
 from cssa_mm.names import plain_name
 
-DELIMITERS = ',;\t|'
-
-
-@dataclass(frozen=True)
-class Columns:
-    """How to read a table."""
-
-    image_column: str
-    label_column: str
-    label_separators: str
-    none_words: tuple[str, ...]
-    delimiter: str | None
+SUFFIXES = ('.csv', '.tsv', '.txt', '.tab', '.lst', '.list')
 
 
 def is_table(source: LabelSource) -> bool:
     """Whether the extension is one of tables."""
-    return source.suffix in ('.csv', '.tsv', '.txt')
+    return source.suffix in SUFFIXES
 
 
 def read_table(source: LabelSource, options: ReadOptions) -> LabelTable:
-    """Read a CSV or TSV file with a header: one column of labels, or else one column a class.
+    """Read a CSV, TSV or text table.
 
     Raises:
-        ConfigError: The delimiter is not a single character.
-        DataError: A column is missing, or a line has too many cells or an invalid one.
+        ConfigError: An option does not fit the table.
+        DataError: The table cannot be read, or in two ways.
     """
-    columns = Columns(
-        options.image_column or 'image',
-        options.label_column or 'labels',
-        options.label_separators or ';,|',
-        tuple(word.casefold() for word in options.none_word),
-        options.delimiter,
-    )
-    path = source.path
-    lines = _lines(source.text, path, columns.delimiter)
-    header = [name.strip() for name in next(lines, (1, []))[1]]
-    _check_header(header, path, columns)
-    image = header.index(columns.image_column)
-    group = header.index(options.group_column) if options.group_column in header else None
-    rows = []
-    for number, cells in lines:
-        where = f'{path}, line {number}'
-        if len(cells) > len(header):
-            raise DataError(
-                f'{where}: found {len(cells)} cells, expected the {len(header)} of the header '
-                f'({", ".join(header)}); separate labels by another character (cat;dog), or put them in quotes.'
-            )
-        cells = [cell.strip() for cell in cells] + [''] * (len(header) - len(cells))
-        if not cells[image]:
-            raise DataError(f"{where}: found no image name in the column '{columns.image_column}'; add it.")
-        rows.append((where, cells[image], cells))
-    understanding = Understanding(path)
-    if columns.label_column in header:
-        index = header.index(columns.label_column)
-        understanding.taken = [columns.label_column]
-        read = [TableRow(name, *_names_of(cells[index], columns), where) for where, name, cells in rows]
-        table = table_of_rows(read, understanding)
-        table.groups = None if group is None else [cells[group] for _, _, cells in rows]
-        return table
-    classes = _class_columns(header, options)
-    understanding.taken = list(classes)
-    read = [
-        TableRow(name, {key: _cell(cells[index], key, where, columns) for key, index in classes.items()}, -1, where)
-        for where, name, cells in rows
-    ]
-    table = table_of_rows(read, understanding, sorted(classes))
-    table.is_closed, table.is_split = True, False
-    table.groups = None if group is None else [cells[group] for _, _, cells in rows]
+    understanding = Understanding(source.path)
+    return table_of_grid(read_delimited(source, options, understanding), options, understanding)
+
+
+def table_of_grid(grid: Grid, options: ReadOptions, understanding: Understanding) -> LabelTable:
+    """The label table of rows and columns, wherever they come from.
+
+    Args:
+        grid: The n rows.
+        options: The keys of the data set; None is found by content, on whole columns.
+        understanding: Gets what was found.
+
+    Raises:
+        ConfigError: An option does not fit the table.
+        DataError: The table cannot be read, or in two ways.
+    """
+    if not grid.columns:
+        raise DataError(f'{grid.source}: found 0 rows and no label in any, expected a table with image,labels.')
+    roles = find_roles(grid, options, understanding)
+    if roles.split is not None:
+        keep_subset(grid, roles.split, options, understanding)
+    _drop_remarks(grid, roles.image, understanding)
+    _refuse_blank_images(grid, roles.image)
+    understanding.facts['rows'] = f'{grid.count:,}'
+    understanding.facts['image column'] = roles.image.name or 'the first without a name'
+    table = _table_of_roles(grid, roles, options, understanding)
+    groups = next((column for column in grid.columns if column.name and column.name == options.group_column), None)
+    if groups is not None:
+        group_of = dict(zip(roles.image.cells(), groups.cells(), strict=True))
+        table.groups = [group_of.get(path, '') for path in table.paths]
     return table
 
 
-def _lines(text: str, source: str, delimiter: str | None) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each line that is not empty."""
-    header = next((line for line in text.splitlines() if line.strip()), '')
-    delimiter = delimiter or _sniff(header)
-    try:
-        reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
-    except TypeError as error:
-        raise ConfigError(f'delimiter: found {delimiter!r}, expected one character, such as , or ;') from error
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, cells
-    except csv.Error as error:
-        raise DataError(
-            f'{source}, line {reader.line_num}: found no valid CSV ({error}), expected a table with quotes that '
-            f'close; correct the line.'
-        ) from error
+def _table_of_roles(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable:
+    if roles.classes:
+        return _closed_table(grid, roles, options, understanding)
+    parted = parted_ids(grid, roles, options, understanding)
+    if parted is not None:
+        return parted
+    refuse_single_flag(grid, roles, options)
+    return _open_table(grid, roles, options, understanding)
 
 
-def _sniff(header: str) -> str:
-    try:
-        return csv.Sniffer().sniff(header, delimiters=DELIMITERS).delimiter
-    except csv.Error:
-        return ','
+def _closed_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable:
+    """The table of one column a class."""
+    columns = sorted(roles.classes, key=lambda column: column.name)
+    understanding.taken = [column.name for column in columns]
+    understanding.facts['form'] = f'a column for each of {len(columns)} classes'
+    labels = read_flags(grid, columns, options, understanding)
+    names = with_names_of_codes(grid, options, understanding, [column.name for column in columns])
+    return LabelTable(
+        class_names=names,
+        paths=roles.image.cells(),
+        labels=labels,
+        others=np.full(grid.count, -1, dtype=np.int8),
+        where=grid.where,
+        understanding=understanding,
+        is_closed=True,
+        is_split=False,
+    )
 
 
-def _check_header(header: list[str], source: str, columns: Columns) -> None:
-    found = ', '.join(f"'{name}'" for name in header) or 'nothing'
-    joined = len(header) == 1 and re.search(f'[{DELIMITERS}]', header[0])
-    if joined:
-        raise DataError(
-            f'{source}: found the one column {found} with the delimiter {columns.delimiter!r}, expected columns as '
-            f"'{columns.image_column}'; the delimiter looks wrong: set delimiter={joined.group()!r}, or leave it out."
+def _open_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable:
+    """The table of class names in cells, a row an image or several."""
+    understanding.taken = [column.name or 'the cells after the image' for column in roles.labels][:1]
+    if grid.has_header:
+        understanding.taken = [column.name for column in roles.labels]
+    paths = roles.image.cells()
+    is_long = len(set(paths)) < grid.count
+    shown = read_label_cells(grid, roles.labels, options, understanding, is_long)
+    if roles.value is not None:
+        shown = with_values(grid, roles.value, shown, options, understanding)
+    _compare_rivals(grid, roles, shown, options, understanding)
+    understanding.facts['form'] = f'class names in {", ".join(understanding.taken)}'
+    return join_images(grid, paths, shown, roles, options, understanding)
+
+
+def _compare_rivals(grid: Grid, roles: Roles, shown: Shown, options: ReadOptions, understanding: Understanding) -> None:
+    """Columns of yes or no beside class names say the same, or are asked about."""
+    if len(roles.rivals) < 2 or options.label_column is not None:
+        return
+    classes = {plain_name(name): index for index, name in enumerate(shown.class_names)}
+    named = [column for column in roles.rivals if plain_name(column.name) in classes]
+    first = roles.labels[0].name
+    if named:
+        labels = np.repeat(shown.others[:, None], len(classes), axis=1)
+        labels[shown.rows, shown.classes] = shown.values
+        flags = read_flags(grid, named, options, Understanding(grid.source))
+        differ = int((flags != labels[:, [classes[plain_name(column.name)] for column in named]]).any(axis=1).sum())
+        if not differ:
+            understanding.facts['also'] = f"{len(named)} columns of yes or no say the same as '{first}'"
+            return
+    names = ', '.join(f"'{column.name}'" for column in roles.rivals[:3])
+    contrary = f', and contradict it in {differ:,} rows' if named else ''
+    understanding.questions.append(
+        Question(
+            'two_label_forms',
+            f"the column '{first}' holds labels, and {len(roles.rivals)} columns ({names}, ...) hold yes or "
+            f"no{contrary}; '{first}' is read",
+            f"set label_column='{first}' to confirm it, or ignore_columns='{first}' to read the others",
         )
-    if columns.image_column not in header:
-        raise DataError(
-            f"{source}: found the columns {found}, expected one called '{columns.image_column}' with the images."
-            f'{nearest(columns.image_column, header)} Correct the header line or set image_column.'
-        )
-    if len(header) == 1:
-        raise DataError(
-            f"{source}: found no column but '{header[0]}', expected one called '{columns.label_column}', or one for "
-            f'each class; add it or set label_column.'
-        )
-    doubled = [name for name, count in Counter(header).items() if count > 1]
-    if doubled:
-        raise DataError(f"{source}: found the column '{doubled[0]}' twice, expected each once; remove one.")
+    )
 
 
-def _names_of(cell: str, columns: Columns) -> tuple[dict[str, int], int]:
-    """Labels by name and label of the other classes, of a cell with class names."""
-    if not cell:
-        return {}, -1
-    if cell.casefold() in columns.none_words:
-        return {}, 0
-    names = re.split(f'[{re.escape(columns.label_separators)}]', cell) if columns.label_separators else [cell]
-    return {name.strip(): 1 for name in names if name.strip()}, 0
+def _drop_remarks(grid: Grid, image: Column, understanding: Understanding) -> None:
+    """Leave out rows that start with # and name no image."""
+    paths = image.cells()
+    remarks = [
+        row for row, path in enumerate(paths) if path.startswith('#') and not path.lower().endswith(IMAGE_ENDINGS)
+    ]
+    if image is grid.columns[0] and 0 < len(remarks) < len(paths) and _are_images(paths):
+        understanding.facts['remarks'] = f'{len(remarks)} rows that start with #, the first in {grid.place(remarks[0])}'
+        grid.keep(np.setdiff1d(np.arange(grid.count), remarks))
 
 
-def _class_columns(header: list[str], options: ReadOptions) -> dict[str, int]:
-    """Class name -> position of its column."""
-    image = options.image_column or 'image'
-    found = {name: index for index, name in enumerate(header) if name and name not in (image, options.group_column)}
-    wanted = {plain_name(name) for name in options.class_names}
-    return {name: index for name, index in found.items() if not wanted or plain_name(name) in wanted}
+def _are_images(paths: Sequence[str]) -> bool:
+    """Whether all paths but the remarks are images by their names, as far as a sample tells."""
+    sample = [path for path in paths[:2000] if not path.startswith('#')]
+    return sum(path.lower().endswith(IMAGE_ENDINGS) for path in sample) * 2 > len(sample)
 
 
-def _cell(cell: str, column: str, where: str, columns: Columns) -> int:
-    try:
-        value = float(cell) if cell else -1.0  # pandas writes 1.0 where a column has blanks
-    except ValueError:
-        value = None
-    if value not in (1, 0, -1):
-        raise DataError(
-            f"{where}: found '{cell}' in the column '{column}', expected 1, 0, or blank for unknown, as the table has "
-            f"no column '{columns.label_column}' and so one for each class; correct the cell, or set "
-            f"label_column='{column}' if it holds class names, or class_names if it is no class."
-        )
-    return int(value)
+def _refuse_blank_images(grid: Grid, image: Column) -> None:
+    row = image.first('')
+    if row >= 0:
+        name = f"in the column '{image.name}'" if image.name else 'in the row'
+        raise DataError(f'{grid.where(row)}: found no image name {name}; add it.')

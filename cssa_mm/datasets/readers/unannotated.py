@@ -5,10 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from cssa_mm.datasets.readers.understanding import Question, Understanding
+from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.names import plain_name
 
 LABEL = {'unlabelled': -1, 'negative': 0}
 WORDS = {'unlabelled': 'unlabelled', 'negative': 'labelled as none of the classes', 'drop': 'left out'}
+
+
+def resolve_unannotated(unannotated: str | None, keep_empty: bool | None) -> str | None:
+    """The option of a data set of objects, of which ``keep_empty`` is an older name; None where none was given.
+
+    Raises:
+        ConfigError: Both are given, or an unknown word.
+    """
+    if unannotated is not None and keep_empty is not None:
+        raise ConfigError(
+            f"keep_empty: found {keep_empty} beside unannotated='{unannotated}', expected one of both: keep_empty=True "
+            "is unannotated='negative'; remove keep_empty."
+        )
+    if keep_empty is not None:
+        return 'negative' if keep_empty else 'drop'
+    if unannotated is not None and unannotated not in WORDS:
+        raise ConfigError(
+            f"unannotated: found '{unannotated}', expected one of {', '.join(WORDS)}.{nearest(unannotated, WORDS)}"
+        )
+    return unannotated
 
 
 def note_unannotated(understanding: Understanding, images: Sequence[str], total: int, option: str, what: str) -> None:
@@ -28,6 +49,14 @@ def note_unannotated(understanding: Understanding, images: Sequence[str], total:
     understanding.facts['unannotated'] = f'{len(images)} of {total} images have no {what}: {WORDS[option]} ({key})'
     if option == 'drop':
         understanding.left_out[f"no {what} (unannotated='drop')"] = list(images)
+
+
+def note_without_files(understanding: Understanding, images: Sequence[str], total: int, option: str) -> None:
+    """State that images have no XML file: unlabelled whatever ``unannotated`` says, unless they are dropped."""
+    if images:
+        understanding.facts['images without XML'] = f'{len(images)} of {total}: {WORDS[option]}'
+    if images and option == 'drop':
+        understanding.left_out['no XML file'] = list(images)
 
 
 def note_unseen(understanding: Understanding, declared: Iterable[str], shown: Sequence[str]) -> None:
@@ -55,13 +84,15 @@ def ask_about_empty_files(understanding: Understanding, empty: int, total: int, 
         )
 
 
-def ask_about_undeclared(understanding: Understanding, wanted: Iterable[str], missing: Sequence[str]) -> None:
+def ask_about_undeclared(understanding: Understanding, wanted: Sequence[str], declared: Iterable[str]) -> None:
     """Ask where classes are wanted that the file doesn't declare: nobody looked for them in its images."""
+    known = {plain_name(name) for name in declared}
+    missing = [name for name in wanted if plain_name(name) not in known]
     if missing:
         understanding.questions.append(
             Question(
                 'undeclared_classes',
-                f'{understanding.source}: {len(missing)} of the {len(list(wanted))} classes are not among those that '
+                f'{understanding.source}: {len(missing)} of the {len(wanted)} classes are not among those that '
                 f'the file declares ({", ".join(missing[:5])}): its images count as showing none of them',
                 'correct class_names, or declare the classes where the images were annotated',
             )

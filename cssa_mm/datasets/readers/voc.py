@@ -11,7 +11,7 @@ from tqdm import tqdm
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
-from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_empty_files, note_unannotated
+from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_empty_files, note_unannotated, note_without_files
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file
 from cssa_mm.errors import DataError
@@ -140,12 +140,8 @@ def _restricted(
         wanted = labelled | {image_id for name in names for image_id in listed.find(f'{name}.xml')[:1]}
         kept = {image_id: value for image_id, value in kept.items() if image_id in wanted}
     without = [image_id for image_id in kept if image_id not in labelled]
-    if without:
-        option = 'drop' if options.unannotated == 'drop' else 'unlabelled'
-        understanding.facts['images without XML'] = (
-            f'{len(without)} of {len(kept)}: {"left out" if option == "drop" else "unlabelled"}'
-        )
-        if option == 'drop':
-            understanding.left_out["no XML file (unannotated='drop')"] = without
-            kept = {image_id: value for image_id, value in kept.items() if image_id in labelled}
+    option = 'drop' if options.unannotated == 'drop' else 'unlabelled'
+    note_without_files(understanding, without, len(kept), option)
+    if option == 'drop':
+        kept = {image_id: value for image_id, value in kept.items() if image_id in labelled}
     return replace(folder, image_ids=kept)

@@ -79,7 +79,7 @@ def yaml_in(folder: str) -> str | None:
     return next((path for path in paths if os.path.isfile(path)), None)
 
 
-def _settings(text: str, path: str) -> Mapping[str, Any]:
+def _settings(text: str, path: str) -> dict[str, Any]:
     if path.lower().endswith('.data'):  # darknet: key = value
         pairs = (line.partition('=') for line in text.splitlines() if '=' in line)
         settings: Any = {key.strip(): value.strip() for key, _, value in pairs}
@@ -91,7 +91,7 @@ def _settings(text: str, path: str) -> Mapping[str, Any]:
         raise DataError(
             f'{path}: found no valid YAML ({" ".join(str(error).split())}), expected a data.yaml of YOLO; correct it.'
         ) from error
-    if not isinstance(settings, Mapping):
+    if not isinstance(settings, dict):
         raise DataError(f'{path}: found no keys, expected train, val and names as in a data.yaml of YOLO; correct it.')
     return settings | ({'val': settings['valid']} if 'valid' in settings and 'val' not in settings else {})
 

@@ -1,4 +1,4 @@
-"""Checks of a split against the training images, and of training images against test images."""
+"""Checks of a split against the training images."""
 
 from __future__ import annotations
 
@@ -132,23 +132,3 @@ def _check_classes(
                 f'{counts[name]} labelled positives of these annotations; use the split of this data, or remove the '
                 f'header line.'
             )
-
-
-def check_disjoint(train_ids: Sequence[str], test_ids: Sequence[str], where: str) -> None:
-    """Check that no test image is trained on.
-
-    Args:
-        train_ids: Ids of the training images.
-        test_ids: Ids of the test images.
-        where: File or config key that the message blames.
-
-    Raises:
-        SplitError: Some ids are in both; the message names the first and how many there are.
-    """
-    tested = set(test_ids)
-    shared = [image_id for image_id in train_ids if image_id in tested]
-    if shared:
-        raise SplitError(
-            f"{where}: found image id '{shared[0]}' in both the training and the test set ({len(shared)} "
-            f'such ids), expected disjoint sets; remove them from one.'
-        )

@@ -134,6 +134,8 @@ def test_two_photos_of_one_name_are_not_joined():
     refused(['1.jpg', 'north/1.jpg'], '1.jpg', '2.jpg')
     refused(['a.jpg', 'A.jpg'], 'a.jpg')
     refused(['/data/upload/7/0a1b2c3d-1.jpg', '/data/upload/7/99999999-1.jpg'], '1.jpg')
+    refused(['s3://a/1.jpg', 's3://b/1.jpg'], '1.jpg')
+    assert match(['s3://a/1.jpg', '1.jpg'], '1.jpg', root='s3://a') == ['1.jpg'] * 2
     # The same path in another form is the same image.
     assert match(['1.jpg', './1.jpg', 'photos/1.jpg', '/srv/photos/1.jpg'], '1.jpg') == ['1.jpg'] * 4
 
@@ -169,6 +171,7 @@ def test_the_rule_is_a_fact():
     assert fact(['C:\\x\\1.jpg', 'C:\\x\\2.jpg', '3.jpg'], '1.jpg', '2.jpg', '3.jpg') == (
         "found by the end of the path (2 of 3 rows), as written (1 of 3 rows); left off: 'C:/x'"
     )
+    assert fact(['gs://x/1.jpg'], '1.jpg') == 'found by the path in the address (1 of 1 rows)'
     assert fact(['1', 'A.jpg'], '1.jpg', 'a.jpg') == (
         'found without the extension (1 of 2 rows), without regard to case (1 of 2 rows)'
     )

@@ -1,0 +1,229 @@
+"""Tables with several rows an image: joined by image, with values for each class, or parts of a data set."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from cssa_mm.datasets.readers.column_names import PARTS, VALUES
+from cssa_mm.datasets.readers.columns import Roles
+from cssa_mm.datasets.readers.flags import as_number, counted, meaning, read_flags
+from cssa_mm.datasets.readers.grid import Column, Grid
+from cssa_mm.datasets.readers.label_cells import Shown
+from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.source import ReadOptions
+from cssa_mm.datasets.readers.understanding import Question, Understanding
+from cssa_mm.errors import DataError
+from cssa_mm.names import plain_name
+
+MOST_CELLS = 8 * 10**9  # of a label matrix, a byte each
+MOST_SUFFIXES = 200
+TRAINING = ('train', 'training', 'labelled')
+
+
+def keep_subset(grid: Grid, column: Column, options: ReadOptions, understanding: Understanding) -> None:
+    """Keep the rows of the part that ``subset`` names; ask where a table holds several parts and none is named.
+
+    Raises:
+        DataError: The table has no such part.
+    """
+    name = column.name or 'the first column'
+    counts = {value or 'blank': count for value, count in column.counts().items()}
+    shown = counted(counts, 'rows')
+    if options.subset is None:
+        understanding.left[name] = f'tells the part of the data set: {shown}'
+        is_flag = all(meaning(value) in (0, 1) for value in column.values)
+        if len(counts) > 1 and (is_flag or any(plain_name(value) in PARTS for value in counts)):
+            understanding.questions.append(
+                Question(
+                    'subset',
+                    f"the column '{name}' tells parts of the data set ({shown}), and the rows of all are read",
+                    "set subset to the part to read (such as subset='train' in the training set)",
+                )
+            )
+        return
+    wanted = plain_name(options.subset)
+    values = {plain_name(value) for value in counts}
+    if wanted not in values and all(meaning(value) in (0, 1) for value in column.values):
+        is_train_flag = 'train' in plain_name(column.name)
+        wanted_flag = int(is_train_flag == (wanted in TRAINING))
+        rows = np.array([meaning(value) == wanted_flag for value in column.values])[column.codes]
+    elif wanted in values:
+        rows = np.array([plain_name(value or 'blank') == wanted for value in column.values])[column.codes]
+    else:
+        raise DataError(
+            f"{grid.source}: found the parts {shown} in '{name}', expected subset='{options.subset}' there."
+        )
+    understanding.facts['subset'] = f"'{options.subset}': {int(rows.sum()):,} of {grid.count:,} rows ({name}: {shown})"
+    understanding.left[name] = 'tells the part of the data set'
+    grid.keep(np.flatnonzero(rows))
+
+
+def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, understanding: Understanding) -> Shown:
+    """What rows say that name a class and, in another column, whether it is shown.
+
+    Raises:
+        DataError: The column holds scores.
+    """
+    counts = column.counts()
+    if {as_number(cell) for cell in counts} == {1.0} and options.blank is None:
+        understanding.questions.append(
+            Question(
+                'all_positive',
+                f"'{column.name}' is 1 in every row: the other classes are read as not shown",
+                "set blank='unknown' if nobody has looked for the others, or blank='no' to confirm",
+            )
+        )
+        understanding.left[column.name] = 'holds 1 throughout'
+        return shown
+    bad = [cell for cell in counts if meaning(cell, options.unknown_word) is None]
+    if bad and all(as_number(cell) is not None for cell in bad):
+        raise DataError(
+            f"{grid.where(column.first(bad[0]))}: found {bad[0]} in '{column.name}', a score, expected 1 or 0; keep "
+            f"the rows above a threshold of yours, or set ignore_columns='{column.name}' to take every row as shown."
+        )
+    own = Understanding(grid.source)
+    values = read_flags(grid, [column], options, own)[:, 0]
+    understanding.questions += own.questions
+    understanding.facts['values'] = (
+        f"'{column.name}' of a row: yes {own.facts['yes']}; no {own.facts['no']}; unknown {own.facts['unknown']}"
+    )
+    rest = 'no' if options.blank == 'no' else 'unknown'
+    understanding.facts['classes without a row'] = f'{rest} (the key blank changes it)'
+    of_row = values[shown.rows]
+    keep = of_row >= 0
+    others = shown.others if rest == 'no' else np.full_like(shown.others, -1)
+    return Shown(shown.class_names, shown.rows[keep], shown.classes[keep], of_row[keep], others, shown.none_rows)
+
+
+def join_images(
+    grid: Grid, paths: list[str], shown: Shown, roles: Roles, options: ReadOptions, understanding: Understanding
+) -> LabelTable:
+    """The table with one row an image: a class that one of its rows shows is shown.
+
+    Raises:
+        DataError: There are too many classes for a table in memory.
+    """
+    images = list(dict.fromkeys(paths))
+    count = len(images)
+    if count < grid.count:
+        numbers = {path: number for number, path in enumerate(images)}
+        of_row = np.fromiter(map(numbers.__getitem__, paths), np.int64, grid.count)
+        first = np.full(count, grid.count)
+        np.minimum.at(first, of_row, np.arange(grid.count))
+        understanding.facts['joined'] = f'{grid.count:,} rows of {count:,} images'
+    else:
+        of_row = first = np.arange(grid.count)
+    if count * len(shown.class_names) > MOST_CELLS:
+        raise DataError(
+            f'{grid.source}: found {len(shown.class_names):,} different labels in {count:,} images, expected class '
+            f'names that recur; set label_column or label_separators.'
+        )
+    others = np.full(count, -1, dtype=np.int8)
+    _take_boxes_without_class(grid, shown, roles, options, understanding)
+    np.maximum.at(others, of_row, shown.others)
+    labels = np.repeat(others[:, None], len(shown.class_names), axis=1)
+    rows = of_row[shown.rows]
+    negative = shown.values == 0
+    labels[rows[negative], shown.classes[negative]] = 0
+    labels[rows[~negative], shown.classes[~negative]] = 1
+    _ask_contradictions(grid, images, rows, of_row, shown, labels, understanding)
+    return LabelTable(
+        class_names=shown.class_names,
+        paths=images,
+        labels=labels,
+        others=others,
+        where=lambda row: grid.where(int(first[row])),
+        understanding=understanding,
+    )
+
+
+def _take_boxes_without_class(
+    grid: Grid, shown: Shown, roles: Roles, options: ReadOptions, understanding: Understanding
+) -> None:
+    """Rows of a table of boxes that name no class: images without any object, or objects of an unknown class."""
+    blank = np.ones(grid.count, dtype=bool)
+    blank[shown.rows] = False
+    blank &= ~shown.none_rows
+    if not roles.has_boxes or not blank.any():
+        return
+    meaning_of = {'negative': 0}.get(options.unannotated or '', -1)
+    shown.others[blank] = meaning_of
+    says = 'none of the classes' if meaning_of == 0 else 'unlabelled'
+    understanding.facts['rows without a class'] = f'{int(blank.sum()):,}: {says} (unannotated says otherwise)'
+
+
+def _ask_contradictions(
+    grid: Grid,
+    images: list[str],
+    rows: np.ndarray,
+    of_row: np.ndarray,
+    shown: Shown,
+    labels: np.ndarray,
+    understanding: Understanding,
+) -> None:
+    negative = shown.values == 0
+    lost = labels[rows[negative], shown.classes[negative]] == 1
+    if lost.any():
+        image = images[int(rows[negative][lost][0])]
+        name = shown.class_names[int(shown.classes[negative][lost][0])]
+        understanding.questions.append(
+            Question(
+                'contradictions',
+                f"rows contradict each other for {int(lost.sum()):,} images and classes ('{image}', '{name}'): read as "
+                f'shown',
+                'remove the wrong rows',
+            )
+        )
+    has_name = np.zeros(len(images), dtype=bool)
+    has_name[rows[~negative]] = True
+    mixed = np.flatnonzero(shown.none_rows & has_name[of_row])
+    if mixed.size:
+        understanding.questions.append(
+            Question(
+                'none_beside_labels',
+                f"{mixed.size:,} rows say 'none of the classes' of images that other rows label "
+                f"('{images[of_row[mixed[0]]]}', {grid.place(int(mixed[0]))}): the labels are taken",
+                'remove the wrong rows, or set none_word to another word',
+            )
+        )
+
+
+def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable | None:
+    """The table of rows 'ID_class,1': every image has a row for each class, whose name ends its id; None for others."""
+    column = roles.labels[0]
+    if len(roles.labels) > 1 or plain_name(column.name) not in VALUES or not column.is_coded:
+        return None
+    is_mask = plain_name(column.name) == 'encodedpixels'
+    if not is_mask and any(meaning(cell, options.unknown_word) is None for cell in column.values):
+        return None
+    parts = [path.rpartition('_') for path in roles.image.cells()]
+    suffixes = Counter(suffix for _, _, suffix in parts)
+    stems = Counter(stem for stem, _, _ in parts)
+    if not 1 < len(suffixes) <= MOST_SUFFIXES or '' in stems or len(stems) * len(suffixes) != grid.count:
+        return None
+    if set(stems.values()) != {len(suffixes)} or set(suffixes.values()) != {len(stems)}:
+        return None
+    if is_mask:
+        values = np.array([cell != '' for cell in column.cells()], dtype=np.int8)
+    else:
+        values = read_flags(grid, [column], options, understanding)[:, 0]
+    names, images = sorted(suffixes), {stem: number for number, stem in enumerate(stems)}
+    positions = {name: number for number, name in enumerate(names)}
+    labels = np.full((len(images), len(names)), -1, dtype=np.int8)
+    rows = np.array([images[stem] for stem, _, _ in parts])
+    labels[rows, [positions[suffix] for _, _, suffix in parts]] = values
+    first = np.full(len(images), grid.count)
+    np.minimum.at(first, rows, np.arange(grid.count))
+    understanding.taken = [column.name]
+    understanding.facts['form'] = f"a row for each image and class, as in '{roles.image[0]}': {', '.join(names[:5])}"
+    return LabelTable(
+        class_names=names,
+        paths=list(images),
+        labels=labels,
+        others=np.full(len(images), -1, dtype=np.int8),
+        where=lambda row: grid.where(int(first[row])),
+        understanding=understanding,
+        is_closed=True,
+    )
