@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 
 from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, PLAIN
+from cssa_mm.datasets.image_sets import mixed_depth_rules, plain_images
 from cssa_mm.datasets.near_duplicates import near_duplicates_of
 from cssa_mm.datasets.overlap import is_tolerated
 from cssa_mm.datasets.questions import named
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images
 
-# Single plain images may be right; so many, and such a share, were read wrongly or are no photos.
-MANY_PLAIN, PLAIN_SHARE = 3, 0.1
 FIXES = {'tiny': 'remove those that are not photos', 'very large': 'slow to read; shrink them'}
 
 
@@ -34,7 +33,9 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
     for oddity in ODDITIES:
         indices = [index for index, facts in enumerate(part.facts) if oddity in facts.oddities]
         fix = FIXES.get(oddity, '')
-        if indices:
+        if indices and oddity == '16-bit':
+            yield from _of_depth(part, indices)
+        elif indices:
             kind = f'{oddity} images' + ('' if fix or oddity in PLAIN else ' (read well)')
             yield Finding(WARN if fix else NOTE, part.name, kind, part.names(indices), fix)
     doubled = [indices for indices in _by_digest(part).values() if len(indices) > 1]
@@ -43,28 +44,26 @@ def of_images(part: Part, max_share: float) -> Iterator[Finding]:
         yield Finding(WARN, part.name, 'files that occur more than once', names, 'keep one of each')
 
 
-def questions_of_images(part: Part) -> Iterator[Question]:
-    """What looks wrong about how the images were read: a set of plain ones, or several scales in one format."""
-    plain = [index for index, facts in enumerate(part.facts) if set(PLAIN) & set(facts.oddities)]
-    if len(plain) >= max(MANY_PLAIN, PLAIN_SHARE * len(part.facts)):
-        yield Question(
-            'plain_images',
-            f'{len(plain)} of {len(part.facts)} images are nearly black or of one colour as they are read, such as '
-            f'{named(part.names(plain))}',
-            'look at them with cssa browse; for data beyond 8 bits, set view.bits to their depth',
+def questions_of_images(part: Part) -> list[Question]:
+    """Questions about the images of a part: many that show nothing, and several rules for more than 8 bits."""
+    found = []
+    texts = {'nearly black': 'nearly_black', 'one colour': 'one_colour'}
+    for kind, indices in plain_images(part.facts).items():
+        text = (
+            f'{len(indices):,} of {len(part.facts):,} images are {kind} as they are read: {named(part.names(indices))}'
         )
-    by_format: dict[str, Counter[str]] = defaultdict(Counter)
-    for facts in part.facts:
-        if facts.rule:
-            by_format[facts.format][facts.rule] += 1
-    for name, rules in by_format.items():
-        if len(rules) > 1:
-            counted = '; '.join(f'{count} as {rule}' for rule, count in rules.most_common())
-            yield Question(
-                'several_scales',
-                f'the {name} images hold more than 8 bits and are scaled under different rules: {counted}',
-                'set view.bits to the depth that all of them have',
-            )
+        fix = 'look at them; for images of more than 8 bits set view.bits, for transparent ones view.transparency'
+        found.append(Question(texts[kind], text, fix))
+    for name, rules in mixed_depth_rules(part.facts).items():
+        counts = '; '.join(
+            f'{len(indices):,} {rule} ({part.names(indices[:1])[0]})'
+            for rule, indices in sorted(rules.items(), key=lambda item: -len(item[1]))
+        )
+        text = (
+            f'the {name} images of more than 8 bits are brought to 8 by several rules, each image by its own: {counts}'
+        )
+        found.append(Question('mixed_bits', text, "set view.bits to the bits of all of them (8 to 16, or 'float')"))
+    return found
 
 
 def near_duplicates(train: Part, other: Part) -> tuple[list[Question], list[Finding]]:
@@ -106,6 +105,15 @@ def overlap(train: Part, other: Part) -> Iterator[Finding]:
         few = not same_file and is_tolerated(len(names), len(other.facts))
         fix = 'so few hardly change a figure; better remove them from one' if few else 'remove them from one'
         yield Finding(WARN if few else FIX, other.name, 'files of the training set', names, fix)
+
+
+def _of_depth(part: Part, indices: Sequence[int]) -> Iterator[Finding]:
+    """How images of more than 8 bits a colour became 8, rule by rule."""
+    rules = defaultdict(list)
+    for index in indices:
+        rules[part.facts[index].rule or 'all black'].append(index)
+    for rule, found in rules.items():
+        yield Finding(NOTE, part.name, f'16-bit images ({rule})', part.names(found), '')
 
 
 def _by_digest(part: Part) -> dict[str, list[int]]:

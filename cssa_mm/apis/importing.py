@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 from cssa_mm.apis.import_parts import ImportedPart, read_foreign_parts, read_parts, refuse_shared_images
 from cssa_mm.datasets.image_copies import flat_names, place_images
+from cssa_mm.datasets.questions import questions_of
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.datasets.table_writer import Table, write_tables
+from cssa_mm.engine.questions import refuse_open
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import new_folder
 
@@ -69,7 +71,7 @@ def import_labels(
     images: str | os.PathLike | None = None,
     is_copied: bool = False,
     replaces: bool = False,
-    accepts: bool = False,
+    accept: str | Sequence[str] | None = None,
     datumaro: str | os.PathLike | None = None,
     options: Mapping[str, object] | None = None,
 ) -> ImportResult:
@@ -83,13 +85,14 @@ def import_labels(
         images: the folder of the images; None: found, as :class:`~cssa_mm.datasets.table.TableDataset` says.
         is_copied: copy the images; False links them.
         replaces: replace the tables and images of an earlier import in ``out``.
-        accepts: go on although something in the labels looks wrong.
+        accept: the kinds of questions about the labels that are answered by yes, or 'all'.
         datumaro: a Python that has Datumaro, which reads the formats that have no reader here.
         options: further keys of :class:`~cssa_mm.datasets.table.TableDataset`, such as ``label_column``.
 
     Raises:
         ConfigError: ``out`` holds something, an option is not known, or there is no Datumaro in ``datumaro``.
-        DataError: the labels cannot be read, look wrong, or cannot be written so that they read back the same.
+        DataError: the labels cannot be read, or cannot be written so that they read back the same.
+        OpenQuestionsError: something in the labels looks wrong, and ``accept`` does not name it.
 
     Example:
         >>> from cssa_mm.apis.importing import import_labels
@@ -106,7 +109,7 @@ def import_labels(
         parts = parts or read_parts(source, labels, keys)
         if 'test' not in parts and 'valid' in parts:
             parts['test'] = parts.pop('valid')
-        _refuse_questions([question for part in parts.values() for question in part.understanding.questions], accepts)
+        refuse_open(_asked(parts), dict(accept=accept))
         refuse_shared_images(parts)
         _refuse_own_images(parts, out)
         links, form = _write(parts, partial, is_copied)
@@ -139,10 +142,12 @@ def _write(parts: Mapping[str, ImportedPart], root: Path, is_copied: bool) -> tu
     return ' and '.join(kinds), write_tables(root, parts['train'].class_names, tables)
 
 
-def _refuse_questions(questions: Sequence[Question], accepts: bool) -> None:
-    if questions and not accepts:
-        lines = '; '.join(dict.fromkeys(question.line() for question in questions))
-        raise DataError(f'found what looks wrong: {lines}. To go on all the same: --yes.')
+def _asked(parts: Mapping[str, ImportedPart]) -> list[tuple[str, Question]]:
+    return [
+        (name, question)
+        for name, part in parts.items()
+        for question in questions_of(part.class_names, part.labels, part.understanding, name != 'train')
+    ]
 
 
 def _refuse_own_images(parts: Mapping[str, ImportedPart], out: Path) -> None:

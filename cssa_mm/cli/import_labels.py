@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
+from cssa_mm.apis.formats_page import formats_page
 from cssa_mm.apis.importing import import_labels
-from cssa_mm.cli.arguments import Overrides, command_parser, run
+from cssa_mm.cli.arguments import add_yes, command_parser, run
+from cssa_mm.cli.overrides import Overrides
 from cssa_mm.datasets.readers.datumaro_adapter import environment
 
 DESCRIPTION = (
@@ -14,6 +17,21 @@ DESCRIPTION = (
     'and links to the images, or copies of them.'
 )
 EXAMPLE = 'cssa import export/annotations.xml --out photos'
+
+
+class Formats(argparse.Action):
+    """Print the page of formats and stop."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Print, and exit with status 0."""
+        print(formats_page(), end='')
+        parser.exit()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +48,10 @@ def parser() -> argparse.ArgumentParser:
     )
     placing.add_argument('--copy', action='store_true', help='copy the images')
     result.add_argument('--force', action='store_true', help='replace the tables and images of an earlier import')
-    result.add_argument('--yes', action='store_true', help='go on although something in the labels looks wrong')
+    add_yes(result)
+    result.add_argument(
+        '--formats', action=Formats, nargs=0, help='print what is read, by which reader: docs/formats.md'
+    )
     result.add_argument(
         '--datumaro',
         nargs='?',
@@ -54,6 +75,7 @@ def _import(options: argparse.Namespace) -> None:
     python = options.datumaro
     if python == '':
         python = environment(lambda line: print(line, flush=True))
+    keys = dict(options.cfg_options or {})
     result = import_labels(
         source=options.source,
         out=options.out,
@@ -62,8 +84,8 @@ def _import(options: argparse.Namespace) -> None:
         images=options.images,
         is_copied=options.copy,
         replaces=options.force,
-        accepts=options.yes,
+        accept='all' if options.yes else keys.pop('accept', None),
         datumaro=python,
-        options=options.cfg_options,
+        options=keys,
     )
     print(result.text())

@@ -25,7 +25,12 @@ import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from cssa_mm.datasets.bad_images import BadImages
-from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
+from cssa_mm.datasets.checks import (
+    names_on_disk,
+    refuse_doubled_ids,
+    refuse_missing_images,
+    warn_about_classes_without_positives,
+)
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.class_naming import ClassNaming
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
@@ -127,7 +132,8 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
         records = validation_part(self._validation, records, self.part == 'validation', self.groups)
         image_ids, img_paths, labels = zip(*records, strict=True)
         refuse_doubled_ids(image_ids, source)
-        return Annotations(list(image_ids), list(img_paths), np.stack(labels).astype(np.int8, copy=False))
+        img_paths = names_on_disk(img_paths) if self.is_local else list(img_paths)
+        return Annotations(list(image_ids), img_paths, np.stack(labels).astype(np.int8, copy=False))
 
     def full_init(self) -> None:
         """Read the annotations, apply the split and keep the images of ``part``."""

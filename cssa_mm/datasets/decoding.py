@@ -122,7 +122,9 @@ def _plain(image: Image.Image, depth: int) -> tuple[np.ndarray, np.ndarray | Non
         both = np.array(image.convert('RGBA'))
         return np.ascontiguousarray(both[:, :, :3]), both[:, :, 3]
     pixels = np.array(image.convert('RGB'))
-    if image.mode == 'L' and isinstance(key, int) and depth < 8:
+    if image.mode == '1' and isinstance(key, int):
+        key = 255 if key else 0  # before Pillow 11 it is 1
+    elif image.mode == 'L' and isinstance(key, int) and depth < 8:
         key = key * 255 // (2**depth - 1)  # Pillow has scaled the pixels alone
     if image.mode in ('1', 'L', 'RGB'):
         return pixels, _keyed(pixels if isinstance(key, Sequence) else pixels[:, :, 0], key)

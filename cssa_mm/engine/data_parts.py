@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -139,11 +140,25 @@ def _drop(config: Config, part: str, root: str) -> None:
 
 
 def _share_classes(config: Config, train: Mapping) -> None:
+    """Give the model the classes of the training set, unless it has others."""
     model = config.get('model')
-    if not model or not isinstance(model.get('class_names'), (str, type(None))):
+    if not model:
         return
-    given = train.get('class_names')
-    if model.get('class_names') in (None, train['type']) and (given is not None or model.get('class_names') is None):
-        config.model.class_names = {
-            key: value for key, value in train.items() if key not in NO_CLASSES and value is not None
-        }
+    names, given = model.get('class_names'), train.get('class_names')
+    shared = {key: value for key, value in train.items() if key not in NO_CLASSES and value is not None}
+    if isinstance(names, Mapping):
+        # Options of a data set without its type, such as an override gives them: those of the training set besides.
+        if names and names.keys() <= _options(_class_of(train)):
+            config.model.class_names = shared | dict(names)
+    elif names is None or (isinstance(names, str) and given is not None and names in (given, train['type'])):
+        config.model.class_names = shared
+    elif isinstance(names, str) and DATASETS.get(names) is None:
+        below = os.path.join(train.get('data_root') or '', os.path.expanduser(names))
+        if os.path.isfile(below):
+            config.model.class_names = below
+
+
+def _options(kind: type) -> set[str]:
+    """The keywords of a data set."""
+    classes = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
+    return {key for each in classes for key in inspect.signature(each).parameters} - {'base_options'}

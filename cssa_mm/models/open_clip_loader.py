@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cssa_mm.errors import CheckpointError
-from cssa_mm.models.tower_hub import within_reach
+from cssa_mm.models.tower_hub import tokenizer_within_reach, within_reach
 from cssa_mm.models.tower_plan import TowerPlan, plan_tower
 from cssa_mm.models.tower_weights import is_torchscript, refuse_torchscript, torchscript_weights
 
@@ -82,8 +82,8 @@ def load_open_clip(
     if plan.weights is not None and plan.tag is None and not allow_torchscript:
         refuse_torchscript(plan.weights)
     with _defined(plan), _plain_file(plan) as weights:
+        tokenizer = _tokenizer(plan)  # first: it is small, and may have to be downloaded
         model = _build(plan, weights)
-        tokenizer = _tokenizer(plan)
     statistics = open_clip.get_model_preprocess_cfg(model)
     return LoadedCLIP(
         name=plan.name,
@@ -150,7 +150,8 @@ def _tokenizer(plan: TowerPlan) -> Tokenizer:
     text_config: dict[str, Any] = plan.model_config.get('text_cfg', {})
     bpe_path = text_config.get('tokenizer_kwargs', {}).get('bpe_path')
     if not bpe_path:
-        return open_clip.get_tokenizer(plan.built_as)
+        with tokenizer_within_reach(plan.name, text_config.get('hf_tokenizer_name')):
+            return open_clip.get_tokenizer(plan.built_as)
     vocabulary = Path(plan.folder or '', bpe_path)
     if not vocabulary.is_file():
         raise CheckpointError(

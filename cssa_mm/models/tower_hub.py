@@ -68,6 +68,27 @@ def fetch_from_hub(model_id: str, filename: str | None = None) -> str:
             ) from error
 
 
+@contextmanager
+def tokenizer_within_reach(name: str, tokenizer: str | None) -> Iterator[None]:
+    """A block that may download a tokenizer of the hub; None, or a folder, downloads nothing.
+
+    Raises:
+        CheckpointError: it cannot be had.
+    """
+    if tokenizer is None or Path(tokenizer).is_dir():
+        yield
+        return
+    with _cache_alone_if_offline() as offline:
+        try:
+            yield
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            raise CheckpointError(
+                f"backbone.model_name '{name}': found no tokenizer '{tokenizer}' on this machine, and it can't be "
+                f'downloaded ({_reason(error, offline)}), expected a network or a folder: fetch '
+                f'https://huggingface.co/{tokenizer} elsewhere, then --tower local-dir:FOLDER'
+            ) from error
+
+
 def is_reachable(url: str, seconds: float = SECONDS) -> bool:
     """Whether a server answers at all, through the proxies of this machine, within some seconds."""
     answers: list[bool] = []

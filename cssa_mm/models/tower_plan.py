@@ -19,6 +19,7 @@ from cssa_mm.models.tower_spec import HUB, HUB_CONFIG, HUB_WEIGHTS, LOCAL_DIR, m
 from cssa_mm.models.tower_weights import recorded_activation
 from cssa_mm.models.towers.support import EXTRA, has_transformers, image_refusal, needs_transformers, text_refusal
 
+TOKENIZER_FILES = ('tokenizer.json', 'tokenizer_config.json', 'spiece.model', 'tokenizer.model')
 HUB_TOWER = 'hub-tower'  # what open_clip builds a tower by whose config is not its own
 
 
@@ -80,6 +81,7 @@ def plan_tower(
         _check_weights(name, pretrained, None if activation else family, suffix)
     check_supported(name, family[name])
     config, changed = _with_activation(family[name], activation or suffix)
+    _find_tokenizer(config, config_dir)
     if name != model_name:
         source = tower_source(name, pretrained, config_dir)
     return TowerPlan(name, name, config, {}, pretrained, config_dir, source | changed)
@@ -140,6 +142,17 @@ def _with_activation(config: Mapping[str, Any], wanted: str | None) -> tuple[dic
     return own | dict(quick_gelu=wanted == 'quickgelu'), dict(activation=str(wanted))
 
 
+def _find_tokenizer(config: dict[str, Any], folder: str | None) -> None:
+    """Take a tokenizer of transformers from the tower's own folder, if it lies there or in a folder that it names."""
+    text = config['text_cfg']
+    if folder is None or not text.get('hf_tokenizer_name'):
+        return
+    places = (Path(folder), Path(folder, text['hf_tokenizer_name']))
+    found = [place for place in places if any(Path(place, name).is_file() for name in TOKENIZER_FILES)]
+    if found:
+        text['hf_tokenizer_name'] = str(found[-1].absolute())
+
+
 def _own_models(config_dir: str | None) -> dict[str, Any]:
     if config_dir is None:
         return {}
@@ -185,7 +198,7 @@ def _plan_of_hub(model_name: str, pretrained: str | None, config_dir: str | None
             f"backbone.pretrained: found '{pretrained}' beside the name '{model_name}', which brings its own weights, "
             'expected None (or a file of these weights)'
         )
-    is_local = f'{scheme}:' == LOCAL_DIR
+    is_local, is_given = f'{scheme}:' == LOCAL_DIR, pretrained is not None
     folder = config_dir or (place if is_local else None)
     path = Path(folder, HUB_CONFIG) if folder else Path(fetch_from_hub(place, HUB_CONFIG))
     if not path.is_file():
@@ -209,9 +222,10 @@ def _plan_of_hub(model_name: str, pretrained: str | None, config_dir: str | None
             "expected weights of this tower, or backbone.activation='gelu' or 'quickgelu'"
         )
     config, changed = _with_activation(model_config, activation)
+    _find_tokenizer(config, folder)
     name = f'{LOCAL_DIR}{Path(place).absolute().name}' if is_local else model_name
     source = dict(
-        pretrained=str(Path(pretrained).absolute()) if is_local or folder else None,
+        pretrained=str(Path(pretrained).absolute()) if is_local or is_given else None,
         config_dir=folder and str(Path(folder).absolute()),
         model_config=content,
         **changed,

@@ -2,13 +2,16 @@ import json
 import shutil
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cssa_mm.apis import checking
 from cssa_mm.apis.checking import check
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
+from cssa_mm.datasets import LoadRGBImage
+from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, image_facts
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
@@ -190,3 +193,57 @@ def test_what_training_would_refuse_must_be_fixed(checked, key, value, kind):
     assert not trains
     assert kinds(report)[kind]['severity'] == 'fix'
     assert lines[-1] == f'Verdict: fix 1 of these before training: {kind} (train)'
+
+
+# -- photos that look alike, or show nothing -------------------------------------------------------------------------
+
+
+def questions(report):
+    return {(question['part'], question['kind']): question for question in report['questions']}
+
+
+def resized_copy(source, target):
+    Image.open(source).resize((57, 60)).save(target)
+
+
+def test_resized_copies_in_the_test_set_are_questioned(checked, data):
+    resized_copy(data / 'train' / '107.png', data / 'test' / '503.png')
+    trains, lines, report = checked()
+    assert not trains
+    question = questions(report)['val', 'near_duplicates']
+    assert question['text'].startswith('1 photos that look like one of the training set, ')
+    assert question['text'].endswith('train/107.png ~ test/503.png')
+    assert [line for line in lines if line.startswith('question: val: 1 photos that look like')]
+    assert checked(accept=['near_duplicates'])[0]
+
+
+def test_a_set_of_black_images_is_questioned(checked, data):
+    for number in range(100, 115):
+        Image.fromarray(PIXELS // 16 + number % 3).save(data / 'train' / f'{number}.png')
+    trains, _, report = checked()
+    assert not trains
+    assert questions(report)['train', 'nearly_black']['text'].startswith('15 of 40 images are nearly black')
+
+
+def test_several_rules_for_16_bits_are_questioned_until_the_key_is_set(checked, data):
+    ramp = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    for number, most in ((100, 4095), (101, 4000), (102, 900)):
+        Image.fromarray((ramp * most).astype(np.uint16)).save(data / 'train' / f'{number}.png')
+    trains, lines, report = checked()
+    assert not trains
+    text = questions(report)['train', 'mixed_bits']['text']
+    assert '2 12-bit data in 16 bits: divided by 4095 (train/100.png)' in text
+    assert [line for line in lines if line.startswith('note: train: 2 16-bit images (12-bit data in 16 bits')]
+    trains, lines, report = checked(**{'view.bits': 12})
+    assert (trains, report['questions']) == (True, [])
+    assert [line for line in lines if line.startswith('note: train: 3 16-bit images (12-bit data, by the key bits)')]
+
+
+@pytest.mark.parametrize('num_workers', [1, 2])
+def test_facts_come_in_order_from_several_processes(data, num_workers, monkeypatch):
+    monkeypatch.setattr(checking, 'ROUND', 7)
+    monkeypatch.setattr(checking, 'CHUNK', 2)
+    paths = sorted(str(path) for path in (data / 'train').iterdir())
+    pipeline = SimpleNamespace(transforms=[LoadRGBImage()])
+    found = checking.open_all(SimpleNamespace(pipeline=pipeline), paths, num_workers, 'Images')
+    assert found == [image_facts(LoadRGBImage(), path) for path in paths]

@@ -149,3 +149,61 @@ def test_every_tower_of_open_clip_is_of_the_family_that_its_config_says():
         assert bool(image_refusal(config)) == bool(image_refusal(example)), name
         assert bool(text_refusal(config)) == bool(text_refusal(example)), name
     assert [family_of(family.example, open_clip.get_model_config(family.example)) for family in FAMILIES] == [*FAMILIES]
+
+
+# -- tokenizers of the transformers package --------------------------------------------------------------------
+
+
+def test_without_transformers_one_line_names_the_extra(monkeypatch):
+    monkeypatch.setattr(tower_plan, 'has_transformers', lambda: False)
+    for name, tag in (('ViT-B-16-SigLIP', 'webli'), ('ViT-L-14-CLIPA', 'datacomp1b')):
+        with pytest.raises(ConfigError) as error:
+            tower_plan.plan_tower(name, tag)
+        assert (
+            "found no package transformers, which its tokenizer needs, expected it; install it: pip install '"
+            in str(error.value)
+        )
+        assert '\n' not in str(error.value)
+
+
+@pytest.fixture
+def siglip_folder(tmp_path):
+    """A folder as the hub has SigLIP's: config, weights and a tokenizer of transformers, all small."""
+    tokenizers = pytest.importorskip('tokenizers')
+    transformers = pytest.importorskip('transformers')
+    words = ['<pad>', '</s>', '<unk>', 'a', 'photo', 'of', 'dog', 'red', 'bicycle', 'x']
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: n for n, word in enumerate(words)}, unk_token='<unk>')
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing('$A </s>', special_tokens=[('</s>', 1)])
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token='</s>', eos_token='</s>', unk_token='<unk>'
+    )
+    folder = tmp_path / 'siglip'
+    fast.save_pretrained(folder)
+    config = shrunk('ViT-B-16-SigLIP') | dict(embed_dim=16)
+    config['vision_cfg'] = dict(layers=1, width=32, head_width=16, patch_size=16, image_size=64)
+    config['text_cfg'].update(context_length=10, vocab_size=len(words), hf_tokenizer_name='org/siglip')
+    (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config, preprocess_cfg={})))
+    (tmp_path / 'siglip.json').write_text(json.dumps({**config, 'text_cfg': {**config['text_cfg']}}))
+    open_clip.add_model_config(tmp_path)
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model('siglip').state_dict(), folder / 'open_clip_pytorch_model.bin')
+    return folder
+
+
+def test_a_real_tokenizer_of_transformers_gives_open_clip_s_embeddings(siglip_folder):
+    backbone = MODELS.build(dict(type='OpenCLIPBackbone', model_name=f'local-dir:{siglip_folder}'))
+    clip, encoder = backbone.clip, TextEncoder(backbone.clip)
+    assert clip.tokenizer(['dog']).tolist() == [[6, *[1] * 9]]  # padded with EOS, as SigLIP's own
+    assert encoder.start == 0
+    texts = ['a dog', 'a photo of a red bicycle']
+    with torch.no_grad():
+        expected = clip.model.encode_text(clip.tokenizer(texts))
+        prompts = ClassPrompts(encoder, ['red bicycle'], num_context=4, initial_words='a photo of a')(encoder)
+    torch.testing.assert_close(encoder.encode(texts), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(prompts[0], expected[1], rtol=1e-5, atol=1e-6)
+    encoder.tokenize(['a photo of a red bicycle a dog x'])  # nine words and EOS
+    with pytest.raises(ConfigError, match='found 11 tokens, expected at most the 10 of the text tower'):
+        encoder.tokenize(['a photo of a red bicycle a dog x x'])

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -19,6 +20,7 @@ import pytest
 
 import cssa_mm  # noqa: F401  registers the data sets
 from cssa_mm.datasets import TableDataset
+from cssa_mm.datasets.questions import questions_of
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.names import one_form, plain_name
 
@@ -28,11 +30,14 @@ st = hypothesis.strategies
 EXAMPLES = int(os.environ.get('CSSA_ROUND_TRIPS', '200'))
 COMMON = dict(
     database=None,
+    report_multiple_bugs=False,
     deadline=None,
     derandomize=EXAMPLES == 200,  # the same examples in each run of the tests, new ones in the acceptance run
     suppress_health_check=list(hypothesis.HealthCheck),
+    phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
 )
-ODD = hypothesis.settings(max_examples=EXAMPLES // 2, **COMMON)
+HALF = hypothesis.settings(max_examples=EXAMPLES // 2, **COMMON)
+BROKEN = hypothesis.settings(max_examples=EXAMPLES // 5, **COMMON)
 WORDS = ('cat', 'dog', 'dining table', 'traffic light', 'Straße', 'Müller', '猫', 'собака', 'café', 'T-shirt', '🐈')
 TRICKY = (
     'a"b',
@@ -53,6 +58,13 @@ TRICKY = (
 TRICKY += ('&amp;', '=1+1', '#tag', '100%', 'x_y', 'N', '1', '0', '2.5', 'nan', 'none', 'true', 'id', 'image', 'labels')
 TRICKY += ('split', 'url', 'null', 'yes', 'no', 'a: b', '- a', '\u00a0hard', 'zero\u200bwidth', 'ﬁ', 'İ', "['a', 'b']")
 PIECES = st.sampled_from([*'abcXYZ019 ,;|"\'[]{}()<>&/\\:=#%+-_.!?äöüßéñ猫犬日本', '🐈', 'e\u0301', '\u00a0', '\u3000'])
+
+TOKENS = [
+    b'null', b'[]', b'{}', b'[1]', b'"', b'1e999', b'NaN', b'-1', b',', b';', b'\n', b'\r', b'\0', b'<', b'>', b': ',
+    b'</annotations>', b'\xff\xfe', b'\xef\xbb\xbf', b'\\ud83d', b'{"a":', b'true', b'image,labels\n', b'1.jpg', b'&x;',
+    b'!!python/object:x', b'{"images": [', b'{"data_list": 3, "metainfo": []}', b'[{"image": 1}]',
+]  # fmt: skip
+SHORT = st.lists(PIECES, min_size=1, max_size=8).map(''.join)
 
 
 @dataclass
@@ -180,12 +192,13 @@ def voc(root: Path, labels: Labels) -> dict:
 
 
 def yolo(root: Path, labels: Labels) -> dict:
-    (root / 'labels').mkdir()
     for image, row in labels.items():
         if -1 not in row:
             lines = [f'{index} 0.5 0.5 0.1 0.1\n' for index, value in enumerate(row) if value]
-            (root / 'labels' / f'{os.path.splitext(image)[0]}.txt').write_text(''.join(lines))
-    names = '\n'.join(f'  {index}: {json.dumps(name)}' for index, name in enumerate(labels.names))
+            path = root / 'labels' / f'{os.path.splitext(image)[0]}.txt'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(''.join(lines))
+    names = '\n'.join(f'  {index}: {json.dumps(name, ensure_ascii=False)}' for index, name in enumerate(labels.names))
     (root / 'data.yaml').write_text(f'train: images\nnames:\n{names}\n', encoding='utf-8')
     return dict(ann_file='data.yaml', subset='train')
 
@@ -256,24 +269,28 @@ def folders(root: Path, labels: Labels) -> dict:
 
 def is_plain(name: str) -> bool:
     """Whether a class name can stand among others in a cell: nothing separates it, nothing marks a list."""
-    return not set(name) & set(';,|[]{}()"\'') and one_form(name).casefold() not in RESERVED
+    return not set(name) & set(';,|[]{}()"\'') and is_no_word(name)
 
 
 def is_flat(name: str) -> bool:
-    return '/' not in name and '\\' not in name
+    """Whether a name can be one of a folder, or of an image that lies in no other."""
+    return not set(name) & set('/\\') and not name.startswith('.') and is_no_word(name)
 
 
-RESERVED = {'none', 'nan', 'null', 'n/a', 'na', '-', '?'}  # words that say none or unlabelled, as is documented
+def is_no_word(name: str) -> bool:
+    """Whether a name is none of the words that say 'none of the classes' or 'unlabelled', as is documented."""
+    return one_form(name).casefold() not in RESERVED
+
+
+RESERVED = {'none', 'nan', 'null', 'n/a', 'na', '-', '?'}
 FORMS = {
     'csv of names': Form(csv_of_names, can_hold=is_plain),
-    'csv of Excel': Form(
-        lambda *a: csv_of_names(*a, delimiter=';', encoding='utf-8-sig', between=','), can_hold=is_plain
-    ),
-    'tsv in UTF-16': Form(lambda *a: csv_of_names(*a, delimiter='\t', encoding='utf-16'), can_hold=is_plain),
+    'csv of Excel': Form(partial(csv_of_names, delimiter=';', encoding='utf-8-sig', between=','), can_hold=is_plain),
+    'tsv in UTF-16': Form(partial(csv_of_names, delimiter='\t', encoding='utf-16'), can_hold=is_plain),
     'csv of columns': Form(csv_of_columns, has_partial=True),
-    'csv of booleans': Form(lambda *a: csv_of_columns(*a, words=('True', 'False')), has_partial=True),
+    'csv of booleans': Form(partial(csv_of_columns, words=('True', 'False')), has_partial=True),
     'csv of Python lists': Form(csv_of_lists),
-    'csv of JSON lists': Form(lambda *a: csv_of_lists(*a, write=json.dumps)),
+    'csv of JSON lists': Form(partial(csv_of_lists, write=json.dumps)),
     'csv of pairs': Form(csv_of_pairs, can_hold=is_plain),
     'json lines': Form(json_lines),
     'workbook': Form(workbook, has_partial=True),
@@ -282,9 +299,9 @@ FORMS = {
     'voc': Form(voc, can_call=is_flat),
     'yolo': Form(yolo),
     'cvat': Form(cvat, has_none=False),
-    'label studio json': Form(label_studio),
-    'label studio json-min': Form(label_studio_min),
-    'label studio csv': Form(label_studio_csv),
+    'label studio json': Form(label_studio, can_hold=is_no_word),
+    'label studio json-min': Form(label_studio_min, can_hold=is_no_word),
+    'label studio csv': Form(label_studio_csv, can_hold=is_no_word),
     'folders': Form(folders, is_single=True, can_hold=is_flat, can_call=is_flat),
 }
 
@@ -292,14 +309,14 @@ FORMS = {
 # -- examples ----------------------------------------------------------------------------------------------------
 
 odd_names = st.one_of(
-    st.sampled_from(WORDS), st.sampled_from(TRICKY), st.text(PIECES, min_size=1, max_size=12),
-    st.text(PIECES, min_size=200, max_size=200),
+    st.sampled_from(WORDS), st.sampled_from(TRICKY), SHORT,
+    SHORT.map(lambda text: (text * 200)[:200]),
 ).filter(plain_name)  # fmt: skip
 stems = st.one_of(
     st.from_regex(r'[a-z0-9_]{1,8}', fullmatch=True),
-    st.text(PIECES, min_size=1, max_size=12),
-    st.text(st.sampled_from('abc äö'), min_size=200, max_size=200),
-).filter(lambda text: '/' not in text and text.strip('. ') and len(text.encode()) < 250)
+    SHORT,
+    SHORT.map(lambda text: (text * 80)[:80]),
+).filter(lambda text: '/' not in text and text.strip('. ') and text[0] != '.' and len(text.encode()) < 250)
 odd_images = st.builds(
     '{}{}{}'.format, st.sampled_from(['', '', 'sub/', 'a b/']), stems, st.sampled_from(['.jpg', '.png'])
 )
@@ -376,9 +393,13 @@ def read_back(form: Form, labels: Labels, place: Path, **options) -> tuple[str, 
     root, keys = written(form, labels, place)
     try:
         data = TableDataset(**keys | options, lazy_init=True)
-        return difference(data, labels, root), bool(data.understanding.questions)
+        return difference(data, labels, root), is_asked(data)
     finally:
         shutil.rmtree(root)
+
+
+def is_asked(data: TableDataset) -> bool:
+    return bool(questions_of(data.class_names, data.read_annotations().labels, data.understanding))
 
 
 def refused(error: Exception) -> None:
@@ -393,7 +414,7 @@ def refused(error: Exception) -> None:
 def test_usual_names_are_read_as_they_were_written(name, place):
     form = FORMS[name]
 
-    @ODD
+    @HALF
     @hypothesis.given(examples(form, is_odd=False))
     def check(labels):
         hypothesis.assume(any(1 in row for row in labels.rows))
@@ -407,7 +428,7 @@ def test_usual_names_are_read_as_they_were_written(name, place):
 def test_odd_names_are_read_as_they_were_written_or_refused_in_one_line_or_questioned(name, place):
     form = FORMS[name]
 
-    @ODD
+    @HALF
     @hypothesis.given(examples(form, is_odd=True))
     def check(labels):
         try:
@@ -416,5 +437,62 @@ def test_odd_names_are_read_as_they_were_written_or_refused_in_one_line_or_quest
             refused(error)
         else:
             assert not found or is_questioned, (found, labels)
+
+    check()
+
+
+@st.composite
+def wounds(draw, content: bytes) -> bytes:
+    """Content that was cut, written over, doubled or swapped somewhere, or is none at all."""
+    for kind in draw(st.lists(st.sampled_from(['cut', 'over', 'out', 'in', 'twice']), min_size=1, max_size=3)):
+        start = draw(st.integers(0, len(content)))
+        end = min(len(content), start + draw(st.integers(0, 40)))
+        noise = draw(st.one_of(st.binary(max_size=6), st.sampled_from(TOKENS)))
+        content = {
+            'cut': content[:start],
+            'over': content[:start] + noise + content[start + len(noise) :],
+            'out': content[:start] + content[end:],
+            'in': content[:start] + noise + content[start:],
+            'twice': content[:end] + content[start:],
+        }[kind]
+    return content
+
+
+@pytest.mark.parametrize('name', FORMS)
+def test_broken_label_files_are_read_or_refused_in_one_line(name, place):
+    """No traceback of another kind, whatever bytes are in the files."""
+    form = FORMS[name]
+
+    @BROKEN
+    @hypothesis.given(examples(form, is_odd=False), st.data())
+    def check(labels, data):
+        root, keys = written(form, labels, place)
+        files = sorted(path for path in root.rglob('*') if path.is_file() and path.suffix not in ('.jpg', '.png'))
+        for path in files[:3]:
+            path.write_bytes(data.draw(wounds(path.read_bytes())))
+        try:
+            TableDataset(**keys, lazy_init=True).read_annotations()
+        except (DataError, ConfigError) as error:
+            refused(error)
+        finally:
+            shutil.rmtree(root)
+
+    check()
+
+
+@pytest.mark.parametrize('suffix', ['.csv', '.tsv', '.json', '.jsonl', '.xml', '.yaml', '.xlsx', '.txt', '.manifest'])
+def test_any_bytes_are_refused_in_one_line(suffix, place):
+    @BROKEN
+    @hypothesis.given(st.one_of(st.binary(max_size=200), st.lists(st.sampled_from(TOKENS)).map(b''.join)))
+    def check(content):
+        root = Path(tempfile.mkdtemp(dir=place))
+        (root / f'labels{suffix}').write_bytes(content)
+        (root / '1.jpg').touch()
+        try:
+            TableDataset(data_root=str(root), ann_file=f'labels{suffix}', lazy_init=True).read_annotations()
+        except (DataError, ConfigError) as error:
+            refused(error)
+        finally:
+            shutil.rmtree(root)
 
     check()

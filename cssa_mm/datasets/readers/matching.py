@@ -26,6 +26,7 @@ def images_of(table: LabelTable, folder: ImageFolder) -> list[str]:
     Raises:
         DataError: A path leaves the folder, fits several images or none, or two paths lead to one image by their end.
     """
+    table.understanding.left_out |= folder.left_out
     ids = folder.image_ids
     others = [path for path in dict.fromkeys(table.paths) if path not in ids]
     if not others:

@@ -19,7 +19,7 @@ from cssa_mm.errors import DataError
 
 EXPECTED = 'the VOC annotation of an image'
 FLAG = re.compile(r'\s+-?[01]$')
-TRAILING_FLAGS = re.compile(r'(\s+-?\d+)+$')
+NUMBER = re.compile(r'\s+-?\d+$')
 
 
 class VocFile(NamedTuple):
@@ -83,14 +83,14 @@ def names_in_list(lines: Iterable[str], known: Collection[str]) -> list[str]:
         known: The names that have an annotation, if they can be listed; names may hold blanks.
     """
     lines = [line.strip() for line in lines if line.strip()]
-    has_flags = all(FLAG.search(line) for line in lines)
+    has_flags = bool(lines) and all(FLAG.search(line) for line in lines)
     names = []
     for line in lines:
-        cut = TRAILING_FLAGS.sub('', line)
-        is_whole = line in known if known else not has_flags
-        if not is_whole and (has_flags or cut in known):
-            line = cut
-        names.append(line.replace('\\', '/'))
+        forms = [line]  # without flags, one after the other
+        while (cut := NUMBER.sub('', forms[-1])) != forms[-1]:
+            forms.append(cut)
+        name = next((form for form in forms if form in known), None)
+        names.append((name or (forms[-1] if has_flags else line)).replace('\\', '/'))
     return names
 
 

@@ -187,11 +187,11 @@ def size_of(name: str, model_config: Mapping[str, Any]) -> TowerSize:
 
 def count(model_config: Mapping[str, Any]) -> TowerSize:
     """Count a tower: it is built without weights, which takes about a second."""
-    with torch.device('meta'):
-        visual, text = image_tower(model_config), None
-        if 'hf_model_name' not in model_config['text_cfg']:
-            quick = model_config.get('quick_gelu', False)
-            text = open_clip_model._build_text_tower(model_config['embed_dim'], model_config['text_cfg'], quick)
+    try:
+        with torch.device('meta'):
+            visual, text = image_tower(model_config), _text_tower(model_config)
+    except (NotImplementedError, RuntimeError):  # trunks of older versions of timm compute while they are built
+        visual, text = image_tower(model_config).to('meta'), _text_tower(model_config)
     height, width = image_size(visual)
     with FlopCounterMode(display=False) as counter:
         visual(torch.empty(1, 3, height, width, device='meta'))
@@ -205,6 +205,13 @@ def image_tower(model_config: Mapping[str, Any]) -> nn.Module:
     options = dict(model_config['vision_cfg'], timm_model_pretrained=False)
     quick = model_config.get('quick_gelu', False)
     return open_clip_model._build_vision_tower(model_config['embed_dim'], options, quick).eval()
+
+
+def _text_tower(model_config: Mapping[str, Any]) -> nn.Module | None:
+    if 'hf_model_name' in model_config['text_cfg']:
+        return None
+    quick = model_config.get('quick_gelu', False)
+    return open_clip_model._build_text_tower(model_config['embed_dim'], model_config['text_cfg'], quick)
 
 
 def image_size(visual: Any) -> tuple[int, int]:
