@@ -8,9 +8,6 @@
 #
 # head.shared_prompts=True saves half of the text once more. Scoring M unlabelled images takes 4 M C bytes.
 _base_ = ['_base_/datasets/table.py', '_base_/models/cssa.py', '_base_/schedules/cssa.py', '_base_/runtime.py']
-table = _base_.train_dataloader.dataset
 model = dict(
-    class_names={key: table[key] for key in ('type', 'data_root', 'ann_file', 'classes_from')},
     head=dict(prompts=dict(num_context=4, class_specific=False, chunk_size=500)),
 )
-del table

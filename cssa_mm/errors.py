@@ -26,6 +26,10 @@ class SplitError(DataError):
     """A labelled/unlabelled split does not fit the data."""
 
 
+class OpenQuestionsError(DataError):
+    """What was read of the data looks wrong and waits for an answer: a line for each question, and how to go on."""
+
+
 class CheckpointError(CSSAError):
     """A checkpoint is missing, unreadable or was made for another model."""
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from cssa_mm.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
@@ -44,6 +47,50 @@ def write_json(path: str | os.PathLike, content: object, indent: int | None = 1)
     write_text(path, json.dumps(content, indent=indent, ensure_ascii=False) + '\n')
 
 
+@contextmanager
+def new_folder(path: str | os.PathLike, replaces: bool = False, parts: Sequence[str] = ()) -> Iterator[Path]:
+    """Yield a folder beside `path` to write to; it becomes `path` when the block ends without an error.
+
+    Args:
+        path: the folder, which must be new or empty unless `replaces`.
+        replaces: if the folder holds something, what was written takes the place of `parts` in it; the rest stays.
+        parts: names of files and folders that may be replaced.
+
+    Raises:
+        ConfigError: `path` is no folder, or holds something.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"out: found the file '{path}', expected a folder; give another name.")
+    if path.is_dir() and any(path.iterdir()) and not replaces:
+        raise ConfigError(
+            f"out: found '{path}', which holds something, expected a new or empty folder; give another, or --force to "
+            f'replace {", ".join(parts)} in it.'
+        )
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    partial = path.absolute().with_name(f'.{path.absolute().name}.{os.getpid()}.tmp')
+    partial.mkdir()
+    try:
+        yield partial
+        if not path.is_dir() or not any(path.iterdir()):
+            os.replace(partial, path)
+            return
+        old = partial / '.replaced'
+        old.mkdir()
+        for name in parts:
+            if os.path.lexists(path / name):
+                os.replace(path / name, old / name)
+            if os.path.lexists(partial / name):
+                os.replace(partial / name, path / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def cache_root() -> Path:
+    """The folder of this user's cache for this package; it need not exist."""
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'cssa_mm'
+
+
 def file_facts(path: str | os.PathLike) -> str:
     """Size and time of change of a file, by which a change is seen; a file that cannot be reached has none."""
     try:
@@ -68,6 +115,8 @@ def shipped_config(path: str | os.PathLike) -> Path | None:
     if root is None:
         return None
     name = Path(path)
+    if name.is_absolute():
+        return name if name.is_file() and name.suffix == '.py' else None
     choices = [root / name, root / 'configs' / name, root / 'configs' / f'{name}.py']
     return next((choice for choice in choices if choice.is_file() and choice.suffix == '.py'), None)
 

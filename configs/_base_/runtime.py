@@ -14,6 +14,10 @@ env_cfg = dict(
 )
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', broadcast_buffers=False)
 
+# What looks wrong about the data is asked before the first step, with the key that changes it. Kinds of questions that
+# are answered by 'yes, it is right': ['one_label_an_image'], or 'all', which is --yes.
+accept = []
+
 # All hooks are in one dict, so that each can be overridden by name: default_hooks.pseudo_labels.policy...
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

@@ -8,7 +8,6 @@ import numpy as np
 from torch import Tensor
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
-from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.encode import encode
 from cssa_mm.features.view import model_view
@@ -38,7 +37,7 @@ def label_attention(
             raise ConfigError('model.head.label_specific: found False, which has no attention, expected True')
         scores = model.score(local, pooled)[0].cpu()
         path = dataset.img_paths[index]
-        image = decode_file(dataset.read_bytes(path, 'an image'), path)
+        image = model_view(model).decode(dataset.read_bytes(path, 'an image'), path)
         best = scores.topk(num_labels).indices.tolist()
         found.append(
             LabelAttention(

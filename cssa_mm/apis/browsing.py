@@ -61,6 +61,7 @@ def browse(
     num: int = 12,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
 ) -> BrowsingResult:
     """Draw training images in both views, half of them labelled if there are enough.
 
@@ -73,6 +74,7 @@ def browse(
         num: images to show.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
 
     Raises:
         ConfigError: the config has no training data, `num` is below 1, or `out` is not the name of a picture.
@@ -85,7 +87,7 @@ def browse(
     """
     if num < 1:
         raise ConfigError(f'--num: found {num}, expected 1 or more images; give a larger number')
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     path = checked_picture(out or Path(work_dir_of(settings, None), 'browse_data.png'))
     init_default_scope(settings.default_scope)
     weak, strong = view_pipelines(settings)

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from cssa_mm.apis.overrides import apply_overrides
 from cssa_mm.engine.runner import prepare_config
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS
 from cssa_mm.files import shipped_config
+from cssa_mm.models.tower_plan import plan_tower
+from cssa_mm.models.tower_spec import HUB, resolve_tower
 
 
 def load_config(
@@ -20,17 +23,21 @@ def load_config(
     *,
     overrides: Mapping[str, object] | None = None,
     data_root: str | os.PathLike | None = None,
+    tower: str | os.PathLike | None = None,
 ) -> Config:
     """Read a config with overrides and check all of its keys.
 
     Args:
-        config: a config file; a shipped config by its name, such as 'cssa_demo'; or a config that is already read,
-            which is left as it is.
-        overrides: dotted key -> value, as `--cfg-options` takes them.
+        config: a config file; a shipped config by its name, such as 'cssa_demo'; a directory of photos, which stands
+            for 'cssa_table' with this `data_root`; or a config that is already read, which is left as it is.
+        overrides: dotted key -> value, as `--cfg-options` takes them; keys below a part that is None make it a dict.
         data_root: directory of the data; replaces `data_root` of every data set.
+        tower: `NAME:TAG`, `NAME:PATH` or another form of `resolve_tower`; replaces name, weights and folder of the
+            tower at once.
 
     Raises:
-        ConfigError: the file is missing or broken, or a key or component is unknown.
+        ConfigError: the file is missing or broken, a key, component or tower is unknown, or an override does not fit.
+        CheckpointError: the weights of `tower` are missing.
 
     Example:
         >>> import cssa_mm
@@ -38,18 +45,18 @@ def load_config(
         >>> config.train_cfg.semi_epochs
         3
     """
+    if not isinstance(config, Config) and Path(config).is_dir() and shipped_config(config) is None:
+        config, data_root = 'cssa_table', data_root or config
     name = config.filename if isinstance(config, Config) else str(config)
     result = copy.deepcopy(config) if isinstance(config, Config) else _read(name)
     if data_root is not None:
         _set_data_root(result, os.fspath(data_root))
+    if tower is not None:
+        _set_tower(result, tower)
     if overrides:
-        try:
-            result.merge_from_dict(dict(overrides))
-        except (KeyError, TypeError, IndexError) as error:
-            raise ConfigError(
-                f'--cfg-options: found an override that does not fit {name} ({_reason(error)}), expected '
-                'key.of.the.config=value; correct the key'
-            ) from error
+        apply_overrides(result, overrides)
+    if tower is not None:
+        _check_tower(result)
     return prepare_config(result)
 
 
@@ -73,8 +80,25 @@ def _set_data_root(config: Config, data_root: str) -> None:
     for name in LOADERS:
         if config.get(name):
             config[name].dataset.data_root = data_root
-    if isinstance(config.get('model', {}).get('class_names'), dict):  # a data set that defines them
+    names = config.get('model', {}).get('class_names')
+    if isinstance(names, dict) and 'type' in names:  # a data set that defines them
         config.model.class_names.data_root = data_root
+
+
+def _set_tower(config: Config, tower: str | os.PathLike) -> None:
+    backbone = config.get('model', {}).get('backbone')
+    if backbone is None:
+        raise ConfigError(f"--tower: found '{tower}' for a config without model.backbone, expected one; leave it out")
+    backbone.update(resolve_tower(tower))
+    backbone.pop('activation', None)  # what the config says of its own tower
+
+
+def _check_tower(config: Config) -> None:
+    """Refuse a wrong tower before anything is built; what must be fetched from the hub is not looked at."""
+    keys = ('model_name', 'pretrained', 'config_dir', 'activation')
+    options = {key: config.model.backbone[key] for key in keys if key in config.model.backbone}
+    if not options['model_name'].startswith(HUB):
+        plan_tower(**options)
 
 
 def _reason(error: Exception) -> str:

@@ -24,8 +24,8 @@ from cssa_mm.models.identity import (
     encode_description,
     with_defaults,
 )
-from cssa_mm.models.open_clip_loader import tower_source
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.models.tower_plan import tower_source
 
 PARTS = dict(head='LabelAlignmentHead', context_head='ContextHead', evidence='DiscriminantEvidence')
 READ = ('model', 'val_dataloader', 'test_dataloader')  # keys of the config

@@ -15,12 +15,15 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
+from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError, ConfigError
+from cssa_mm.errors import CheckpointError
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.identity import read_description
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.models.tower_plan import config_file, trained_activation
 
 WORDS = 'a photo of a'
 VIEW_SIZE = 224
@@ -68,7 +71,7 @@ def load_model(
 
 def zero_shot(
     *,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | Mapping[str, str | Sequence[str]],
     model_name: str,
     pretrained: str | os.PathLike | None,
     config_dir: str | os.PathLike | None = None,
@@ -82,7 +85,7 @@ def zero_shot(
     gives each image its best class as label.
 
     Args:
-        class_names: C names, in words that a caption would use.
+        class_names: C names, in words that a caption would use; or a dict name -> such words, one wording or several.
         model_name: open_clip name of the tower.
         pretrained: open_clip tag, weights file, or 'demo' for the micro-CLIP of this package.
         config_dir: folder of open_clip model JSON files that define `model_name`.
@@ -101,8 +104,7 @@ def zero_shot(
         >>> model.class_names
         ['anchor', 'coffee', 'flag']
     """
-    if isinstance(class_names, str) or not isinstance(class_names, Sequence):
-        raise ConfigError(f"class_names: found {class_names!r}, expected a list of names, such as ['cat', 'dog']")
+    words = given_classes(class_names, 'class_names')
     init_default_scope('mmpretrain')
     backbone = dict(
         type='OpenCLIPBackbone',
@@ -115,7 +117,7 @@ def zero_shot(
         dict(
             type='CSSAClassifier',
             backbone=backbone,
-            class_names=list(class_names),
+            class_names=words,
             head=dict(prompts=prompts, shared_prompts=True, attention_temperature=attention_temperature),
             view=dict(type='View', size=size),
         )
@@ -142,6 +144,7 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
     init_default_scope('mmpretrain')
     model_config = description['tower']['model_config']
     options = {key: description['tower'][key] for key in TOWER_OPTIONS}
+    options['activation'] = trained_activation(description['tower'])
     if tower is not None:
         if not Path(tower).is_file():
             raise CheckpointError(f"tower: found no file '{tower}', expected the weights of {options['model_name']}")
@@ -153,7 +156,8 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
         config = dict(
             type='CSSAClassifier',
             backbone=dict(type='OpenCLIPBackbone') | options,
-            **{key: description[key] for key in ('class_names', 'head', 'context_head', 'evidence', 'view')},
+            class_names=ClassWords(tuple(description['class_names']), tuple(map(tuple, description['prompts']))),
+            **{key: description[key] for key in ('head', 'context_head', 'evidence', 'view')},
         )
         try:
             return MODELS.build(config)
@@ -178,7 +182,7 @@ def _config_dir(options: Mapping[str, Any], model_config: Mapping | None, folder
     """The folder with the tower's model JSON: where it was, beside the weights, or written from the checkpoint."""
     if model_config is None:
         return None
-    name = f'{options["model_name"]}.json'
+    name = config_file(options['model_name'])
     places = [options['config_dir'], os.path.dirname(options['pretrained'] or '')]
     for place in places:
         if place and Path(place, name).is_file():

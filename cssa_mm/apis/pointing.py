@@ -18,13 +18,14 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import load_model, untrained_model
 from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.transforms import decode_file
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.features.class_maps import class_maps
+from cssa_mm.features.view import model_view
 from cssa_mm.files import write_json
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.statistics import check_same_classes
@@ -84,6 +85,7 @@ def pointing_game(
     work_dir: str | os.PathLike | None = None,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> PointingReport:
     """Does the label attention point at the object? With the EMA model of a checkpoint, or with the untrained one.
@@ -99,6 +101,7 @@ def pointing_game(
         work_dir: directory of the picture; `work_dirs/NAME_OF_CONFIG` by default.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
@@ -112,7 +115,8 @@ def pointing_game(
         >>> report.classes['all']['attention']['hit']  # doctest: +SKIP
         0.74
     """
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    require_test_data(settings)
     init_default_scope(settings.default_scope)
     dataset = DATASETS.build(settings.test_dataloader.dataset)
     chosen, boxes, sizes = images_with_boxes(dataset)
@@ -216,7 +220,7 @@ def example_trials(
         trials.append(
             PointingTrial(
                 image_id=dataset.image_ids[indices[row]],
-                image=decode_file(dataset.read_bytes(path, 'an image'), path),
+                image=model_view(model).decode(dataset.read_bytes(path, 'an image'), path),
                 class_name=model.class_names[c],
                 boxes=boxes[row][c] / np.tile(sizes[row], 2),
                 maps={title: maps[name][number, c] for name, title in MAPS.items()},

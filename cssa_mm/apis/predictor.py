@@ -13,7 +13,7 @@ from mmengine import fileio
 from PIL import Image
 from torch import Tensor
 
-from cssa_mm.datasets.transforms import decode_file, to_rgb
+from cssa_mm.datasets.view import View
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import ConfigError, DataError, ImageError
 from cssa_mm.features.view import model_view
@@ -105,13 +105,13 @@ class Predictor:
 
     def _viewed(self, image: ImageLike) -> tuple[Tensor, str | None]:
         """The view of an image, uint8 (3, H, W), and its path."""
-        path = None
+        path, view = None, model_view(self.model)
         if isinstance(image, str | os.PathLike):
             path = os.fspath(image)
-            array = _read(path)
+            array = view.decode(_read(path), path)
         else:
-            array = _array_of(image)
-        pixels = np.ascontiguousarray(model_view(self.model).of_image(array).transpose(2, 0, 1))
+            array = _array_of(image, view)
+        pixels = np.ascontiguousarray(view.of_image(array).transpose(2, 0, 1))
         return torch.from_numpy(pixels), path
 
     @torch.no_grad()
@@ -128,19 +128,18 @@ class Predictor:
         return [names[c] for c in reached]
 
 
-def _read(path: str) -> np.ndarray:
+def _read(path: str) -> bytes:
     try:
-        content = fileio.get(path)
+        return fileio.get(path)
     except OSError as error:
         raise ImageError(f'{path}: cannot be read ({error.strerror or error}), expected an image file') from error
-    return decode_file(content, path)
 
 
-def _array_of(image: Image.Image | np.ndarray | Tensor) -> np.ndarray:
-    """An image in memory as uint8 (H, W, 3), RGB."""
+def _array_of(image: Image.Image | np.ndarray | Tensor, view: View) -> np.ndarray:
+    """An image in memory, before its view, as uint8 (H, W, 3), RGB."""
     if isinstance(image, Image.Image):
         try:
-            return to_rgb(image)
+            return view.decoder.to_rgb(image).pixels
         except OSError as error:  # Pillow decodes at the first use
             raise ImageError(
                 f'image: found a PIL image that cannot be decoded ({error}), expected a whole one'

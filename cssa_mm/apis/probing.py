@@ -15,6 +15,7 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
@@ -30,6 +31,7 @@ def linear_probe(
     penalty: float = 0.1,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> dict[str, float]:
     """Fit a logistic regression per class on the labelled images of a config, and test it on its test images.
@@ -39,6 +41,7 @@ def linear_probe(
         penalty: weight of the squared norm (1/C of scikit-learn).
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         device: 'cpu', 'cuda' or 'mps', for the features; by default the best one that this machine has.
 
     Returns:
@@ -55,7 +58,8 @@ def linear_probe(
     """
     if penalty <= 0:
         raise ConfigError(f'--penalty: found {penalty}, expected a number above 0; give a larger one')
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    require_test_data(settings)
     model = untrained_model(settings, device=device)
     train = DATASETS.build(settings.train_dataloader.dataset)
     test = DATASETS.build(settings.test_dataloader.dataset)

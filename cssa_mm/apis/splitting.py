@@ -81,11 +81,19 @@ def split(
         200
     """
     settings = load_config(config, overrides=overrides, data_root=data_root)
-    # Any split will do: without one, a table whose images all have labels is refused.
-    options = dict(settings.train_dataloader.dataset, split=dict(proportion=labelled, seed=seed))
-    dataset = build_dataset(options, 'train_dataloader.dataset')
+    dataset = build_dataset(settings.train_dataloader.dataset, 'train_dataloader.dataset')
     data = dataset.read_annotations()
-    drawn = make_split(data.image_ids, labelled, seed, data.labels, dataset.class_names, stratified, at_most)
+    groups = dataset.groups
+    drawn = make_split(
+        data.image_ids,
+        labelled,
+        seed,
+        data.labels,
+        dataset.class_names,
+        stratified,
+        at_most,
+        groups=None if groups is None else [groups.get(image_id) for image_id in data.image_ids],
+    )
     _refuse_blank_images(drawn, data)
     path = Path(out) if out else default_path(settings.filename or 'config', drawn)
     save_split(drawn, path)

@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 from cssa_mm.semi import PseudoLabelHook
@@ -30,6 +31,7 @@ def test(
     checkpoint: str | os.PathLike | None = None,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     work_dir: str | os.PathLike | None = None,
     out: str | os.PathLike | None = None,
     out_item: str | None = None,
@@ -50,6 +52,7 @@ def test(
             prompts start from words.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         work_dir: directory of the log; `work_dirs/NAME_OF_CONFIG` by default.
         out: file for the predictions (.pkl) or metrics (.json, .pkl).
         out_item: 'pred' (default) or 'metrics': what `out` holds.
@@ -76,7 +79,8 @@ def test(
         47.9
     """
     _check_out(out, out_item)
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    require_test_data(settings)
     settings.load_from = None if checkpoint is None else os.fspath(checkpoint)
     settings.resume = False
     if device is not None:

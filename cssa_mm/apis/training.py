@@ -40,6 +40,7 @@ def train(
     config: str | os.PathLike | Config,
     data_root: str | os.PathLike | None = None,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     work_dir: str | os.PathLike | None = None,
     resume: bool | str | os.PathLike = False,
     validate: bool = True,
@@ -56,6 +57,7 @@ def train(
         config: a config file, or a shipped config by its name.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         work_dir: directory of all results; `work_dirs/NAME_OF_CONFIG` by default.
         resume: True resumes from the latest checkpoint of `work_dir`, a path from that checkpoint.
         validate: False trains without validation data.
@@ -78,7 +80,7 @@ def train(
         >>> result.metrics['ema/mAP']  # doctest: +SKIP
         51.3
     """
-    settings = load_config(config, overrides=overrides, data_root=data_root)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
     if not validate:
         settings.val_cfg = settings.val_dataloader = settings.val_evaluator = None
     if device is not None:

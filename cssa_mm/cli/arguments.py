@@ -7,32 +7,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mmengine.config import DictAction
+from cssa_mm.cli.overrides import Overrides
+from cssa_mm.errors import CSSAError, OpenQuestionsError
 
-from cssa_mm.errors import ConfigError, CSSAError
-
-CONFIG_HELP = "config file, or the name of a shipped config such as 'cssa_demo'"
-
-
-class Overrides(DictAction):
-    """mmengine's key=value pairs; anything else is refused in one line."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        """Read the pairs.
-
-        Raises:
-            ConfigError: one has no `=`.
-        """
-        for value in values:
-            if '=' not in value:
-                raise ConfigError(f"{option_string}: found '{value}', expected key=value; write no spaces around '='")
-        super().__call__(parser, namespace, values, option_string)
+CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
 
 def command_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -41,10 +19,36 @@ def command_parser(name: str, description: str, example: str) -> argparse.Argume
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, `--data-root` and `--cfg-options`: what `load_config` takes."""
+    """CONFIG, `--data-root`, `--labels` and `--cfg-options`: what `load_config` takes."""
     parser.add_argument('config', help=CONFIG_HELP)
     parser.add_argument('--data-root', help='directory of the data; replaces data_root of every data set')
+    parser.add_argument('--labels', help='label file of the training images; by default the one in the data root')
     add_overrides(parser)
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """The overrides of `--labels`, `--yes` and `--cfg-options`."""
+    given = dict(options.cfg_options or {}) | (dict(accept='all') if getattr(options, 'yes', False) else {})
+    if options.labels is None:
+        return given
+    root = options.data_root or (options.config if os.path.isdir(options.config) else '')
+    path = os.path.join(root, options.labels)
+    if not os.path.exists(path):
+        path = options.labels  # counted from here, not from the data
+    is_below = os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), ''))
+    name = os.path.relpath(path, root) if root and is_below else os.path.abspath(path)
+    return {'train_dataloader.dataset.ann_file': name, **given}
+
+
+def add_tower(parser: argparse.ArgumentParser) -> None:
+    """`--tower NAME:TAG` or `NAME:PATH`."""
+    parser.add_argument(
+        '--tower',
+        metavar='NAME:TAG|NAME:PATH',
+        help="the image and text tower in place of the config's: name and weights at once, such as "
+        'ViT-B-32:laion2b_s34b_b79k, NAME:FILE, NAME:FOLDER, a folder with JSON and weights, hf-hub:ORG/NAME, '
+        'local-dir:FOLDER or demo; cssa towers lists them',
+    )
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +59,11 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
         action=Overrides,
         help='override config keys: model.head.prompts.num_context=8 default_hooks.logger.interval=1 ...',
     )
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """`--yes`."""
+    parser.add_argument('--yes', action='store_true', help="accept what is questioned about the data: accept='all'")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +112,8 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        print(f'error: {one_line(error)}', file=sys.stderr)
+        text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
+        print(f'error: {text}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.browsing import browse
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, add_tower, command_parser, overrides_of, run
 
 EXAMPLE = 'cssa browse cssa_demo --num 8'
 
@@ -16,6 +16,7 @@ def parser() -> argparse.ArgumentParser:
     description = 'Draw training images in their weak and strong view, with what training knows of their labels.'
     result = command_parser('browse', description, EXAMPLE)
     add_config(result)
+    add_tower(result)
     result.add_argument('--out', help='picture to write; work_dirs/NAME_OF_CONFIG/browse_data.png by default')
     result.add_argument('--num', type=int, default=12, help='images to show, half of them labelled')
     return result
@@ -32,6 +33,7 @@ def _browse(options: argparse.Namespace) -> None:
         out=options.out,
         num=options.num,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
     )
     print(result.text())

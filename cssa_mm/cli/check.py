@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 
+from cssa_mm.apis.check_report import Style
 from cssa_mm.apis.checking import check
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, add_tower, add_yes, command_parser, overrides_of, run
 from cssa_mm.files import write_json
 
 DESCRIPTION = (
-    'Open every image of a config and compare training, validation and test data: one line for each kind of problem, '
-    'and a verdict. Exit status 1: something must be mended before training.'
+    'Say how the data of a config were understood, open every image, and compare training, validation and test data: a '
+    'line for each kind of problem and for each question, and a verdict. Exit status 1: something must be fixed or '
+    'answered before training.'
 )
 EXAMPLE = 'cssa check cssa_table --data-root photos --out report.json'
 
@@ -20,6 +25,8 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa check`."""
     result = command_parser('check', DESCRIPTION, EXAMPLE)
     add_config(result)
+    add_tower(result)
+    add_yes(result)
     result.add_argument('--out', help='JSON file for all that was found')
     result.add_argument('--num-workers', type=int, help='processes that open images; all cores by default')
     return result
@@ -34,10 +41,19 @@ def _check(options: argparse.Namespace) -> int:
     report = check(
         config=options.config,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         num_workers=options.num_workers,
     )
-    print(report.text())
+    print(report.text(_style()))
     if options.out:
         write_json(options.out, report.as_dict(), indent=2)
     return 0 if report.trains else 1
+
+
+def _style() -> Style:
+    """Colours and the width of the terminal, if there is one and NO_COLOR does not forbid them."""
+    if not sys.stdout.isatty():
+        return Style()
+    colour = not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'
+    return Style(colour, shutil.get_terminal_size().columns)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 COMMANDS = {
     'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
+    'import': 'turn labels of any form into a table of your own, with the images beside it',
     'check': 'check images, labels and split of a config before training on them',
     'browse': 'draw training images in their weak and strong view, with their labels',
     'split': 'draw which training images are labelled, and write the list to a file',
@@ -25,11 +26,13 @@ COMMANDS = {
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'pointing-game': 'count how often the label attention points into the boxes of its class',
     'study': 'run a named study over several seeds: table, CSV and plot',
+    'towers': 'list the image and text towers that can be had, and which to take',
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
     'demo-clip': "pretrain the embedded demo's CLIP anew",
     'toolbox': "run one of mmpretrain's own tools with cssa_mm in it",
 }
+MODULES = {'import': 'import_labels'}  # a keyword names no module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,7 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == 'study':
         # Read once, at import: the study runs several processes, one thread each.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-    return import_module(f'cssa_mm.cli.{name.replace("-", "_")}').main(rest)
+    return import_module(module_of(name)).main(rest)
+
+
+def module_of(name: str) -> str:
+    """The module of a command."""
+    return f'cssa_mm.cli.{MODULES.get(name, name.replace("-", "_"))}'
 
 
 def usage() -> str:

@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.pointing import pointing_game
-from cssa_mm.cli.arguments import add_checkpoint, add_config, add_device, checkpoint_of, command_parser, run
+from cssa_mm.cli.arguments import (
+    add_checkpoint,
+    add_config,
+    add_device,
+    add_tower,
+    checkpoint_of,
+    command_parser,
+    overrides_of,
+    run,
+)
 
 DESCRIPTION = (
     'Count how often the label attention points into a box of its class, beside plain CLIP and chance. The test set of '
@@ -19,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa pointing-game`."""
     result = command_parser('pointing-game', DESCRIPTION, EXAMPLE)
     add_config(result)
+    add_tower(result)
     add_checkpoint(result)
     result.add_argument('--tolerance', type=float, default=0.0, help='pixels by which a point may miss its box')
     result.add_argument(
@@ -44,7 +54,8 @@ def _pointing_game(options: argparse.Namespace) -> None:
         out=options.out,
         work_dir=options.work_dir,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         device=options.device,
     )
     print(report.text())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cssa_mm.apis.splitting import split
-from cssa_mm.cli.arguments import add_config, command_parser, run
+from cssa_mm.cli.arguments import add_config, command_parser, overrides_of, run
 from cssa_mm.errors import ConfigError
 
 DESCRIPTION = (
@@ -76,6 +76,6 @@ def _split(options: argparse.Namespace) -> None:
         at_most=options.at_most,
         out=options.out,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
     )
     print(result.text())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cssa_mm.cli.arguments import Overrides, command_parser, run
+from cssa_mm.cli.arguments import add_tower, command_parser, run
+from cssa_mm.cli.overrides import Overrides
 from cssa_mm.studies.jobs import FEATURES, run_study
 from cssa_mm.studies.spec import known_studies
 
@@ -25,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--rows', nargs='+', help="which rows to run, all by default; '*' stands for anything")
     result.add_argument('--config', help="config file in place of the study's")
     result.add_argument('--data-root', help='directory of the data')
+    add_tower(result)
     result.add_argument(
         '--validation',
         type=float,
@@ -58,6 +60,7 @@ def _study(options: argparse.Namespace) -> int:
         work_dir=options.work_dir,
         features=options.features,
         overrides=options.cfg_options,
+        tower=options.tower,
         keep_results=options.keep_results,
     )
     return 1 if summary['failures'] else 0

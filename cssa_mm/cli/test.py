@@ -10,8 +10,10 @@ from cssa_mm.cli.arguments import (
     add_checkpoint,
     add_config,
     add_runner,
+    add_tower,
     checkpoint_of,
     command_parser,
+    overrides_of,
     run,
     set_local_rank,
 )
@@ -28,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa test`."""
     result = command_parser('test', DESCRIPTION, EXAMPLE)
     add_config(result)
+    add_tower(result)
     add_checkpoint(result)
     result.add_argument('--out', help='file for the predictions or metrics (.json, .pkl)')
     result.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out holds; predictions by default')
@@ -53,7 +56,8 @@ def _test(options: argparse.Namespace) -> None:
         config=options.config,
         checkpoint=checkpoint_of(options),
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         work_dir=options.work_dir,
         out=options.out,
         out_item=options.out_item,

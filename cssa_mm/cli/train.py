@@ -6,7 +6,16 @@ import argparse
 from collections.abc import Sequence
 
 from cssa_mm.apis.training import train
-from cssa_mm.cli.arguments import add_config, add_runner, command_parser, run, set_local_rank
+from cssa_mm.cli.arguments import (
+    add_config,
+    add_runner,
+    add_tower,
+    add_yes,
+    command_parser,
+    overrides_of,
+    run,
+    set_local_rank,
+)
 
 EXAMPLE = 'cssa train cssa_demo --work-dir work_dirs/no_context --cfg-options model.context_head=None'
 
@@ -15,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa train`."""
     result = command_parser('train', 'Train a model from a config.', EXAMPLE)
     add_config(result)
+    add_tower(result)
     result.add_argument(
         '--resume',
         nargs='?',
@@ -24,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--no-validate', action='store_true', help='train without validation')
     result.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     result.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
+    add_yes(result)
     add_runner(result)
     return result
 
@@ -38,7 +49,8 @@ def _train(options: argparse.Namespace) -> None:
     train(
         config=options.config,
         data_root=options.data_root,
-        overrides=options.cfg_options,
+        overrides=overrides_of(options),
+        tower=options.tower,
         work_dir=options.work_dir,
         resume=True if options.resume == 'auto' else options.resume or False,
         validate=not options.no_validate,

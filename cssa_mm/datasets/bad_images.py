@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from mmengine import dist
 
+from cssa_mm.datasets.decoding import MEAN_COLOUR
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.errors import ImageError
 
 FLAG = 'bad_image'  # the reason, in the meta information of a packed sample
-MEAN_COLOUR = (122, 116, 104)  # of CLIP's training images
 
 
 class BadImages:

@@ -19,28 +19,33 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
 from cssa_mm.datasets.bad_images import BadImages
-from cssa_mm.datasets.checks import refuse_doubled_ids, refuse_missing_images, warn_about_classes_without_positives
+from cssa_mm.datasets.checks import (
+    names_on_disk,
+    refuse_doubled_ids,
+    refuse_missing_images,
+    warn_about_classes_without_positives,
+)
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.data_root import DataRoot
+from cssa_mm.datasets.class_naming import ClassNaming
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
-from cssa_mm.datasets.splits.option import SplitOption, resolve_split, validation_part
+from cssa_mm.datasets.splits.option import SplitOption, labelled_by, resolve_split, validation_part
 from cssa_mm.datasets.splits.split import Split
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
-from cssa_mm.errors import ConfigError, DataError, SplitError, nearest
+from cssa_mm.errors import ConfigError, DataError, nearest
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
-class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
+class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
     """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
@@ -54,8 +59,8 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         part: 'all', 'labelled' or 'unlabelled': the images to keep, once the split has been made. 'validation': those
             that ``validation`` holds out, with their labels and without a split.
         validation: ``dict(proportion=.3, seed=0)`` holds images out, drawn before the split, to choose settings on.
-        class_names: The C classes as words that a prompt can hold, or a file with one a line. Defaults to
-            the ``METAINFO`` of the data set.
+        class_names: The C classes as words that a prompt can hold; a dict name -> prompt or prompts; or a file, see
+            :func:`~cssa_mm.datasets.class_words.read_class_words`. Defaults to the ``METAINFO`` of the data set.
         pipeline: Transforms (or their configs) that turn an item into what the model reads.
         test_mode: True for test sets: no warning of classes without labelled positives.
         backend_args: Storage backend of the annotations, as in MMEngine, and of the images unless the loader
@@ -67,6 +72,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
         understanding (Understanding | None): How the annotation was understood.
+        groups (dict | None): Image id -> group, which no split cuts and ``validation`` keeps together.
         bad_images (BadImages | None): Where set, bad images become neutral items; None raises.
 
     Raises:
@@ -77,6 +83,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
 
     bad_images: BadImages | None = None
     understanding: Understanding | None = None
+    groups: dict[str, str] | None = None
     _fully_initialized: bool
 
     def __init__(
@@ -86,7 +93,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         split: SplitOption = None,
         part: str = 'all',
         validation: dict | None = None,
-        class_names: Sequence[str] | str | None = None,
+        class_names: Sequence[str] | Mapping | str | None = None,
         pipeline: Sequence = (),
         test_mode: bool = False,
         backend_args: dict | None = None,
@@ -105,7 +112,7 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         self._validation = validation
         self.wrong_labels = checked_share('dataset', wrong_labels)
         if class_names is not None:
-            self._metainfo['classes'] = self._read_class_names(class_names)
+            self.set_classes(class_names)
         if not lazy_init:
             self.full_init()
 
@@ -122,10 +129,11 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         records: Sequence[ImageRecord] = self.load_images()
         if not records:
             raise DataError(f'{source}: found no image, expected at least one; check data_root and annotation.')
-        records = validation_part(self._validation, records, self.part == 'validation')
+        records = validation_part(self._validation, records, self.part == 'validation', self.groups)
         image_ids, img_paths, labels = zip(*records, strict=True)
         refuse_doubled_ids(image_ids, source)
-        return Annotations(list(image_ids), list(img_paths), np.stack(labels).astype(np.int8, copy=False))
+        img_paths = names_on_disk(img_paths) if self.is_local else list(img_paths)
+        return Annotations(list(image_ids), img_paths, np.stack(labels).astype(np.int8, copy=False))
 
     def full_init(self) -> None:
         """Read the annotations, apply the split and keep the images of ``part``."""
@@ -135,45 +143,29 @@ class SemiMultiLabelDataset(ImageTable, DataRoot, BaseDataset):
         if self.is_local:
             refuse_missing_images(self.img_paths)
 
-        self.split = resolve_split(
-            self._split_option, self.image_ids, self.hidden_labels, self.class_names, self.locate
-        )
-        self.is_labelled = self._mark_labelled(self.split)
+        self.split, self.is_labelled = self.labelled_part(self.image_ids, self.hidden_labels)
         self.labels = np.where(self.is_labelled[:, None], self.hidden_labels, np.int8(UNKNOWN))
         if self.wrong_labels:
             self.labels = move_positives(self.labels, self.wrong_labels, self.split.seed if self.split else 0)
         if not self.test_mode and self.split is not None:
             warn_about_classes_without_positives(self.labels, self.class_names, type(self).__name__)
-        if self.part in ('labelled', 'unlabelled'):
-            self._keep(np.flatnonzero(self.is_labelled == (self.part == 'labelled')))
-        if not self.image_ids:
-            raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
+        self._keep(self.rows_of_part(self.is_labelled))
         self._fully_initialized = True
 
-    def _mark_labelled(self, split: Split | None) -> np.ndarray:
-        has_labels = (self.hidden_labels != UNKNOWN).any(axis=1)
-        if split is None:
-            return has_labels
-        chosen = set(split.image_ids)
-        in_split = np.array([image_id in chosen for image_id in self.image_ids])
-        blank = np.flatnonzero(in_split & ~has_labels)
-        if blank.size:
-            raise SplitError(
-                f"split: found image id '{self.image_ids[blank[0]]}' as labelled, but the annotation has no "
-                f'label for it ({blank.size} such ids), expected annotated images; label those only.'
-            )
-        return in_split
+    def rows_of_part(self, is_labelled: np.ndarray) -> np.ndarray:
+        """Indices of the images that ``part`` keeps, of n images of which bool (n,) says which are labelled."""
+        is_kept = np.ones_like(is_labelled)
+        if self.part in ('labelled', 'unlabelled'):
+            is_kept = is_labelled == (self.part == 'labelled')
+        if not is_kept.any():
+            raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
+        return np.flatnonzero(is_kept)
 
-    def _read_class_names(self, class_names: Sequence[str] | str) -> tuple[str, ...]:
-        if isinstance(class_names, str):
-            text = self.read_text(self.locate(class_names), 'a text file with one class name a line')
-            class_names = [line.strip() for line in text.splitlines() if line.strip()]
-        return tuple(class_names)
-
-    @property
-    def class_names(self) -> list[str]:
-        """The C class names."""
-        return list(self._metainfo.get('classes', ()))
+    def labelled_part(self, image_ids: Sequence[str], labels: np.ndarray) -> tuple[Split | None, np.ndarray]:
+        """The split of n annotated images, and which of them are labelled, bool (n,)."""
+        groups = None if self.groups is None else [self.groups.get(image_id) for image_id in image_ids]
+        split = resolve_split(self._split_option, image_ids, labels, self.class_names, self.locate, groups)
+        return split, labelled_by(split, image_ids, labels)
 
     def with_pipeline(
         self, pipeline: Sequence, indices: Sequence[int] | np.ndarray | None = None, test_mode: bool = True

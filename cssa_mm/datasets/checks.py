@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.logging import print_log
 
 from cssa_mm.errors import DataError
+from cssa_mm.names import one_form
 
 _warned: set[str] = set()
 
@@ -23,6 +24,23 @@ def refuse_doubled_ids(image_ids: Sequence[str], source: str) -> None:
             f"{source}: found image id '{doubled[0]}' more than once ({len(doubled)} such ids), expected "
             f'each id once; remove the duplicates.'
         )
+
+
+def names_on_disk(img_paths: Sequence[str]) -> list[str]:
+    """Paths with the file name in the Unicode form that it has on the disk, where an annotation has another.
+
+    A Mac may write the letters of `café` in another form than Windows. Only names beyond ASCII are looked up.
+    """
+    listed: dict[str, dict[str, str]] = {}
+    found = []
+    for path in img_paths:
+        directory, name = os.path.split(path)
+        if not name.isascii() and not os.path.exists(path) and os.path.isdir(directory or '.'):
+            if directory not in listed:
+                listed[directory] = {one_form(each): each for each in sorted(os.listdir(directory or '.'))}
+            path = os.path.join(directory, listed[directory].get(one_form(name), name))
+        found.append(path)
+    return found
 
 
 def refuse_missing_images(img_paths: Sequence[str]) -> None:
@@ -46,6 +64,20 @@ def refuse_missing_images(img_paths: Sequence[str]) -> None:
         raise DataError(
             f'{missing[0]}: found no such image ({len(missing)} of {len(img_paths)} are missing), expected '
             f'every image that the annotation lists; complete the download or correct the image directory.'
+        )
+
+
+def refuse_without_positives(labels: np.ndarray, where: str) -> None:
+    """DataError, naming ``where``, when no test image shows any class: there is no figure to compute.
+
+    Args:
+        labels: Of the test images, int8 (n, C).
+        where: File or config key that the message blames.
+    """
+    if not (labels == 1).any():
+        raise DataError(
+            f'{where}: found no class with a positive among the {len(labels)} test images, so that no figure can be '
+            'computed; expected test images that show the classes.'
         )
 
 

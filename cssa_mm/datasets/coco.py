@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
-from cssa_mm.datasets.checks import refuse_doubled_ids
-from cssa_mm.errors import DataError
+from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.readers.coco import labels_of
+from cssa_mm.datasets.readers.instances import EXPECTED, Instances, read_instances
+from cssa_mm.datasets.readers.json_stream import pieces_of
+from cssa_mm.datasets.readers.unannotated import (
+    LABEL,
+    ask_about_undeclared,
+    note_unannotated,
+    note_unseen,
+    resolve_unannotated,
+)
+from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.written_paths import find_written
+from cssa_mm.names import plain_name
 
 COCO_CLASSES = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat', 'traffic light',
@@ -25,10 +34,6 @@ COCO_CLASSES = (
     'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase', 'scissors',
     'teddy bear', 'hair drier', 'toothbrush',
 )  # fmt: skip
-NEEDED_KEYS = {'images', 'annotations', 'categories', 'id', 'file_name', 'image_id', 'category_id', 'name'}
-PIECE = 2**22
-# Greedy, up to the last bracket before the next key or the end of the instance.
-POLYGONS = re.compile(rb'"segmentation"\s*:\s*\[[-+.\deE,\s\[\]]*\]')
 
 
 @DATASETS.register_module()
@@ -36,90 +41,91 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
     """Any annotation in COCO's form: a class is positive where the image has an instance of it.
 
     Image ids are those of the JSON as strings and are sorted as strings ('10' comes before '9'), as CAP's
-    splits count them. Crowd instances count. Classes stand in the order of ``class_names``, by default that
-    of COCO's category ids.
+    splits count them. Crowd instances count. Categories without an instance matter only where ``class_names`` has them.
 
     Args:
-        img_dir: Directory of the images, below ``data_root``.
-        keep_empty: True: images without any instance stay, as negatives of every class. False (default):
-            they are left out, as in the splits of the field.
-        **base_options: The keys of :class:`SemiMultiLabelDataset`; ``ann_file`` is the instances JSON.
+        img_dir: Directory of the images, below ``data_root``. File names that another machine wrote are found there by
+            their longest end.
+        unannotated: What images without any instance are: 'drop' (default) leaves them out, as in the splits of the
+            field; 'unlabelled' suits an annotation that is not finished; 'negative' says that they show no class.
+        keep_empty: True is ``unannotated='negative'``, False 'drop'.
+        classes_from: Another annotation below ``data_root`` that tells the classes: that of the training set, for a
+            validation set.
+        **base_options: The keys of :class:`SemiMultiLabelDataset`; ``ann_file`` is the instances JSON. Without
+            ``class_names``, the classes are COCO's if the file declares all of them, else the categories that have an
+            instance, in the order of their ids.
     """
 
     METAINFO: dict[str, Any] = dict(classes=COCO_CLASSES)
 
-    def __init__(self, img_dir: str = '', keep_empty: bool = False, **base_options: Any) -> None:
+    def __init__(
+        self,
+        img_dir: str = '',
+        unannotated: str | None = None,
+        keep_empty: bool | None = None,
+        classes_from: str | None = None,
+        **base_options: Any,
+    ) -> None:
         self.img_dir = img_dir
-        self.keep_empty = keep_empty
+        self.unannotated = resolve_unannotated(unannotated, keep_empty) or 'drop'
+        self.classes_from = classes_from
+        self._names_are_known = base_options.get('class_names') is not None
+        self._read: dict[str, Instances] = {}
         super().__init__(**base_options)
 
+    @property
+    def class_names(self) -> list[str]:
+        """The C class names, from the annotation where none were given."""
+        if not self._names_are_known:
+            instances = self._instances(self.in_root(self.classes_from or self.ann_file))
+            declared = {plain_name(name) for name in instances.names}
+            own = self.METAINFO['classes']
+            is_own = all(plain_name(name) in declared for name in own)
+            self._metainfo['classes'] = own if is_own else tuple(instances.shown_names())
+            self._names_are_known = True
+        return list(self._metainfo['classes'])
+
     def load_images(self) -> list[ImageRecord]:
-        """One record for each image that has an instance (for each image, with ``keep_empty``)."""
+        """One record for each image, or for each that has an instance, in the order of the ids."""
         path = self.in_root(self.ann_file)
-        annotation = self._read_json(path)
-        try:
-            columns = self._columns(annotation['categories'], path)
-            refuse_doubled_ids([str(image['id']) for image in annotation['images']], path)
-            images = {str(image['id']): str(image['file_name']) for image in annotation['images']}
-            instances = [(str(item['image_id']), item['category_id']) for item in annotation['annotations']]
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: found no usable entry for {error}, expected COCO's 'images', 'annotations' and "
-                f"'categories' with ids; give an instances file."
-            ) from error
-        rows = {image_id: index for index, image_id in enumerate(sorted(images))}
-        labels = np.zeros((len(rows), len(self.class_names)), dtype=np.int8)
-        for image_id, category in instances:
-            if image_id not in rows or category not in columns:
-                kind = f"image '{image_id}'" if image_id not in rows else f"category '{category}'"
-                raise DataError(
-                    f'{path}: found an instance of the unknown {kind}, expected one that the file lists; '
-                    f'repair the annotation.'
-                )
-            labels[rows[image_id], columns[category]] = 1
+        instances = self._instances(path)
+        self._read.clear()
+        self.understanding = Understanding(path, format='coco')
+        note_unseen(self.understanding, instances.names, self.class_names)
+        self._check_classes(instances, path)
+        names, found = find_written(self, self.img_dir, instances.file_names, path)
+        if found:
+            self.understanding.facts['images'] = (
+                f"{len(found)} of {len(names)} file names were found by their end: '{next(iter(found))}' is "
+                f"'{next(iter(found.values()))}'"
+            )
+        blank = np.flatnonzero(~instances.is_annotated)
+        without = [instances.file_names[row] for row in blank]
+        note_unannotated(self.understanding, without, len(names), self.unannotated, 'annotation')
+        labels = labels_of(instances, self.class_names)
+        labels[blank] = LABEL.get(self.unannotated, UNKNOWN)
+        ids = instances.image_ids
         return [
-            ImageRecord(image_id, self.image_path(self.img_dir, images[image_id], path), labels[index])
-            for image_id, index in rows.items()
-            if self.keep_empty or labels[index].any()
+            ImageRecord(ids[row], names[row], labels[row])
+            for row in sorted(range(len(ids)), key=ids.__getitem__)
+            if instances.is_annotated[row] or self.unannotated != 'drop'
         ]
 
-    def _read_json(self, path: str) -> dict:
-        text = self.read_text(path, 'an instances JSON in COCO form', _without_polygons)
-        try:
-            annotation = json.loads(text, object_hook=_needed_keys)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f'{path}: found no valid JSON ({error.msg} in line {error.lineno}), expected an instances JSON in '
-                f'COCO form; download or write it again.'
-            ) from error
-        if not isinstance(annotation, dict):
-            raise DataError(
-                f'{path}: found a {type(annotation).__name__} at the top, expected an object with images, '
-                f'annotations and categories; give an instances file.'
-            )
-        return annotation
+    def declared(self, names: list[str]) -> list[str]:
+        """The names of the classes that an annotation with categories of these names was made for."""
+        return names
 
-    def _columns(self, categories: list[dict], path: str) -> dict[int, int]:
-        """Category id -> class index; both sides must name the same classes."""
-        ordered = sorted(categories, key=lambda category: category['id'])
-        columns = {category['id']: self.class_index.find(category['name'], path) for category in ordered}
-        self.class_index.check_complete([category['name'] for category in ordered], path)
-        return columns
+    def _instances(self, path: str) -> Instances:
+        if path not in self._read:
+            self._read[path] = read_instances(pieces_of(self, path, EXPECTED), path)
+        return self._read[path]
 
-
-def _without_polygons(content: bytes) -> Iterator[bytes]:
-    """The JSON without its polygons, in pieces: a third of COCO's 330 MB, which needs little memory to parse.
-
-    Lines keep their numbers, for the messages of the parser.
-    """
-    start = 0
-    while start < len(content):
-        # Never cut through a polygon.
-        end = content.find(b'"segmentation"', start + PIECE)
-        end = len(content) if end < 0 else end
-        yield POLYGONS.sub(lambda match: b'"segmentation":0' + b'\n' * match[0].count(b'\n'), content[start:end])
-        start = end
-
-
-def _needed_keys(item: dict) -> dict:
-    return {key: value for key, value in item.items() if key in NEEDED_KEYS}
+    def _check_classes(self, instances: Instances, path: str) -> None:
+        """Each category that is shown must be a class, and each class a category."""
+        for name in instances.shown_names():
+            self.class_index.find(name, path)
+        declared = self.declared(instances.names)
+        if self.classes_from is None:
+            self.class_index.check_complete(declared, path)
+        elif self.understanding is not None:
+            ask_about_undeclared(self.understanding, self.class_names, declared)

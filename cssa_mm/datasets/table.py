@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
+from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.readers import FORMATS, read_labels
+from cssa_mm.datasets.readers.groups import groups_of
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.matching import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
@@ -44,11 +47,14 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: Character between the columns; None finds it.
         encoding: Of a text file; None finds it.
         ignore_columns: Columns that are no class.
+        group_column: Column whose values (a video, a patient, a burst) keep images on one side of a drawn split and of
+            ``validation``.
         unannotated: What an image without any annotation is, in formats of objects: 'unlabelled', 'negative' or 'drop'.
             None: 'unlabelled' in training, 'negative' in a test set.
         subset: Part of a file that holds several, such as 'train' of YOLO's data.yaml.
         include_unlisted: Whether images that no row mentions are part of the set; never in ``test_mode``.
-        held_out: Another label file that lists the test images; training leaves them out. The file may be missing.
+        held_out: Label files of test images, which training leaves out: names, or dicts of ``ann_file``, ``img_dir``
+            and ``subset``. A file may be missing.
         classes_from: Files below ``data_root``; the first that exists defines the classes, unless ``class_names``
             does: a ``.txt`` with one name a line, a ``classes.csv`` (name,prompt), or a label file. None: classes.csv,
             classes.txt, ``ann_file``.
@@ -75,10 +81,11 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: str | None = None,
         encoding: str | None = None,
         ignore_columns: str | Sequence[str] = (),
+        group_column: str | None = None,
         unannotated: str | None = None,
         subset: str | None = None,
         include_unlisted: bool = True,
-        held_out: str = '',
+        held_out: str | Mapping | Sequence = (),
         classes_from: str | Sequence[str] | None = None,
         **base_options: Any,
     ) -> None:
@@ -104,46 +111,43 @@ class TableDataset(SemiMultiLabelDataset):
             delimiter=delimiter,
             encoding=encoding,
             ignore_columns=_several(ignore_columns),
+            group_column=group_column,
             unannotated=unannotated,
             subset=subset,
         )
         self.include_unlisted = include_unlisted
-        self.held_out = held_out
+        self.held_out = [held_out] if isinstance(held_out, (str, Mapping)) else list(held_out)
         self.classes_from = None if classes_from is None else _several(classes_from)
+        if unannotated is None:  # before the files are read
+            self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
         super().__init__(**base_options)
-        if unannotated is None:
-            self.options.unannotated = 'negative' if self.test_mode else 'unlabelled'
 
     @property
     def class_names(self) -> list[str]:
         """The C class names, read from their file where none were given."""
         if not self._metainfo.get('classes'):
-            self._metainfo['classes'] = self._class_names_of(self._class_file())
-        return list(self._metainfo['classes'])
+            self._find_classes(self._class_file())
+        return super().class_names
 
     def load_images(self) -> list[ImageRecord]:
         """One record for each image that the file labels and, in training, for each other image of the folder."""
         path = self.in_root(self.ann_file)
-        # Where this file tells the classes it has been read already, and what is doubtful about them is known from then.
-        (table, folder), self._own_table = self._own_table or self._read(path), None
+        # Where this file tells the classes, it has been read already.
+        read, self._own_table = self._own_table, None
+        table, folder = read or self._read(path, self.img_dir, self.options.subset)
         help_text = f' To add a class, write all of them, one a line, into {self.in_root("classes.txt")}.'
-        found = join_rows(table, images_of(table, folder), table.labels_of(self.class_index, help_text))
+        image_ids = images_of(table, folder)
+        self.groups = groups_of(table, image_ids, self.options.group_column, is_needed=not self.test_mode)
+        found = join_rows(table, image_ids, table.labels_of(self.class_index, help_text))
         labelled = {image_id for image_id, labels in found.items() if (labels != UNKNOWN).any()}
         if not labelled:
             raise DataError(f'{path}: {_nothing_labelled(len(found))}')
         if not self.test_mode:
+            table.understanding.left_out |= folder.left_out
             if self.include_unlisted:
                 unknown = np.full(len(self.class_names), UNKNOWN, dtype=np.int8)
                 found = dict.fromkeys(folder.image_ids, unknown) | found
-            held_out = self._held_out_paths()
-            paths = {image_id: _real(folder, image_id) for image_id in found}
-            shared = sorted(image_id for image_id in labelled if paths[image_id] in held_out)
-            if shared:
-                raise DataError(
-                    f"{path}: found image '{shared[0]}', which {self.in_root(self.held_out)} lists too ({len(shared)} "
-                    f'such images), expected no image in both training and test; remove them from one of the files.'
-                )
-            found = {image_id: labels for image_id, labels in found.items() if paths[image_id] not in held_out}
+            found = self._without_held_out(found, labelled, folder, path)
         return [
             ImageRecord(image_id, os.path.join(folder.root, folder.path_of(image_id)), found[image_id])
             for image_id in sorted(found)
@@ -155,34 +159,56 @@ class TableDataset(SemiMultiLabelDataset):
         own = self.in_root(self.ann_file)
         return next((path for path in paths if self.backend(path).exists(path)), own)
 
-    def _class_names_of(self, path: str) -> tuple[str, ...]:
-        if path != self.in_root(self.ann_file) and path.endswith('.txt'):
-            return self._read_class_names(path)
-        table, folder = self._read(path)
+    def _find_classes(self, path: str) -> None:
+        """Take the classes of a class file, or of a label file."""
+        if path != self.in_root(self.ann_file) and self._is_class_file(path):
+            self.set_classes(path)
+            return
+        table, folder = self._read(path, self.img_dir, self.options.subset)
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
         if path == self.in_root(self.ann_file):
             self._own_table = table, folder
-        return tuple(table.class_names)
+        self._metainfo['classes'] = tuple(table.class_names)
 
-    def _read(self, path: str) -> tuple[LabelTable, ImageFolder]:
+    def _is_class_file(self, path: str) -> bool:
+        suffix = PurePath(path).suffix.lower()
+        if suffix in ('.csv', '.tsv', '.json'):
+            return decode_class_words(self.read_bytes(path, 'a label or class file'), path) is not None
+        return suffix == '.txt'
+
+    def _read(self, path: str, img_dir: str | None, subset: str | None) -> tuple[LabelTable, ImageFolder]:
         expected = 'a label file'
-        if self.test_mode and path == self.in_root(self.ann_file):
+        is_own = path == self.in_root(self.ann_file)
+        if self.test_mode and is_own:
             expected = 'a label file of test images like that of the training (to train without one: --no-validate)'
-        source = LabelSource(self, path, self.img_dir, expected)
-        table = read_labels(
-            source, replace(self.options, class_names=tuple(self._metainfo.get('classes', ()))), self.format
-        )
-        if path == self.in_root(self.ann_file):
+        options = replace(self.options, subset=subset, class_names=tuple(self._metainfo.get('classes', ())))
+        source = LabelSource(self, path, img_dir, expected)
+        table = read_labels(source, options, self.format)
+        if is_own and subset == self.options.subset:
             self.understanding = table.understanding
         return table, table.folder or source.images
 
-    def _held_out_paths(self) -> set[str]:
-        other = self.in_root(self.held_out)
-        if not self.held_out or not self.backend(other).exists(other):
-            return set()
-        table, folder = self._read(other)
-        return {_real(folder, image_id) for image_id in images_of(table, folder)}
+    def _without_held_out(
+        self, found: dict[str, np.ndarray], labelled: Collection[str], folder: ImageFolder, path: str
+    ) -> dict[str, np.ndarray]:
+        """The images that no held-out file lists; none of those may be labelled here."""
+        paths = {image_id: _real(folder, image_id) for image_id in found}
+        for held_out in self.held_out:
+            options = dict(ann_file=held_out) if isinstance(held_out, str) else held_out
+            other = self.in_root(options['ann_file'])
+            if not options['ann_file'] or not self.backend(other).exists(other):
+                continue
+            table, images = self._read(other, options.get('img_dir', self.img_dir), options.get('subset'))
+            tested = {_real(images, image_id) for image_id in images_of(table, images)}
+            shared = sorted(image_id for image_id in labelled if paths[image_id] in tested)
+            if shared:
+                raise DataError(
+                    f"{path}: found image '{shared[0]}', which {other} lists too ({len(shared)} such images), expected "
+                    f'no image in both training and test; remove them from one of the files.'
+                )
+            found = {image_id: labels for image_id, labels in found.items() if paths[image_id] not in tested}
+        return found
 
 
 def _real(folder: ImageFolder, image_id: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from cssa_mm.datasets.decoding import Decoder
 from cssa_mm.errors import ImageError
 
 
@@ -17,19 +17,30 @@ from cssa_mm.errors import ImageError
 class LoadRGBImage(BaseTransform):
     """Read and decode ``img_path`` to ``img``: uint8 (H, W, 3) in RGB order, upright by its EXIF tag.
 
-    Palette, grey, CMYK and 16-bit images are converted; transparency is dropped; of an animation the first frame
-    counts. An ``img`` that is there already is kept, such as the neutral one of a bad image.
+    Every format that Pillow reads without an external program is read, and HEIC with pillow-heif. Palette, grey and
+    CMYK images are converted, more than 8 bits a colour are scaled to 8, transparent pixels lie on a ground; of an
+    animation the first frame counts. An ``img`` that is there already is kept, such as the neutral one of a bad image.
 
     Args:
         backend_args: Storage backend, as in MMEngine; None reads local files.
+        bits: Of images with more than 8 bits a colour: 8, 10, 12, 14 or 16, whose greatest value is white, or 'float'
+            for float data from 0 to 1. None goes by the file, or else by the data of each image.
+        transparency: The colour below transparent pixels: 'white', 'mean' (CLIP's mean colour), or [red, green, blue].
 
     Raises:
+        ConfigError: An unknown ``bits`` or ``transparency``.
         ImageError: The file is missing, empty or not readable as an image, or the image is so large that Pillow takes
             it for a decompression bomb.
     """
 
-    def __init__(self, backend_args: dict | None = None) -> None:
+    def __init__(
+        self,
+        backend_args: dict | None = None,
+        bits: int | str | None = None,
+        transparency: str | Sequence[int] = 'white',
+    ) -> None:
         self.backend_args = backend_args
+        self.decoder = Decoder(bits, transparency if isinstance(transparency, str) else tuple(transparency))
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, ``img_shape`` and ``ori_shape`` (height, width)."""
@@ -40,7 +51,11 @@ class LoadRGBImage(BaseTransform):
 
     def load(self, path: str) -> np.ndarray:
         """The image at ``path``, uint8 (H, W, 3)."""
-        return decode_file(self.read(path), path)
+        return self.decode(self.read(path), path)
+
+    def decode(self, content: bytes, path: str) -> np.ndarray:
+        """The image in a file's bytes, uint8 (H, W, 3); an ImageError names ``path`` where there is none."""
+        return self.decoder.decode_file(content, path).pixels
 
     def read(self, path: str) -> bytes:
         """The bytes of the file at ``path``, not decoded."""
@@ -52,51 +67,16 @@ class LoadRGBImage(BaseTransform):
                 f'data_root and the image directory.'
             ) from error
 
+    def decoding(self) -> dict:
+        """The options of decoding that differ from the defaults, as plain data."""
+        decoder, default = self.decoder, Decoder()
+        options: dict[str, object] = dict(bits=decoder.bits) if decoder.bits != default.bits else {}
+        if decoder.transparency != default.transparency:
+            ground = decoder.transparency
+            options['transparency'] = ground if isinstance(ground, str) else list(ground)
+        return options
+
     def __repr__(self) -> str:
         """The transform as a config would show it."""
-        return f'{type(self).__name__}(backend_args={self.backend_args})'
-
-
-def decode_file(content: bytes, path: str) -> np.ndarray:
-    """The image in a file's bytes, uint8 (H, W, 3); an ImageError names ``path`` where there is none."""
-    if not content:
-        raise ImageError(f'{path}: found an empty file, expected an image; restore or remove it.')
-    try:
-        return decode_rgb(content)
-    except Image.DecompressionBombError as error:
-        raise ImageError(
-            f'{path}: found an enormous image ({" ".join(str(error).split())}), expected one of at most '
-            f"{2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, Pillow's limit; shrink or remove it."
-        ) from error
-    except MemoryError:
-        raise  # the machine's fault, not the image's
-    # Pillow's plugins raise nearly anything on broken bytes.
-    except Exception as error:
-        raise ImageError(
-            f'{path}: found no readable image ({_reason(error)}), expected a format that Pillow reads '
-            f'(JPEG, PNG, WebP, ...); restore or remove it.'
-        ) from error
-
-
-def decode_rgb(content: bytes) -> np.ndarray:
-    """Decode an image file's bytes to uint8 (H, W, 3), RGB, upright by its EXIF tag."""
-    with Image.open(io.BytesIO(content)) as image:
-        return to_rgb(image)
-
-
-def to_rgb(image: Image.Image) -> np.ndarray:
-    """A Pillow image as uint8 (H, W, 3), RGB, upright by its EXIF tag."""
-    image.load()
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith('I'):
-        # Pillow would clip 16-bit grey at 255 instead of scaling it.
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-    if image.mode in ('P', 'PA', 'LA') and 'transparency' in image.info:
-        image = image.convert('RGBA')
-    return np.array(image.convert('RGB'))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return 'unknown format'
-    return ' '.join(str(error).split()) or type(error).__name__
+        options = dict(backend_args=self.backend_args) | self.decoding()
+        return f'{type(self).__name__}({", ".join(f"{key}={value!r}" for key, value in options.items())})'

@@ -32,9 +32,11 @@ class View(LoadRGBImage):
         interpolation: One of the interpolations of `backend`.
         backend: 'pillow' or 'cv2', the library that resizes.
         backend_args: Storage backend, as in MMEngine; None reads local files.
+        bits: Of images with more than 8 bits a colour, as in `LoadRGBImage`.
+        transparency: The colour below transparent pixels, as in `LoadRGBImage`.
 
     Raises:
-        ConfigError: An invalid size, or an unknown backend or interpolation.
+        ConfigError: An invalid size, or an unknown backend, interpolation, `bits` or `transparency`.
     """
 
     def __init__(
@@ -44,8 +46,10 @@ class View(LoadRGBImage):
         interpolation: str = 'bicubic',
         backend: str = 'pillow',
         backend_args: dict | None = None,
+        bits: int | str | None = None,
+        transparency: str | Sequence[int] = 'white',
     ) -> None:
-        super().__init__(backend_args)
+        super().__init__(backend_args, bits, transparency)
         self.size = _checked_size(size)
         self.backend = _checked_choice('backend', backend, tuple(INTERPOLATIONS))
         self.interpolation = _checked_choice('interpolation', interpolation, INTERPOLATIONS[backend])
@@ -81,10 +85,11 @@ class View(LoadRGBImage):
         return mmcv.imresize(image, self.size[::-1], interpolation=self.interpolation, backend=self.backend)
 
     def as_config(self) -> dict:
-        """The view as plain data: `size` is an int for a square, else [height, width] or None."""
+        """The view as plain data: `size` is an int for a square, else [height, width] or None; no default decoding."""
         height, width = self.size or (None, None)
         size = height if height == width else [height, width]
-        return dict(type=type(self).__name__, size=size, interpolation=self.interpolation, backend=self.backend)
+        view = dict(type=type(self).__name__, size=size, interpolation=self.interpolation, backend=self.backend)
+        return view | self.decoding()
 
     def __eq__(self, other: object) -> bool:
         """Whether both give the same pixels."""

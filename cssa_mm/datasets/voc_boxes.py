@@ -5,7 +5,10 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 import numpy as np
+from PIL import Image
 
+from cssa_mm.datasets.readers.voc_files import EXPECTED, size_in
+from cssa_mm.datasets.readers.xml_text import parse_xml
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.errors import DataError
 from cssa_mm.evaluation.pointing_game import Boxes
@@ -14,11 +17,15 @@ from cssa_mm.evaluation.pointing_game import Boxes
 def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tuple[float, float]]:
     """Boxes of an image by class, and its width and height, as its XML file has them; objects without box left out.
 
+    A file without size, or of size 0 as labelImg writes at times, gets that of the image.
+
     Raises:
-        DataError: the file has no size, or a number of a box is missing.
+        DataError: the size is unknown, or a number of a box is missing.
     """
-    path = dataset.in_root('Annotations', f'{image_id}.xml')
-    root = ElementTree.fromstring(dataset.read_text(path, 'the VOC annotation of an image'))
+    path = dataset.annotation_path(image_id)
+    if not dataset.backend(path).exists(path):
+        return {}, _size_of(dataset, image_id, path)
+    root = parse_xml(dataset.read_bytes(path, EXPECTED), path, EXPECTED)
     boxes: dict[int, list] = {}
     for item in root.iter('object'):
         box = item.find('bndbox')
@@ -27,7 +34,7 @@ def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tupl
             # VOC counts pixels from 1, the last one included.
             corners = (left - 1, top - 1, right, bottom)
             boxes.setdefault(dataset.class_index.find(item.findtext('name', '').strip(), path), []).append(corners)
-    size = (_number(root, 'size/width', path), _number(root, 'size/height', path))
+    size = size_in(root) or _size_of(dataset, image_id, path)
     return {class_index: np.array(corners) for class_index, corners in boxes.items()}, size
 
 
@@ -37,3 +44,15 @@ def _number(root: ElementTree.Element, key: str, path: str) -> float:
         return float(text)
     except ValueError:
         raise DataError(f"{path}: found '{text}' as {key}, expected a number; correct the file.") from None
+
+
+def _size_of(dataset: VOCMultiLabelDataset, image_id: str, path: str) -> tuple[float, float]:
+    image_path = dataset.img_paths[dataset.index_of(image_id)]
+    try:
+        with Image.open(image_path) as image:
+            return float(image.width), float(image.height)
+    except OSError as error:
+        raise DataError(
+            f'{path}: found no size, and the image {image_path} cannot be read ({error}), expected one of both; '
+            'correct the file.'
+        ) from error

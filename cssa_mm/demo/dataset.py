@@ -43,6 +43,8 @@ class IconsDataset(COCOMultiLabelDataset):
             )
         if distractors:
             base_options['class_names'] = [*CLASS_NAMES, *(f'thing {number}' for number in range(distractors))]
+        elif base_options.get('class_names') is None:
+            base_options['class_names'] = CLASS_NAMES  # known before the scenes are there
         super().__init__(data_root=data_root, ann_file=f'annotations/{subset}.json', img_dir=subset, **base_options)
 
     def load_images(self) -> list[ImageRecord]:
@@ -59,6 +61,6 @@ class IconsDataset(COCOMultiLabelDataset):
             )
         return super().load_images()
 
-    def _columns(self, categories: list[dict], path: str) -> dict[int, int]:
-        known = categories + [dict(id=-1, name=name) for name in self.class_names[len(CLASS_NAMES) :]]
-        return super()._columns(known, path)
+    def declared(self, names: list[str]) -> list[str]:
+        """The names of the categories, and those that were made up."""
+        return [*names, *self.class_names[len(CLASS_NAMES) :]]

@@ -38,7 +38,7 @@ REGISTRIES: tuple[Registry, ...] = tuple(
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
-    'filename', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device',
+    'filename', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device', 'accept',
 }  # fmt: skip
 DATALOADER_KEYS = {
     'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',
@@ -184,7 +184,7 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     known = reader if isinstance(reader, set) else _keywords(reader)
     if known is None:
         return None
-    given = GIVEN if path.startswith('model.') else set()
+    given = GIVEN if path.startswith('model.') and path != 'model.class_names' else set()
     return known - given | SECTION_KEYS.get(path, set())
 
 

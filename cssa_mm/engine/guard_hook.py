@@ -10,8 +10,9 @@ from mmpretrain.registry import HOOKS
 from torch import nn
 
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.splits.checks import check_disjoint
+from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.questions import check_training_data, warn_of_questions
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import warn_of_other_views
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
@@ -32,20 +33,23 @@ class GuardHook(Hook):
             warn_of_other_views(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
-        """Check pseudo-labels and learning rates, and the classes and ids of the validation images."""
+        """Check pseudo-labels and learning rates, the classes of all data sets, and what was read of them."""
         model = bare_model(runner)
         check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
         train = runner.train_dataloader.dataset
-        if runner.val_loop is not None:
-            held_out = runner.val_dataloader.dataset
-            check_classes(model, held_out, 'val_dataloader.dataset')
-            if getattr(held_out, 'data_root', None) == train.data_root:
-                check_disjoint(train.image_ids, held_out.image_ids, 'val_dataloader.dataset')
+        held_out = None if runner.val_loop is None else runner.val_dataloader.dataset
+        check_classes(model, train, 'train_dataloader.dataset')
+        check_classes(model, held_out, 'val_dataloader.dataset')
+        check_training_data(train, held_out, runner.cfg, model.class_words)
 
     def before_test(self, runner: Runner) -> None:
-        """Compare the classes of the test set with those of the model."""
-        check_classes(bare_model(runner), runner.test_dataloader.dataset, 'test_dataloader.dataset')
+        """Compare the classes of the test set with those of the model, and say what looks wrong about it."""
+        dataset = runner.test_dataloader.dataset
+        check_classes(bare_model(runner), dataset, 'test_dataloader.dataset')
+        if isinstance(dataset, SemiMultiLabelDataset):
+            refuse_without_positives(dataset.hidden_labels, 'test_dataloader.dataset')
+        warn_of_questions(dataset, 'test')
 
 
 def check_classes(model: CSSAClassifier, dataset: object, where: str) -> None:

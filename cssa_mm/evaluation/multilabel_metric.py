@@ -92,7 +92,8 @@ class CSSAMetric(BaseMetric):
     """mAP, CF1 and OF1 of the EMA model and the student, in per cent.
 
     For each row of ``score_fields`` the results hold ``<row>/mAP``, ``<row>/CF1`` and ``<row>/OF1``; a row
-    whose field no sample has is left out. The average precision of each class goes to the log as a table.
+    whose field no sample has is left out. Without any negative in the test set an mAP means nothing and is left out.
+    The average precision of each class goes to the log as a table.
     Each image counts once, however often a distributed sampler repeats it.
 
     A sample holds ``image_id``, ``gt_score`` (C,) in {1, 0, -1} and the score fields (C,).
@@ -106,8 +107,8 @@ class CSSAMetric(BaseMetric):
         save_per_class: put ``<row>/AP/<class name>`` into the results too, for the classes that occur.
 
     Raises:
-        DataError: when a sample lacks a field, a score is not finite, or class names and scores differ in
-            number.
+        DataError: when a sample lacks a field, a score is not finite, class names and scores differ in number, or no
+            class has a positive.
     """
 
     default_prefix = ''  # None would make mmengine warn
@@ -147,6 +148,12 @@ class CSSAMetric(BaseMetric):
         results = list(first.values())
         labels = np.stack([sample['gt_score'] for sample in results])
         names = self._class_names(labels.shape[1])
+        if not (labels == 1).any():
+            raise DataError(
+                f'CSSAMetric: found no class with a positive among the {len(labels)} test images, so that no figure '
+                'can be computed; expected test images that show the classes.'
+            )
+        has_negatives = bool((labels == 0).any())
         metrics: dict[str, float] = {}
         per_class: dict[str, np.ndarray] = {}
         for row, field in self.score_fields.items():
@@ -161,8 +168,10 @@ class CSSAMetric(BaseMetric):
             scores = np.stack([sample[field] for sample in results])
             per_class[row] = 100 * average_precision_per_class(scores, labels)
             cf1, of1 = cf1_of1(scores, labels, self.threshold)
-            metrics |= {f'{row}/mAP': _mean(per_class[row]), f'{row}/CF1': 100 * cf1, f'{row}/OF1': 100 * of1}
-            if self.save_per_class:
+            if has_negatives:
+                metrics[f'{row}/mAP'] = _mean(per_class[row])
+            metrics |= {f'{row}/CF1': 100 * cf1, f'{row}/OF1': 100 * of1}
+            if self.save_per_class and has_negatives:
                 metrics |= {
                     f'{row}/AP/{name}': float(value)
                     for name, value in zip(names, per_class[row], strict=True)
@@ -172,6 +181,11 @@ class CSSAMetric(BaseMetric):
             raise DataError(
                 f'CSSAMetric: found none of the fields {", ".join(self.score_fields.values())} in the '
                 "samples; score_fields must name what the model's predict() sets."
+            )
+        if not has_negatives:
+            MMLogger.get_current_instance().warning(
+                f'No class has a negative among the {len(labels)} test images: an mAP over them means nothing and is '
+                'left out, and CF1 and OF1 only say how many positives are found; label what the images do not show.'
             )
         MMLogger.get_current_instance().info(
             'Average precision per class\n' + _table(names, (labels == 1).sum(0), per_class)

@@ -14,6 +14,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.features.encode import encode
 from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.prompts import mean_of_wordings
 
 TEMPLATE = 'a photo of a {}.'
 
@@ -32,7 +33,7 @@ def class_maps(
     """
     model.eval()
     with torch.no_grad():
-        text = F.normalize(model.text_encoder.encode([TEMPLATE.format(name) for name in model.class_names]), dim=-1)
+        text = zero_shot_text(model)
     for local, pooled in encode(model, dataset, indices, model_view(model), description):
         attention = model.alignment_of(local, pooled).attention
         if attention is None:
@@ -43,6 +44,17 @@ def class_maps(
             'dot': text @ local.transpose(1, 2),
         }
         yield {name: to_grid(values, model.backbone.global_token).cpu() for name, values in maps.items()}
+
+
+def zero_shot_text(model: CSSAClassifier) -> Tensor:
+    """Unit text features (C, D) of "a photo of a NAME.", of several wordings of a class their mean."""
+    prompts = model.class_words.prompts
+    texts = [TEMPLATE.format(text) for wordings in prompts for text in wordings]
+    features = model.text_encoder.encode(texts)
+    if len(texts) > len(prompts):
+        owners = torch.tensor([owner for owner, wordings in enumerate(prompts) for _ in wordings])
+        features = mean_of_wordings(features, owners.to(features.device), len(prompts))
+    return F.normalize(features, dim=-1)
 
 
 def to_grid(values: Tensor, has_global_token: bool) -> Tensor:

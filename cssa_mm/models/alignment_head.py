@@ -69,7 +69,7 @@ class LabelAlignmentHead(nn.Module):
 
     Args:
         encoder: the frozen text tower (given by the classifier).
-        class_names: C names (given by the classifier).
+        class_names: C names, or several wordings in place of a name (given by the classifier).
         prompts: options of `ClassPrompts`.
         label_specific: pool once per class; False aligns the global feature with every class.
         shared_prompts: use one prompt per class for both attention and score.
@@ -86,7 +86,7 @@ class LabelAlignmentHead(nn.Module):
     def __init__(
         self,
         encoder: TextEncoder,
-        class_names: Sequence[str],
+        class_names: Sequence[str | Sequence[str]],
         prompts: dict | None = None,
         label_specific: bool = True,
         shared_prompts: bool = False,

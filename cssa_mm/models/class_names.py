@@ -1,64 +1,115 @@
-"""Resolve the model's class names from a list, a file, a label table or a data set."""
+"""Resolve the model's classes, their names and prompts, from a list, a file, a label file or a data set."""
 
 from __future__ import annotations
 
-from collections import Counter
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.datasets.class_words import ClassWords, class_words, decode_class_words
+from cssa_mm.errors import ConfigError, DataError, nearest
 
-TABLES = ('.csv', '.tsv', '.json')
+LABEL_FILES = ('.csv', '.tsv', '.json', '.xlsx', '.jsonl')
+SUFFIXES = (*LABEL_FILES, '.txt', '.names')
+KEY = 'model.class_names'
+Source = Sequence[str] | str | Mapping | ClassWords
 
 
-def resolve_class_names(source: Sequence[str] | str | Mapping) -> list[str]:
-    """The C class names of a list, of a text file with one a line, of a label table, or of a data set.
+def resolve_class_names(source: Source, data_root: str = '') -> list[str]:
+    """The C class names of what `resolve_classes` takes."""
+    return list(resolve_classes(source, data_root).names)
 
-    A data set is given by the name of its registered type or, if its files define the classes, by its config.
+
+def resolve_classes(source: Source, data_root: str = '') -> ClassWords:
+    """The C classes, names and prompts.
+
+    Args:
+        source: a list of names; a dict name -> prompt or prompts; a class file (see `read_class_words`); a label file;
+            the name of a registered data set type that knows its classes; or, as a dict with `type`, the config of a
+            data set whose files define them.
+        data_root: where a file is looked for first, as data sets do.
 
     Raises:
-        ConfigError: the file is missing, the type unknown or without classes, or a name is empty or occurs twice.
-        DataError: the table of a data set or its classes cannot be read.
+        ConfigError: the file is missing, the type unknown or without classes, or a name is empty, doubled or no text.
+        DataError: the file, or the table of a data set, cannot be read.
     """
-    if isinstance(source, Mapping):
-        names = _of_dataset(source)
-    else:
-        names = _from_string(source) if isinstance(source, str) else [str(name) for name in source]
-    _check(names)
-    return names
+    if isinstance(source, ClassWords):
+        return source
+    if isinstance(source, Mapping) and 'type' in source:
+        return _of_dataset(source)
+    if isinstance(source, str):
+        return _of_string(source, data_root)
+    return given_classes(source)
 
 
-def _check(names: Sequence[str]) -> None:
-    doubled = [name for name, count in Counter(names).items() if count > 1]
-    empty = next((position for position, name in enumerate(names, start=1) if not name.strip()), None)
-    found = f'{doubled[0]!r} twice' if doubled else f'an empty name in place {empty}' if empty else 'no name'
-    if doubled or empty or not names:
-        raise ConfigError(f'model.class_names: found {found}, expected one or more different names; correct the list')
+def given_classes(source: Sequence[str] | Mapping[str, Any], where: str = KEY) -> ClassWords:
+    """The C classes of a list of names, or of a dict name -> prompt or prompts.
+
+    Raises:
+        ConfigError: there is none, or a name is empty, doubled or no text.
+    """
+    if not isinstance(source, Mapping | Sequence) or isinstance(source, str) or not source:
+        found = 'no name' if isinstance(source, Mapping | Sequence) and not source else repr(source)
+        raise ConfigError(f"{where}: found {found}, expected a list of names, such as ['cat', 'dog']")
+    try:
+        return ClassWords.of(class_words(source, where))
+    except DataError as error:
+        raise ConfigError(str(error)) from error
 
 
-def _of_dataset(config: Mapping) -> list[str]:
-    # Lazy: its images are not looked for.
-    return list(DATASETS.build(dict(config, lazy_init=True)).class_names)
-
-
-def _from_string(source: str) -> list[str]:
-    if Path(source).suffix.lower() in TABLES:
-        return _of_dataset(dict(type='TableDataset', ann_file=source))
-    if Path(source).is_file():
-        return [line.strip() for line in Path(source).read_text('utf-8').splitlines() if line.strip()]
-    dataset = DATASETS.get(source)
-    if dataset is None:
+def _of_dataset(config: Mapping[str, Any]) -> ClassWords:
+    if DATASETS.get(str(config['type'])) is None and isinstance(config['type'], str):
         known = [name for name in DATASETS.module_dict if name.endswith('Dataset')]
         raise ConfigError(
-            f"model.class_names: found '{source}', expected a list of names, a text file with one a line, or the "
-            f'type of a registered data set.{nearest(source, known)}'
+            f"{KEY}: found the type '{config['type']}', expected that of a registered data set."
+            f'{nearest(config["type"], known)}'
+        )
+    # Lazy: its images are not looked for.
+    dataset = DATASETS.build(dict(config, lazy_init=True))
+    words = getattr(dataset, 'class_words', None)
+    names = (dataset.metainfo or {}).get('classes', ()) if words is None else words.names
+    if not names:
+        raise ConfigError(
+            f"{KEY}: found '{config['type']}', a data set without classes, expected one with; give a list"
+        )
+    return given_classes(list(names)) if words is None else words
+
+
+def _of_string(source: str, data_root: str) -> ClassWords:
+    path = next((path for path in _places(source, data_root) if path.is_file()), None)
+    if path is not None:
+        words = decode_class_words(_content(path), str(path))
+        if words is not None:
+            return ClassWords.of(words)
+        file = str(path)
+        return _of_dataset(dict(type='TableDataset', ann_file=file, classes_from=[file], data_root=str(path.parent)))
+    dataset = DATASETS.get(source) if not source.endswith(SUFFIXES) else None
+    if dataset is None:
+        known = [name for name in DATASETS.module_dict if name.endswith('Dataset')]
+        places = f" (no such file below '{data_root}' or here)" if data_root else ''
+        raise ConfigError(
+            f"{KEY}: found '{source}'{places}, expected a list of names, a text file with one a line, a CSV with "
+            f'name,prompt, or the type of a registered data set.{nearest(source, known)}'
         )
     names = dataset.METAINFO.get('classes')
     if not names:
         raise ConfigError(
-            f"model.class_names: found '{source}', a data set type without classes of its own, expected one with "
-            'classes; give the list'
+            f"{KEY}: found '{source}', a data set type without classes of its own, expected one with classes; give the "
+            'list'
         )
-    return list(names)
+    return given_classes(list(names))
+
+
+def _places(source: str, data_root: str) -> list[Path]:
+    path = os.path.expanduser(source)
+    return [Path(os.path.expanduser(data_root), path), Path(path)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f'{path}: cannot be read ({error.strerror}), expected the names of the classes') from error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
+from mmengine.logging import print_log
 from mmpretrain.models.classifiers.base import BaseClassifier
 from mmpretrain.registry import MODELS, TRANSFORMS
 from mmpretrain.structures import DataSample
@@ -15,8 +17,8 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import Alignment, LabelAlignmentHead
-from cssa_mm.models.class_names import resolve_class_names
-from cssa_mm.models.context_head import ContextHead
+from cssa_mm.models.class_names import Source, resolve_classes
+from cssa_mm.models.context_head import ContextHead, adapted_contexts
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity, with_defaults
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
@@ -33,8 +35,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     Args:
         backbone: config of `OpenCLIPBackbone`.
-        class_names: a list of readable names, a text file with one a line, a label table, the type name of a
-            registered data set that knows its classes, or the config of one whose files define them.
+        class_names: a list of readable names, a dict name -> prompt or prompts, a class file or label file, the type
+            name of a registered data set that knows its classes, or the config of one whose files define them.
         head: config of `LabelAlignmentHead`.
         context_head: config of `ContextHead`; None leaves the context task out.
         loss: config of `MaskedAsymmetricLoss`; see `SemiSupervisedObjective` for its `reduction`.
@@ -57,7 +59,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     def __init__(
         self,
         backbone: dict,
-        class_names: Sequence[str] | str | Mapping,
+        class_names: Source,
         head: dict | None = None,
         context_head: dict | None = None,
         loss: dict | None = None,
@@ -73,22 +75,28 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         # Built here: mmengine would look for it in the default scope, which only a Runner sets.
         super().__init__(init_cfg, MODELS.build(_preprocessor_config(data_preprocessor, built.clip)))
         self.backbone = built
-        self.class_names = resolve_class_names(class_names)
+        self.class_words = resolve_classes(class_names)
+        self.class_names = list(self.class_words.names)
         self.view = None if view is None else TRANSFORMS.build(dict(view))
         self.thresholds = ClassThresholds.default(len(self.class_names))
         self.text_encoder = TextEncoder(built.clip)
+        contexts = None if context_head is None else with_defaults('ContextHead', context_head)
+        contexts, line = adapted_contexts(contexts, len(self.class_names))
+        if line:
+            print_log(line, 'current', logging.WARNING)
         self.options = dict(
             head=with_defaults('LabelAlignmentHead', head or {}),
-            context_head=None if context_head is None else with_defaults('ContextHead', context_head),
+            context_head=contexts,
             evidence=None if evidence is None else with_defaults('DiscriminantEvidence', evidence),
         )
-        self.head = MODELS.build(self.options['head'] | dict(encoder=self.text_encoder, class_names=self.class_names))
+        words = dict(encoder=self.text_encoder, class_names=self.class_words.wordings)
+        self.head = MODELS.build(self.options['head'] | words)
         self.context_head = None
-        if context_head is not None:
+        if contexts is not None:
             with torch.no_grad():
-                embed_dim = self.text_encoder.encode(self.class_names[:1]).shape[1]
+                embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
             sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
-            self.context_head = MODELS.build(self.options['context_head'] | sizes)
+            self.context_head = MODELS.build(contexts | sizes)
         cell_loss = MODELS.build(dict(type='MaskedAsymmetricLoss') | (loss or {}))
         self.objective = SemiSupervisedObjective(cell_loss, unlabelled_weight, context_weight)
         self.teacher = ParameterEMA(self.scorer(), **(ema or {}))

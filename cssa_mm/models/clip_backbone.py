@@ -22,13 +22,16 @@ class OpenCLIPBackbone(BaseModule):
     """Frozen image tower of any open_clip model (paper; the dense path is DualCoOp's, a reconstruction here).
 
     Args:
-        model_name: open_clip name; OpenAI ResNet weights need the `-quickgelu` one.
+        model_name: open_clip name, `hf-hub:ORG/NAME` or `local-dir:FOLDER`; weights that were trained with QuickGELU
+            need the `-quickgelu` one.
         pretrained: tag, checkpoint file, `'demo'`, or None for random weights.
         config_dir: folder of open_clip model JSON files that define `model_name`.
         dense: `'value'` projects each position by the value and output projections of the attention pool;
             `'attention'` lets each position be a query of the pool. ResNet towers only.
         global_token: whether the pooled token is one of the N local features (first).
         precision: `'fp32'`, or autocast of the tower in `'bf16'` or `'fp16'`. Features leave in float32.
+        activation: `'gelu'` or `'quickgelu'`, whatever name, tag and file say; None goes by them, and asks.
+        allow_torchscript: open a TorchScript archive, which holds code, as weights.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class OpenCLIPBackbone(BaseModule):
         dense: str = 'value',
         global_token: bool = True,
         precision: str = 'fp32',
+        activation: str | None = None,
+        allow_torchscript: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -46,7 +51,7 @@ class OpenCLIPBackbone(BaseModule):
             raise ConfigError(f"backbone.dense: found '{dense}', expected 'value' or 'attention'")
         if precision not in AUTOCAST:
             raise ConfigError(f"backbone.precision: found '{precision}', expected one of {', '.join(AUTOCAST)}")
-        self.clip = load_open_clip(model_name, pretrained, config_dir)
+        self.clip = load_open_clip(model_name, pretrained, config_dir, activation, allow_torchscript)
         self.dense = dense
         self.global_token = global_token
         self.precision = precision

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from mmpretrain.registry import MODELS
@@ -93,6 +96,22 @@ class ContextHead(nn.Module):
         if self.feedback is not None:
             logits = logits + torch.sigmoid(contexts) @ self.feedback
         return alignment._replace(logits=logits, contexts=contexts)
+
+
+def adapted_contexts(options: Mapping[str, Any] | None, num_classes: int) -> tuple[dict[str, Any] | None, str]:
+    """Options of a context head that C classes allow, and what was changed, in a line that is empty if nothing was.
+
+    At most C contexts; none at all of a single class.
+    """
+    if options is None:
+        return None, ''
+    if num_classes == 1:
+        return None, 'model.context_head: left out, as a single class has no contexts'
+    wanted = options.get('num_contexts')
+    if not isinstance(wanted, int) or wanted <= num_classes:
+        return dict(options), ''
+    line = f'model.context_head.num_contexts: {num_classes} in place of {wanted}, as there are {num_classes} classes'
+    return dict(options, num_contexts=num_classes), line
 
 
 def context_targets(labels: Tensor, assignment: Tensor | np.ndarray, num_contexts: int, kind: str = 'multi') -> Tensor:

@@ -6,6 +6,7 @@ tensors there):
     format         version of this description
     tower          name, hash and place of the weights, and how they are read (backbone options)
     class_names    the C names
+    prompts        one or several wordings of each class; a file without them has the names
     head, context_head, evidence    all their options, defaults filled in; null for a missing part
     view           the plain view that images are scored on
     thresholds     a score for each class, and how it was found
@@ -16,7 +17,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +26,14 @@ from mmengine.registry import Registry
 from mmpretrain.registry import MODELS, TRANSFORMS
 from torch import Tensor, nn
 
+from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
 from cssa_mm.models.clip_backbone import OpenCLIPBackbone
+from cssa_mm.models.plain_data import as_data, differences, short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.names import one_form
 
 FORMAT = 2
 KEY = '_extra_state'
@@ -40,7 +44,8 @@ TRAINING_ONLY = {
     'tower.model_config.text_cfg.tokenizer_kwargs.bpe_path', 'tower.precision',
 }  # fmt: skip
 PARTS = ('head', 'context_head', 'evidence')
-COMPARED = ('tower', 'class_names', *PARTS)
+NEEDED = ('tower', 'class_names', *PARTS, 'view', 'thresholds')
+COMPARED = ('tower', 'class_names', 'prompts', *PARTS)
 TOWER = ('model_name', 'pretrained', 'config_dir', 'dense', 'global_token', 'precision', 'model_config')
 
 
@@ -50,7 +55,7 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
     Raises:
         ConfigError: the type is unknown.
     """
-    given: dict[str, Any] = {'type': default_type} | _as_data(dict(config))
+    given: dict[str, Any] = {'type': default_type} | as_data(dict(config))
     part = MODELS.get(given['type'])
     if part is None:
         raise ConfigError(
@@ -66,13 +71,7 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
 
 def _defaults(part: type) -> dict[str, Any]:
     parameters = inspect.signature(part).parameters.values()
-    return {p.name: _as_data(p.default) for p in parameters if p.default is not p.empty}
-
-
-def _as_data(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _as_data(item) for key, item in value.items()}
-    return [_as_data(item) for item in value] if isinstance(value, list | tuple) else value
+    return {p.name: as_data(p.default) for p in parameters if p.default is not p.empty}
 
 
 def encode_description(description: Mapping[str, Any]) -> Tensor:
@@ -119,22 +118,32 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
         fix = 'convert it: cssa convert CHECKPOINT' if found in range(FORMAT) else 'update cssa_mm'
         raise CheckpointError(f'checkpoint: found format {found}, expected {FORMAT}; {fix}')
     _check_form(description)
+    # An older file may hold names in another Unicode form.
+    description['class_names'] = list(map(one_form, description['class_names']))
+    description['prompts'] = [list(map(one_form, texts)) for texts in description['prompts']]
     return description
 
 
-def _check_form(description: Mapping[str, Any]) -> None:
+def _check_form(description: dict[str, Any]) -> None:
     """Check that a description names registered parts only: a file can come from anywhere."""
-    _require(description, (*COMPARED, 'view', 'thresholds'), 'a description')
+    _require(description, NEEDED, 'a description')
     _require(description['tower'], TOWER, 'a tower')
     names = description['class_names']
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f'checkpoint: found class_names {_short(names)}, expected a list of names')
+    if not _is_texts(names):
+        raise CheckpointError(f'checkpoint: found class_names {short(names)}, expected a list of names')
+    prompts = description.setdefault('prompts', [[name] for name in names])
+    if not isinstance(prompts, list) or len(prompts) != len(names) or not all(map(_is_texts, prompts)):
+        raise CheckpointError(f'checkpoint: found prompts {short(prompts)}, expected texts for each class')
     ClassThresholds.from_dict(description['thresholds'], len(names))
     for part in PARTS:
         if description[part] is not None:
             check_registered(f'model.{part}', description[part], MODELS)
     if description['view'] is not None:
         check_registered('view', description['view'], TRANSFORMS, View)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
 
 def _require(section: Any, keys: Sequence[str], what: str) -> None:
@@ -155,7 +164,7 @@ def check_registered(key: str, config: Any, registry: Registry, base: type = obj
     part = registry.module_dict.get(kind) if isinstance(kind, str) else None
     if part is None or not issubclass(part, base):
         raise CheckpointError(
-            f'checkpoint: found the unknown component {_short(kind)} as {key}.type, expected a registered one; import '
+            f'checkpoint: found the unknown component {short(kind)} as {key}.type, expected a registered one; import '
             'the module that registers it'
         )
 
@@ -164,6 +173,7 @@ class CheckpointIdentity(nn.Module):
     """Mixin of a classifier whose checkpoints describe themselves, and are refused by any other model."""
 
     backbone: OpenCLIPBackbone
+    class_words: ClassWords
     class_names: list[str]
     options: dict[str, Any]
     view: View | None
@@ -176,6 +186,7 @@ class CheckpointIdentity(nn.Module):
             format=FORMAT,
             tower=self.backbone.description(),
             class_names=list(self.class_names),
+            prompts=[list(texts) for texts in self.class_words.prompts],
             **self.options,
             view=None if self.view is None else self.view.as_config(),
             thresholds=self.thresholds.to_dict(),
@@ -210,11 +221,11 @@ class CheckpointIdentity(nn.Module):
     def _refuse_other_model(self, saved: Mapping[str, Any]) -> None:
         here = self.description()
         for part in COMPARED:
-            for name, theirs, ours in _differences(saved.get(part), here[part], part):
+            for name, theirs, ours in differences(saved.get(part), here[part], part):
                 if name not in TRAINING_ONLY:
-                    key = name if part in ('tower', 'class_names') else f'model.{name}'
+                    key = name if part in ('tower', 'class_names', 'prompts') else f'model.{name}'
                     raise CheckpointError(
-                        f'checkpoint: found a model trained with {key} {_short(theirs)}, expected {_short(ours)}; '
+                        f'checkpoint: found a model trained with {key} {short(theirs)}, expected {short(ours)}; '
                         'build the model from the config that it was trained with'
                     )
 
@@ -234,17 +245,3 @@ class CheckpointIdentity(nn.Module):
                     f"checkpoint: found '{name}' of shape {shapes[0]}, expected {shapes[1]}; build the model from the "
                     'config that it was trained with'
                 )
-
-
-def _differences(theirs: Any, ours: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Path and both values of everything that two descriptions differ in."""
-    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
-        for key in dict.fromkeys([*ours, *theirs]):
-            yield from _differences(theirs.get(key), ours.get(key), f'{path}.{key}')
-    elif _as_data(theirs) != _as_data(ours):
-        yield path, theirs, ours
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(_as_data(value), ensure_ascii=False)
-    return text if len(text) <= 120 else f'{text[:117]}...'

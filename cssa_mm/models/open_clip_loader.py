@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
 from open_clip import factory
 from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from cssa_mm.errors import CheckpointError, ConfigError, nearest
-from cssa_mm.files import DEMO_CLIP
+from cssa_mm.errors import CheckpointError
+from cssa_mm.models.tower_hub import tokenizer_within_reach, within_reach
+from cssa_mm.models.tower_plan import TowerPlan, plan_tower
+from cssa_mm.models.tower_weights import is_torchscript, refuse_torchscript, torchscript_weights
 
 Tokenizer = Callable[[list[str]], Tensor]  # P texts -> token ids (P, L)
 UNLOADABLE = (
-    RuntimeError, KeyError, ValueError, OSError, EOFError, AssertionError, pickle.UnpicklingError, SafetensorError,
+    RuntimeError, KeyError, ValueError, TypeError, OSError, EOFError, AssertionError, pickle.UnpicklingError,
+    SafetensorError,
 )  # fmt: skip
 
 
@@ -28,8 +34,8 @@ UNLOADABLE = (
 class LoadedCLIP:
     """A CLIP model with its tokenizer, its pixel statistics (0-1) and the hash of its weights.
 
-    `source` tells where it came from: `pretrained` and `config_dir` (absolute where they are paths), and the
-    `model_config` of a name that open_clip itself does not know.
+    `source` tells where it came from: `pretrained` and `config_dir` (absolute where they are paths), the `model_config`
+    of a name that open_clip itself does not know, and the `activation` if it is not that of the name.
     """
 
     name: str
@@ -49,110 +55,110 @@ class LoadedCLIP:
         return self
 
 
-def load_open_clip(model_name: str, pretrained: str | None = None, config_dir: str | None = None) -> LoadedCLIP:
+def load_open_clip(
+    model_name: str,
+    pretrained: str | None = None,
+    config_dir: str | None = None,
+    activation: str | None = None,
+    allow_torchscript: bool = False,
+) -> LoadedCLIP:
     """Load any open_clip model, on the CPU in float32.
 
     Args:
-        model_name: a name of `open_clip.list_models()`, or one that a JSON file of `config_dir` defines.
+        model_name: a name of `open_clip.list_models()`, or one that a JSON file of `config_dir` defines, each also
+            with `-gelu` or `-quickgelu` at its end; or `hf-hub:ORG/NAME` or `local-dir:FOLDER`.
         pretrained: an open_clip tag ('openai', 'laion2b_e16', ...), or the path of a checkpoint file; None
             leaves random weights, for tests only. `'demo'` stands for the micro-CLIP of this package.
         config_dir: a folder of open_clip model JSON files; a relative `bpe_path` in them counts from there.
+        activation: 'gelu' or 'quickgelu', whatever name, tag and file say; None goes by them.
+        allow_torchscript: open a TorchScript archive, which holds code.
 
     Raises:
-        ConfigError: the name or tag is unknown, the folder holds no JSON, or the name lacks the `-quickgelu` that the
-            weights need.
-        CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower, or the vocabulary is
-            missing.
+        ConfigError: the name or tag is unknown, the folder holds no JSON, or the activation is open or wrong.
+        CheckpointError: the checkpoint file is missing, unreadable or belongs to another tower, the vocabulary is
+            missing, or a download fails.
     """
-    source = tower_source(model_name, pretrained, config_dir)
-    if pretrained == 'demo':
-        config_dir, pretrained = str(DEMO_CLIP), str(DEMO_CLIP / 'cssa_demo_rn.safetensors')
-    if config_dir is not None:
-        _add_configs(config_dir)
-    if model_name not in open_clip.list_models():
-        raise ConfigError(
-            f"backbone.model_name: found '{model_name}', expected a name of open_clip.list_models() or of a JSON "
-            f'file in backbone.config_dir.{nearest(model_name, open_clip.list_models())}'
-        )
-    _check_weights(model_name, pretrained)
-    try:
-        model = open_clip.create_model(model_name, pretrained=pretrained)
-    except UNLOADABLE as error:
-        raise CheckpointError(
-            f"backbone.pretrained: found '{pretrained}' that cannot be loaded ({_first_line(error)}), expected weights "
-            f"of '{model_name}'; give the model_name that they were trained with, or fetch the file again"
-        ) from error
+    plan = plan_tower(model_name, pretrained, config_dir, activation)
+    if plan.weights is not None and plan.tag is None and not allow_torchscript:
+        refuse_torchscript(plan.weights)
+    with _defined(plan), _plain_file(plan) as weights:
+        tokenizer = _tokenizer(plan)  # first: it is small, and may have to be downloaded
+        model = _build(plan, weights)
     statistics = open_clip.get_model_preprocess_cfg(model)
     return LoadedCLIP(
-        name=model_name,
+        name=plan.name,
         model=model,
-        tokenizer=_tokenizer(model_name, config_dir),
+        tokenizer=tokenizer,
         mean=tuple(statistics.get('mean') or open_clip.OPENAI_DATASET_MEAN),
         std=tuple(statistics.get('std') or open_clip.OPENAI_DATASET_STD),
         weights_hash=_weights_hash(model),
-        source=source,
+        source=plan.source,
     )
 
 
-def tower_source(model_name: str, pretrained: str | None, config_dir: str | None) -> dict[str, object]:
-    """Where to find a tower again, from any working directory."""
-    if pretrained is not None and Path(pretrained).is_file():
-        pretrained = str(Path(pretrained).absolute())
-    model_file = None if config_dir is None else Path(config_dir, f'{model_name}.json')
-    return dict(
-        pretrained=pretrained,
-        config_dir=None if config_dir is None else str(Path(config_dir).absolute()),
-        model_config=json.loads(model_file.read_text('utf-8')) if model_file and model_file.is_file() else None,
-    )
+def load_tokenizer(model_name: str, pretrained: str | None = None, config_dir: str | None = None) -> Tokenizer:
+    """The tokenizer of a tower, as `load_open_clip` takes it, without opening any weights.
+
+    Raises:
+        ConfigError: the name is unknown, or the folder holds no JSON.
+        CheckpointError: the vocabulary is missing.
+    """
+    plan = plan_tower(model_name, pretrained, config_dir)
+    with _defined(plan):
+        return _tokenizer(plan)
 
 
-def _add_configs(config_dir: str) -> None:
-    folder = Path(config_dir)
-    if not any(folder.glob('*.json')):
-        raise ConfigError(
-            f'backbone.config_dir {folder}: found no *.json, expected a folder of open_clip model configs'
-        )
-    # The last folder that defines a name wins: another tower of that name may have been opened in between.
-    if folder in factory._MODEL_CONFIG_PATHS:
-        factory._MODEL_CONFIG_PATHS.remove(folder)
-    open_clip.add_model_config(folder)
+@contextmanager
+def _defined(plan: TowerPlan) -> Iterator[None]:
+    """Within the block open_clip knows the tower by its name; afterwards it knows what it did before."""
+    before = factory._MODEL_CONFIGS.get(plan.built_as)
+    factory._MODEL_CONFIGS[plan.built_as] = plan.model_config
+    try:
+        yield
+    finally:
+        factory._MODEL_CONFIGS.pop(plan.built_as)
+        if before is not None:
+            factory._MODEL_CONFIGS[plan.built_as] = before
 
 
-def _check_weights(model_name: str, pretrained: str | None) -> None:
-    if pretrained is None:
+@contextmanager
+def _plain_file(plan: TowerPlan) -> Iterator[str | None]:
+    """The weights in a form that open_clip reads without opening code."""
+    if plan.weights is None or plan.tag is not None or not is_torchscript(plan.weights):
+        yield plan.weights
         return
-    tags = open_clip.list_pretrained_tags_by_model(model_name)
-    if pretrained == 'openai' and model_name in ('RN50', 'RN101', 'RN50x4', 'RN50x16', 'RN50x64'):
-        raise ConfigError(
-            f"backbone.model_name: found '{model_name}' with OpenAI weights, which were trained with QuickGELU: "
-            f"expected '{model_name}-quickgelu' (without it the features are silently wrong)"
-        )
-    if pretrained in tags:
-        return
-    if Path(pretrained).suffix or '/' in pretrained:
-        if not Path(pretrained).is_file():
-            raise CheckpointError(
-                f"backbone.pretrained: found no file '{pretrained}', expected a CLIP checkpoint; correct the path"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'weights.safetensors')
+        save_file(torchscript_weights(plan.weights), path)
+        yield str(path)
+
+
+def _build(plan: TowerPlan, weights: str | None) -> nn.Module:
+    try:
+        with within_reach(plan.name, plan.tag):
+            return open_clip.create_model(
+                plan.built_as, pretrained=weights, force_preprocess_cfg=plan.preprocess or None
             )
-    else:
-        raise ConfigError(
-            f"backbone.pretrained: found '{pretrained}', expected a file or one of the tags of '{model_name}': "
-            f'{", ".join(tags) or "none"}.{nearest(pretrained, tags)}'
-        )
+    except UNLOADABLE as error:
+        raise CheckpointError(
+            f"backbone.pretrained: found '{plan.weights}' that cannot be loaded ({_first_line(error)}), expected "
+            f"weights of '{plan.name}'; give the model_name that they were trained with, or fetch the file again"
+        ) from error
 
 
-def _tokenizer(model_name: str, config_dir: str | None) -> Tokenizer:
-    text_config = open_clip.get_model_config(model_name).get('text_cfg', {})
+def _tokenizer(plan: TowerPlan) -> Tokenizer:
+    text_config: dict[str, Any] = plan.model_config.get('text_cfg', {})
     bpe_path = text_config.get('tokenizer_kwargs', {}).get('bpe_path')
     if not bpe_path:
-        return open_clip.get_tokenizer(model_name)
-    vocabulary = Path(config_dir or '', bpe_path)
+        with tokenizer_within_reach(plan.name, text_config.get('hf_tokenizer_name')):
+            return open_clip.get_tokenizer(plan.built_as)
+    vocabulary = Path(plan.folder or '', bpe_path)
     if not vocabulary.is_file():
         raise CheckpointError(
-            f"backbone.config_dir: found no vocabulary '{bpe_path}', which {model_name}.json names as bpe_path, "
+            f"backbone.config_dir: found no vocabulary '{bpe_path}', which {plan.name}.json names as bpe_path, "
             'expected the file; put both into one folder, that of the weights or backbone.config_dir'
         )
-    return open_clip.get_tokenizer(model_name, bpe_path=str(vocabulary))
+    return open_clip.get_tokenizer(plan.built_as, bpe_path=str(vocabulary))
 
 
 def _weights_hash(model: nn.Module) -> str:

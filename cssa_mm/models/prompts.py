@@ -1,15 +1,21 @@
-"""Learnable class prompts: [SOS] v_1 ... v_M class name . [EOS], one text feature per class."""
+"""Learnable class prompts: [SOS] v_1 ... v_M class name . [EOS], one text feature per class.
+
+A class may have several wordings. Its feature is the mean of their unit features then, as zero-shot CLIP averages
+templates; that the learned vectors are shared by the wordings of a class is ours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.models.tokens import prompt_text, prompt_title
 
 INIT_STD = 0.02
 
@@ -19,7 +25,7 @@ class ClassPrompts(nn.Module):
 
     Args:
         encoder: the frozen text tower.
-        class_names: C readable names.
+        class_names: C readable names, or several wordings in place of a name.
         num_context: M. 0 leaves the bare name and nothing to learn.
         initial_words: words whose embeddings initialise the last of the M vectors; the others start from
             N(0, 0.02^2).
@@ -34,11 +40,12 @@ class ClassPrompts(nn.Module):
     prefix: Tensor
     suffix: Tensor
     eos: Tensor
+    owners: Tensor | None
 
     def __init__(
         self,
         encoder: TextEncoder,
-        class_names: Sequence[str],
+        class_names: Sequence[str | Sequence[str]],
         num_context: int = 16,
         initial_words: str = '',
         class_specific: bool = True,
@@ -48,15 +55,23 @@ class ClassPrompts(nn.Module):
         if chunk_size is not None and chunk_size < 1:
             raise ConfigError(f'prompts.chunk_size: found {chunk_size}, expected 1 or more prompts, or None for all')
         self.chunk_size = chunk_size
-        placeholder = ' '.join(['x'] * num_context)
+        wordings = [[words] if isinstance(words, str) else list(words) for words in class_names]
+        texts = [text for words in wordings for text in words]  # P, in the order of the classes
+        placeholder = encoder.placeholder(num_context)
         tokens, eos = encoder.tokenize(
-            [f'{placeholder} {name}.'.strip() for name in class_names],
-            titles=[f"class name '{name}' after {num_context} context vectors" for name in class_names],
+            [prompt_text(text, placeholder) for text in texts],
+            titles=[prompt_title(text, num_context) for text in texts],
         )
         embeddings = encoder.embed(tokens).detach()
-        self.register_buffer('prefix', embeddings[:, :1].clone(), persistent=False)  # (C, 1, W)
-        self.register_buffer('suffix', embeddings[:, 1 + num_context :].clone(), persistent=False)  # (C, L-1-M, W)
+        # Most towers have S = 1 token before a text, [SOS]; SigLIP has none.
+        start = encoder.start
+        self.register_buffer('prefix', embeddings[:, :start].clone(), persistent=False)  # (P, S, W)
+        self.register_buffer('suffix', embeddings[:, start + num_context :].clone(), persistent=False)  # (P, L-S-M, W)
         self.register_buffer('eos', eos, persistent=False)
+        owners = torch.tensor([owner for owner, words in enumerate(wordings) for _ in words])
+        # The class (P,) of each prompt; None where each class has one.
+        self.register_buffer('owners', owners if len(texts) > len(wordings) else None, persistent=False)
+        self.num_classes = len(wordings)
         vectors = _initial_vectors(encoder, num_context, initial_words)
         if class_specific:
             vectors = vectors.expand(len(class_names), -1, -1).clone()
@@ -64,11 +79,24 @@ class ClassPrompts(nn.Module):
 
     def forward(self, encoder: TextEncoder) -> Tensor:
         """Text features (C, D), not normalised."""
-        parts = (self.prefix, self.context.expand(len(self.prefix), -1, -1), self.suffix, self.eos)
+        context: Tensor = self.context
+        if self.owners is not None and context.ndim == 3:
+            context = context[self.owners]
+        parts = (self.prefix, context.expand(len(self.prefix), -1, -1), self.suffix, self.eos)
         if self.chunk_size is None:
-            return _encode(encoder, *parts)
+            return self._mean(_encode(encoder, *parts))
         chunks = zip(*(part.split(self.chunk_size) for part in parts), strict=True)
-        return torch.cat([checkpoint(_encode, encoder, *chunk, use_reentrant=False) for chunk in chunks])
+        return self._mean(torch.cat([checkpoint(_encode, encoder, *chunk, use_reentrant=False) for chunk in chunks]))
+
+    def _mean(self, features: Tensor) -> Tensor:
+        return features if self.owners is None else mean_of_wordings(features, self.owners, self.num_classes)
+
+
+def mean_of_wordings(features: Tensor, owners: Tensor, num_classes: int) -> Tensor:
+    """The mean (C, D) of the unit features of each class's prompts (P, D), whose classes are `owners` (P,)."""
+    # A product, not index_add: that one adds in any order on a GPU.
+    weights = F.one_hot(owners, num_classes).to(features).T
+    return weights @ F.normalize(features, dim=-1) / weights.sum(1, keepdim=True)
 
 
 def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tensor, eos: Tensor) -> Tensor:
@@ -78,8 +106,7 @@ def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tenso
 def _initial_vectors(encoder: TextEncoder, num_context: int, initial_words: str) -> Tensor:
     vectors = torch.randn(num_context, encoder.width) * INIT_STD
     if initial_words:
-        tokens, eos = encoder.tokenize([initial_words])
-        words = encoder.embed(tokens)[0, 1 : int(eos[0])].detach()
+        words = encoder.embed(encoder.words(initial_words)[None])[0].detach()
         if len(words) > num_context:
             raise ConfigError(
                 f"prompts.initial_words: found '{initial_words}' with {len(words)} tokens, expected at most "

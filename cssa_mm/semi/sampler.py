@@ -98,8 +98,9 @@ class SemiSupervisedSampler(Sampler):
         """Raise a ConfigError if there is no unlabelled image."""
         if not len(self.unlabelled):
             raise ConfigError(
-                'train_dataloader.dataset: found no unlabelled image, expected some; give it a split, or train with '
-                'train_cfg.semi_epochs=0'
+                'train_dataloader.dataset: found no unlabelled image, expected some; add photos without labels, train '
+                'on labels alone with train_cfg.semi_epochs=0, or, for a study, hide labels with '
+                'train_dataloader.dataset.split.proportion=0.1'
             )
 
     def __len__(self) -> int:

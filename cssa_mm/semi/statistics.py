@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.class_words import same_classes
 from cssa_mm.errors import DataError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.contexts import affinity, cluster_labels
@@ -21,10 +22,12 @@ def check_same_classes(
 ) -> None:
     """Check that model and data set, which messages call `where`, have the same classes in the same order.
 
+    Case, blanks, '_' and '-' in names don't matter.
+
     Raises:
         DataError: the classes differ.
     """
-    if list(dataset.class_names) != list(model.class_names):
+    if not same_classes(dataset.class_names, model.class_names):
         raise DataError(
             f'{where}: found the classes {_short(dataset.class_names)}, expected those of '
             f'the model, {_short(model.class_names)}; make the two the same'

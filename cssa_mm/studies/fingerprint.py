@@ -15,7 +15,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_missing_images
 from cssa_mm.files import file_facts
-from cssa_mm.models.class_names import resolve_class_names
+from cssa_mm.models.class_names import resolve_classes
 
 
 class Fingerprint(NamedTuple):
@@ -47,13 +47,13 @@ class DataDigests:
         Raises:
             DataError: images, annotations or class names are missing or broken.
         """
-        model = config.model
+        model, words = config.model, resolve_classes(config.model.class_names)
         sections = [config[name].dataset for name in ('train_dataloader', 'test_dataloader')]
         files = [config.get('load_from'), model.backbone.get('pretrained'), model.backbone.get('config_dir')]
         return _digest(
             [
                 [self._dataset(dict(section)) for section in sections],
-                resolve_class_names(model.class_names),
+                list(words.names) if words.is_plain else [words.names, words.prompts],
                 [self._file(path) for path in files if path],
             ]
         )

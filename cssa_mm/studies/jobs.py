@@ -30,6 +30,7 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets.pipeline import build_pipeline
+from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
@@ -53,6 +54,7 @@ def run_study(
     work_dir: str | os.PathLike | None = None,
     features: str | os.PathLike = FEATURES,
     overrides: Mapping[str, object] | None = None,
+    tower: str | os.PathLike | None = None,
     keep_results: bool = False,
 ) -> dict:
     """Do the runs of a study whose results are missing or out of date; writes and prints the report.
@@ -68,6 +70,7 @@ def run_study(
         work_dir: directory of all results; `work_dirs/studies/STUDY` by default.
         features: directory of the frozen features, for all studies.
         overrides: dotted key -> value, for every run.
+        tower: the tower of every run: `NAME:TAG`, `NAME:PATH` (see `load_config`).
         keep_results: keep results of another version of the code.
 
     Returns:
@@ -87,7 +90,7 @@ def run_study(
             "the study's; choose others with --rows"
         )
     folder = Path(work_dir or Path('work_dirs', 'studies', found.name))
-    configs = [row_config(found, row, config, overrides, data_root, validation) for row in chosen]
+    configs = [row_config(found, row, config, overrides, data_root, validation, tower) for row in chosen]
     data = DataDigests()
     wanted = [
         job
@@ -113,6 +116,7 @@ def row_config(
     overrides: Mapping[str, object] | None = None,
     data_root: str | os.PathLike | None = None,
     validation: float | None = None,
+    tower: str | os.PathLike | None = None,
 ) -> Config:
     """The config of a row; the arguments are those of `run_study`.
 
@@ -121,9 +125,10 @@ def row_config(
     """
     try:
         options = {**row.options, **(overrides or {})}
-        result = load_config(row.config or config or study.config, overrides=options, data_root=data_root)
+        result = load_config(row.config or config or study.config, overrides=options, data_root=data_root, tower=tower)
     except ConfigError as error:
         raise ConfigError(f"row '{row.name}' of study {study.name}: {error}") from error
+    require_test_data(result)
     if validation is not None:
         _hold_out(result, validation)
     result.val_cfg = result.val_dataloader = result.val_evaluator = None

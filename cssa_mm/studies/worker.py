@@ -24,7 +24,7 @@ from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
 from cssa_mm.apis.training import build_runner
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.splits.checks import check_disjoint
+from cssa_mm.engine.questions import refuse_overlap
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
@@ -133,8 +133,7 @@ def _measure(job: Job) -> dict:
     hook = next(hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
     test, features = _test_features(hook, model, config)
     check_same_classes(model, test, 'test_dataloader.dataset')
-    if test.data_root == train.data_root:
-        check_disjoint(train.image_ids, test.image_ids, 'test_dataloader.dataset')
+    refuse_overlap(train, test, 'test_dataloader.dataset')
     model.eval()
     if job.kind == 'linear_probe':
         scores = _probe(hook.semi_supervision.features, train, features)

@@ -2,13 +2,16 @@ import json
 import shutil
 import struct
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from cssa_mm.apis import checking
 from cssa_mm.apis.checking import check
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES
+from cssa_mm.datasets import LoadRGBImage
+from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, image_facts
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
@@ -72,6 +75,8 @@ WRITERS = {
         path, 'webp', save_all=True, append_images=[Image.fromarray(255 - PIXELS)], lossless=True
     ),
     'EXIF-rotated': write_rotated,
+    'one colour': lambda path: Image.new('RGB', (64, 64), (200, 10, 90)).save(path),
+    'nearly black': lambda path: Image.fromarray(PIXELS // 16).save(path),
 }
 
 
@@ -104,7 +109,7 @@ def test_each_kind_of_image_is_found_and_named(checked, data, kind):
     trains, lines, report = checked()
     (found,) = [finding for finding in kinds(report).values() if finding['kind'].startswith(f'{kind} images')]
     assert (found['names'], found['count']) == (['train/107.png'], 1)
-    expected = 'mend' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
+    expected = 'fix' if kind == 'missing' else 'warn' if kind in (*FAULTS, 'tiny', 'very large') else 'note'
     assert found['severity'] == expected
     assert trains == (kind != 'missing')  # a single broken image is survived
     assert [line for line in lines if line.startswith(f'{expected}: train: 1 {kind} images') and '107.png' in line]
@@ -112,21 +117,21 @@ def test_each_kind_of_image_is_found_and_named(checked, data, kind):
     assert len(report['findings']) == (2 if kind == 'very large' else 1)
 
 
-def test_more_bad_images_than_training_survives_must_be_mended(checked, data):
+def test_more_bad_images_than_training_survives_must_be_fixed(checked, data):
     for name in ('107', '108'):
         (data / 'train' / f'{name}.png').write_bytes(b'')
     trains, lines, report = checked()
     assert not trains
-    assert kinds(report)['empty images']['severity'] == 'mend'
-    assert lines[-1] == 'Verdict: mend 1 of these before training: empty images (train)'
+    assert kinds(report)['empty images']['severity'] == 'fix'
+    assert lines[-1] == 'Verdict: fix 1 of these before training: empty images (train)'
     trains, _, report = checked(**{'default_hooks.bad_images.max_share': 0.05})
     assert (trains, kinds(report)['empty images']['severity']) == (True, 'warn')
 
 
-def test_a_single_bad_test_image_must_be_mended(checked, data):
+def test_a_single_bad_test_image_must_be_fixed(checked, data):
     (data / 'test' / '500.png').write_bytes(b'')
     trains, _, report = checked()
-    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'mend')
+    assert (trains, kinds(report, 'val')['empty images']['severity']) == (False, 'fix')
 
 
 def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked, data):
@@ -138,20 +143,32 @@ def test_the_same_file_twice_is_a_warning_and_in_the_test_set_a_mistake(checked,
     trains, lines, report = checked()
     assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
     assert not trains
-    assert 'mend: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
+    assert 'fix: val: 1 files of the training set: train/107.png = test/503.png -> remove them from one' in lines
 
 
-def test_ids_of_the_training_set_in_the_test_set_are_found(checked, data):
+def renumber_tests(data, first=100):
+    """Image ids of the test set that the training set has, too: they restart in each file of an export."""
     content = json.loads((data / 'test.json').read_text())
+    numbers = {image['id']: first + index for index, image in enumerate(content['images'])}
     for image in content['images']:
-        if image['id'] == 501:
-            image['id'] = 107
+        image['id'] = numbers[image['id']]
     for item in content['annotations']:
-        if item['image_id'] == 501:
-            item['image_id'] = 107
+        item['image_id'] = numbers[item['image_id']]
     (data / 'test.json').write_text(json.dumps(content))
+
+
+def test_ids_that_restart_in_each_file_are_no_overlap(checked, data):
+    renumber_tests(data)
+    trains, lines, report = checked()
+    assert (trains, report['findings'], lines[-1]) == (True, [], 'Verdict: training would run well')
+
+
+def test_the_same_path_in_both_sets_is_found_through_links_too(checked, data):
+    (data / 'test' / '503.png').unlink()
+    (data / 'test' / '503.png').symlink_to(data / 'train' / '107.png')
     trains, _, report = checked()
-    assert (trains, kinds(report, 'val')['image ids of the training set']['names']) == (False, ['107'])
+    assert not trains
+    assert kinds(report, 'val')['files of the training set']['names'] == ['train/107.png = test/503.png']
 
 
 def test_classes_without_labelled_positives_are_a_warning(checked):
@@ -171,8 +188,62 @@ def test_classes_without_labelled_positives_are_a_warning(checked):
         ('model.class_names', ['dog', 'cat', 'lamp'], 'class names that model and data do not share'),
     ],
 )
-def test_what_training_would_refuse_must_be_mended(checked, key, value, kind):
+def test_what_training_would_refuse_must_be_fixed(checked, key, value, kind):
     trains, lines, report = checked(**{key: value})
     assert not trains
-    assert kinds(report)[kind]['severity'] == 'mend'
-    assert lines[-1] == f'Verdict: mend 1 of these before training: {kind} (train)'
+    assert kinds(report)[kind]['severity'] == 'fix'
+    assert lines[-1] == f'Verdict: fix 1 of these before training: {kind} (train)'
+
+
+# -- photos that look alike, or show nothing -------------------------------------------------------------------------
+
+
+def questions(report):
+    return {(question['part'], question['kind']): question for question in report['questions']}
+
+
+def resized_copy(source, target):
+    Image.open(source).resize((57, 60)).save(target)
+
+
+def test_resized_copies_in_the_test_set_are_questioned(checked, data):
+    resized_copy(data / 'train' / '107.png', data / 'test' / '503.png')
+    trains, lines, report = checked()
+    assert not trains
+    question = questions(report)['val', 'near_duplicates']
+    assert question['text'].startswith('1 of 12 images look like training images (0 like labelled ones): ')
+    assert question['text'].endswith('train/107.png ~ test/503.png')
+    assert [line for line in lines if line.startswith('question: val: 1 photos that look like')]
+    assert checked(accept=['near_duplicates'])[0]
+
+
+def test_a_set_of_black_images_is_questioned(checked, data):
+    for number in range(100, 115):
+        Image.fromarray(PIXELS // 16 + number % 3).save(data / 'train' / f'{number}.png')
+    trains, _, report = checked()
+    assert not trains
+    assert questions(report)['train', 'nearly_black']['text'].startswith('15 of 40 images are nearly black')
+
+
+def test_several_rules_for_16_bits_are_questioned_until_the_key_is_set(checked, data):
+    ramp = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    for number, most in ((100, 4095), (101, 4000), (102, 900)):
+        Image.fromarray((ramp * most).astype(np.uint16)).save(data / 'train' / f'{number}.png')
+    trains, lines, report = checked()
+    assert not trains
+    text = questions(report)['train', 'mixed_bits']['text']
+    assert '2 12-bit data in 16 bits: divided by 4095 (train/100.png)' in text
+    assert [line for line in lines if line.startswith('note: train: 2 16-bit images (12-bit data in 16 bits')]
+    trains, lines, report = checked(**{'view.bits': 12})
+    assert (trains, report['questions']) == (True, [])
+    assert [line for line in lines if line.startswith('note: train: 3 16-bit images (12-bit data, by the key bits)')]
+
+
+@pytest.mark.parametrize('num_workers', [1, 2])
+def test_facts_come_in_order_from_several_processes(data, num_workers, monkeypatch):
+    monkeypatch.setattr(checking, 'ROUND', 7)
+    monkeypatch.setattr(checking, 'CHUNK', 2)
+    paths = sorted(str(path) for path in (data / 'train').iterdir())
+    pipeline = SimpleNamespace(transforms=[LoadRGBImage()])
+    found = checking.open_all(SimpleNamespace(pipeline=pipeline), paths, num_workers, 'Images')
+    assert found == [image_facts(LoadRGBImage(), path) for path in paths]

@@ -51,10 +51,53 @@ def test_overrides_are_dotted_and_reach_everything_that_depends_on_them():
 
 
 def test_the_data_root_is_that_of_every_data_set(tmp_path):
+    for name in ('labels', 'test'):
+        (tmp_path / f'{name}.csv').write_text('image,labels\n')
     found = cssa_mm.load_config('cssa_table', data_root=tmp_path)
     for name in ('train', 'val', 'test'):
         assert found[f'{name}_dataloader'].dataset.data_root == str(tmp_path)
     assert found.model.class_names.data_root == str(tmp_path)
+
+
+def test_a_tower_is_name_weights_and_folder_at_once(clip_dir):
+    backbone = cssa_mm.load_config('cssa_coco_p05', tower=f'tiny-rn:{clip_dir}').model.backbone
+    weights = str(clip_dir / 'tiny-rn.pt')
+    assert (backbone.model_name, backbone.pretrained, backbone.config_dir) == ('tiny-rn', weights, str(clip_dir))
+    untouched = cssa_mm.load_config('cssa_coco_p05').model.backbone
+    assert (backbone.dense, backbone.global_token) == (untouched.dense, untouched.global_token)
+    overrides = {'model.backbone.dense': 'attention', 'model.backbone.pretrained': None}
+    backbone = cssa_mm.load_config('cssa_coco_p05', tower=f'tiny-rn:{clip_dir}', overrides=overrides).model.backbone
+    assert (backbone.model_name, backbone.pretrained, backbone.dense) == ('tiny-rn', None, 'attention')
+    backbone = cssa_mm.load_config('cssa_coco_p05', tower='demo').model.backbone
+    assert (backbone.model_name, backbone.pretrained, backbone.config_dir) == ('cssa-demo-rn', 'demo', None)
+
+
+def test_another_tower_does_not_inherit_the_activation(tmp_path):
+    (tmp_path / 'own.py').write_text(f"_base_ = '{FILE}'\nmodel = dict(backbone=dict(activation='gelu'))\n")
+    assert cssa_mm.load_config(tmp_path / 'own.py').model.backbone.activation == 'gelu'
+    found = cssa_mm.load_config(tmp_path / 'own.py', tower='RN50-quickgelu:openai')
+    assert found.model.backbone.get('activation') is None
+
+
+@pytest.mark.parametrize(
+    ('tower', 'message'),
+    [
+        ('ViT-B-32:openai', "trained with QuickGELU: expected 'ViT-B-32-quickgelu'"),
+        ('ViT-B-32:FILE', "which does not tell its activation: expected 'ViT-B-32-quickgelu'"),
+        ('coca_ViT-B-32:laion2b_s13b_b90k', 'found an image tower with an attentional pooler'),
+        ('ViT-B-32:openay', "Did you mean 'openai'"),
+        ('ViT-B-32', 'found .ViT-B-32. without weights'),
+    ],
+)
+def test_a_wrong_tower_is_refused_before_anything_is_built(clip_dir, tower, message):
+    with pytest.raises(ConfigError, match=message):
+        cssa_mm.load_config('cssa_demo', tower=tower.replace('FILE', str(clip_dir / 'tiny-rn.pt')))
+
+
+def test_an_override_answers_what_the_tower_leaves_open(clip_dir):
+    overrides = {'model.backbone.activation': 'gelu'}
+    tower = f'ViT-B-32:{clip_dir / "tiny-rn.pt"}'
+    assert cssa_mm.load_config('cssa_demo', tower=tower, overrides=overrides).model.backbone.activation == 'gelu'
 
 
 @pytest.mark.parametrize(

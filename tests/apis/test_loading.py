@@ -212,6 +212,71 @@ def test_a_vocabulary_that_is_gone_is_named_and_found_beside_the_weights(make_mo
     assert torch.equal(scores_of(cssa_mm.load_model(path, tower=moved / 'weights.pt')), scores_of(model))
 
 
+def test_the_activation_of_a_tower_comes_back_without_a_question(make_model, make_tower, save):
+    folder = make_tower('both-rn')
+    twin = json.loads((folder / 'both-rn.json').read_text()) | dict(quick_gelu=True)
+    (folder / 'both-rn-quickgelu.json').write_text(json.dumps(twin))
+    scores = {}
+    for name in ('both-rn-gelu', 'both-rn-quickgelu'):
+        model = model_of(make_model, folder, name)
+        path = save(model, f'{name}.pth')
+        found = cssa_mm.load_model(path)
+        assert torch.equal(scores_of(found), scores_of(model))
+        assert found.description() == model.description()
+        scores[name] = scores_of(model)
+    assert not torch.equal(*scores.values())
+    forced = model_of(make_model, folder, 'both-rn-gelu')
+    forced_path = save(forced, 'forced.pth')
+    # A tower whose JSON says otherwise than its name asks for.
+    (folder / 'both-rn-quickgelu.json').unlink()
+    other = model_of(make_model, folder, 'both-rn-quickgelu')
+    assert other.description()['tower']['activation'] == 'quickgelu'
+    assert torch.equal(scores_of(cssa_mm.load_model(save(other, 'other.pth'))), scores_of(other))
+    with pytest.raises(CheckpointError, match='trained with tower.activation null, expected "quickgelu"'):
+        other.load_state_dict(torch.load(forced_path, weights_only=True)['state_dict'])
+
+
+@pytest.fixture
+def hub_folder(make_tower, tmp_path):
+    """A folder as the Hugging Face hub has it."""
+    folder = make_tower('open_clip_config')
+    content = json.loads((folder / 'open_clip_config.json').read_text())
+    preprocess = dict(mean=[0.5, 0.25, 0.5], std=[0.5, 0.5, 0.5])
+    (folder / 'open_clip_config.json').write_text(json.dumps(dict(model_cfg=content, preprocess_cfg=preprocess)))
+    return folder
+
+
+def test_a_tower_of_a_hub_s_folder_comes_back_with_its_statistics(make_model, hub_folder, save, tmp_path):
+    backbone = dict(type='OpenCLIPBackbone', model_name=f'local-dir:{hub_folder}')
+    model = disturbed(make_model(backbone=backbone))
+    path = save(model)
+    assert torch.equal(scores_of(cssa_mm.load_model(path)), scores_of(model))
+    weights = shutil.copy(hub_folder / 'weights.pt', tmp_path / 'weights.pt')
+    shutil.rmtree(hub_folder)
+    found = cssa_mm.load_model(path, tower=weights)
+    assert torch.equal(scores_of(found), scores_of(model))
+    assert torch.equal(found.data_preprocessor.mean, model.data_preprocessor.mean)
+    assert found.data_preprocessor.mean.flatten().tolist() == pytest.approx([127.5, 63.75, 127.5])
+
+
+def test_a_tower_of_the_hub_is_fetched_again_or_found_by_its_new_path(make_model, hub_folder, save, monkeypatch):
+    asked = []
+
+    def fetch(model_id, filename=None):
+        asked.append((model_id, filename))
+        return str(hub_folder / (filename or 'weights.pt'))
+
+    monkeypatch.setattr('cssa_mm.models.tower_plan.fetch_from_hub', fetch)
+    model = disturbed(make_model(backbone=dict(type='OpenCLIPBackbone', model_name='hf-hub:org/tiny')))
+    path = save(model)
+    assert asked == [('org/tiny', 'open_clip_config.json'), ('org/tiny', None)]
+    found = cssa_mm.load_model(path)
+    assert torch.equal(scores_of(found), scores_of(model))
+    assert asked[2:] == [('org/tiny', None)]  # the config is in the checkpoint
+    assert cssa_mm.load_model(path, tower=hub_folder / 'weights.pt').backbone.identity == model.backbone.identity
+    assert len(asked) == 3
+
+
 def test_the_demo_s_tower_comes_with_the_package(tmp_path, save, monkeypatch):
     model = cssa_mm.zero_shot(class_names=['sun', 'moon'], model_name='cssa-demo-rn', pretrained='demo')
     path = save(model)

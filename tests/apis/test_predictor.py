@@ -136,11 +136,12 @@ def test_only_a_path_is_told(model, arrays, tmp_path):
 
 def test_pillow_images_of_every_mode_are_rgb(model, arrays, grey):
     colour = Image.fromarray(arrays[0])
-    opaque = colour.convert('RGBA')
-    opaque.putalpha(Image.fromarray(np.full(arrays[0].shape[:2], 7, np.uint8)))  # transparency is dropped
+    transparent = colour.convert('RGBA')
+    transparent.putalpha(Image.fromarray(np.full(arrays[0].shape[:2], 51, np.uint8)))  # a fifth of it, on white
+    on_white = np.round(arrays[0] * 0.2 + 255 * 0.8).astype(np.uint8)
     palette = colour.convert('P', palette=Image.ADAPTIVE, colors=16)
     cases = [
-        (opaque, arrays[0]),
+        (transparent, on_white),
         (Image.fromarray(grey), np.stack([grey] * 3, -1)),
         (palette, np.asarray(palette.convert('RGB'))),
         (Image.fromarray(grey > 127), np.stack([np.where(grey > 127, 255, 0).astype(np.uint8)] * 3, -1)),

@@ -14,6 +14,7 @@ import cssa
 import cssa_mm
 from cssa_mm.cli.arguments import command_parser, run
 from cssa_mm.cli.main import COMMANDS, main
+from cssa_mm.cli.main import module_of as name_of_module
 from cssa_mm.errors import ConfigError, DataError
 
 pytestmark = pytest.mark.cli
@@ -33,7 +34,7 @@ TEST += ['--wait-time', '--no-pin-memory', '--tta', '--launcher', '--local_rank'
 
 
 def module_of(command: str):
-    return import_module(f'cssa_mm.cli.{command.replace("-", "_")}')
+    return import_module(name_of_module(command))
 
 
 def options_of(command: str) -> set[str]:
@@ -109,7 +110,8 @@ def test_a_command_has_a_module_a_tool_and_an_example_that_its_parser_takes(comm
 
 def test_no_module_and_no_tool_is_without_a_command():
     modules = {path.stem for path in (ROOT / 'cssa_mm' / 'cli').glob('*.py')}
-    assert modules - {'__init__', 'main', 'arguments'} == {name.replace('-', '_') for name in COMMANDS}
+    modules -= {'__init__', 'main', 'arguments', 'overrides'}
+    assert modules == {name_of_module(name).split('.')[-1] for name in COMMANDS}
     tools = {path.stem for path in (ROOT / 'tools').glob('*.py')}
     assert tools - {'clone'} - set(ALIASES) == {name.replace('-', '_') for name in COMMANDS}
 
@@ -133,7 +135,7 @@ def test_help_of_a_command_shows_its_arguments_and_ends_with_the_example(capsys,
 
 @pytest.mark.parametrize(('command', 'arguments'), [('train', TRAIN), ('test', TEST)])
 def test_train_and_test_take_the_arguments_of_mmpretrain_s_tools(command, arguments):
-    own = {'-h', '--help', '--data-root', '--device'}
+    own = {'-h', '--help', '--data-root', '--device', '--tower', '--labels', '--yes'}
     assert options_of(command) - own == set(arguments)
 
 
@@ -234,6 +236,7 @@ def called(monkeypatch):
         (['--amp', '--auto-scale-lr', '--launcher', 'pytorch'], dict(amp=True, auto_scale_lr=True, launcher='pytorch')),
         (['--cfg-options', 'a.b=1', 'c=[x,y]'], dict(overrides={'a.b': 1, 'c': ['x', 'y']})),
         (['--data-root', 'd', '--work-dir', 'w'], dict(data_root='d', work_dir='w')),
+        (['--tower', 'ViT-B-32:w.pt'], dict(tower='ViT-B-32:w.pt')),
     ],
 )
 def test_train_hands_on_what_it_is_told(called, arguments, expected):

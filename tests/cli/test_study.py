@@ -81,7 +81,7 @@ def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
     given = {}
     monkeypatch.setattr('cssa_mm.cli.study.run_study', lambda **arguments: given.update(arguments) or dict(failures={}))
     words = 'noise --seeds 3 4 --jobs 2 --rows a b --config c --data-root d --validation 0.3 --work-dir w --features f'
-    assert main([*words.split(), '--keep-results', '--cfg-options', 'model.ema.decay=0.5']) == 0
+    assert main([*words.split(), '--keep-results', '--tower', 't', '--cfg-options', 'model.ema.decay=0.5']) == 0
     assert given == dict(
         study='noise',
         seeds=[3, 4],
@@ -92,6 +92,7 @@ def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
         validation=0.3,
         work_dir='w',
         features='f',
+        tower='t',
         keep_results=True,
         overrides={'model.ema.decay': 0.5},
     )

@@ -6,9 +6,10 @@ import pytest
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets import COCOMultiLabelDataset, coco
+from cssa_mm.datasets import COCOMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.errors import DataError
+from cssa_mm.datasets.readers.instances import without_polygons
+from cssa_mm.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 
@@ -34,6 +35,123 @@ def test_images_without_instances_stay_on_request_as_negatives(coco_options):
     assert data.labels[6].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize('options', [dict(unannotated='negative'), dict(unannotated='unlabelled'), dict()])
+def test_images_without_instances_are_negative_unlabelled_or_left_out_and_counted(coco_options, options):
+    data = COCOMultiLabelDataset(**options, **coco_options)
+    option = options.get('unannotated', 'drop')
+    rows = dict(zip(data.image_ids, data.labels.tolist(), strict=True))
+    assert rows.get('7') == {'negative': [0, 0, 0], 'unlabelled': [-1, -1, -1], 'drop': None}[option]
+    assert len(rows) == (7 if option == 'drop' else 8)
+    assert data.understanding.facts['unannotated'].startswith('1 of 8 images have no annotation: ')
+    left_out = {"no annotation (unannotated='drop')": ['000000000007.jpg']}
+    assert data.understanding.left_out == (left_out if option == 'drop' else {})
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(unannotated='drop', keep_empty=True), "found True beside unannotated='drop'"),
+        (dict(unannotated='drop', keep_empty=False), "found False beside unannotated='drop'"),
+        (dict(unannotated='negatives'), "Did you mean 'negative'"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(coco_options, options, message):
+    with pytest.raises(ConfigError, match=message):
+        COCOMultiLabelDataset(**options, **coco_options)
+
+
+# ---------------------------------------------------------------- classes and files of annotation tools
+
+
+def test_without_class_names_the_categories_that_are_shown_are_the_classes_by_id(coco_root, coco_options):
+    categories = json.loads((coco_root / 'instances.json').read_text())['categories']
+    rewrite(coco_root, categories=[*categories, dict(id=0, name='things'), dict(id=9, name='Person')])
+    del coco_options['class_names']
+    data = COCOMultiLabelDataset(**coco_options)
+    assert data.class_names == ['person', 'dog', 'dining table']
+    assert data.labels.tolist() == [
+        [0, 0, 1], [1, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1], [0, 1, 0],
+    ]  # fmt: skip
+    assert list(data.understanding.left) == ['things']
+
+
+def test_a_file_that_declares_all_of_coco_s_categories_has_its_classes(coco_root, coco_options):
+    rewrite(
+        coco_root,
+        categories=[dict(id=100 - number, name=name) for number, name in enumerate(COCO_CLASSES)],
+        annotations=[dict(image_id=9, category_id=100 - 16)],
+    )
+    del coco_options['class_names']
+    data = COCOMultiLabelDataset(**coco_options)
+    assert tuple(data.class_names) == COCO_CLASSES
+    assert data.get_cat_ids(0) == [16]
+
+
+def test_a_validation_set_has_the_classes_of_its_training_set(coco_root, coco_options):
+    content = json.loads((coco_root / 'instances.json').read_text())
+    content['annotations'] = [item for item in content['annotations'] if item['category_id'] != 1]
+    content['categories'] = [item for item in content['categories'] if item['id'] != 1]
+    (coco_root / 'valid.json').write_text(json.dumps(content))
+    del coco_options['class_names']
+    data = COCOMultiLabelDataset(**coco_options | dict(ann_file='valid.json', classes_from='instances.json'))
+    assert data.class_names == ['person', 'dog', 'dining table']
+    assert [question.kind for question in data.understanding.questions] == ['undeclared_classes']
+    assert 'person' in data.understanding.questions[0].text
+    assert not data.labels[:, 0].any()
+    assert data.labels[:, 1:].any(axis=1).all()
+
+
+def test_a_category_without_instances_need_not_be_a_class(coco_root, coco_options):
+    categories = json.loads((coco_root / 'instances.json').read_text())['categories']
+    rewrite(coco_root, categories=[*categories, dict(id=0, name='things')])
+    assert COCOMultiLabelDataset(**coco_options).class_names == ['person', 'dog', 'dining table']
+
+
+def test_ids_may_be_numbers_or_their_texts(coco_root, coco_options):
+    expected = COCOMultiLabelDataset(**coco_options)
+    content = json.loads((coco_root / 'instances.json').read_text())
+    for item in content['annotations']:
+        item.update(image_id=str(item['image_id']), category_id=float(item['category_id']))
+    for item in content['categories']:
+        item['id'] = str(item['id'])
+    rewrite(coco_root, **content)
+    data = COCOMultiLabelDataset(**coco_options)
+    assert data.image_ids == expected.image_ids
+    np.testing.assert_array_equal(data.labels, expected.labels)
+
+
+@pytest.mark.parametrize('form', ['train\\{}', 'C:\\work\\train\\{}', '/content/set/{}', 'https://host/{}'])
+def test_images_are_found_by_what_another_machine_wrote(coco_root, coco_options, form):
+    expected = COCOMultiLabelDataset(**coco_options)
+    images = json.loads((coco_root / 'instances.json').read_text())['images']
+    rewrite(coco_root, images=[image | dict(file_name=form.format(image['file_name'])) for image in images])
+    coco_options['img_dir'] = '' if form.startswith('train') else 'train'
+    data = COCOMultiLabelDataset(**coco_options)
+    assert data.image_ids == expected.image_ids
+    assert [Path(path) for path in data.img_paths] == [Path(path) for path in expected.img_paths]
+
+
+def test_an_image_of_another_folder_is_not_taken_for_one_of_the_same_name(coco_root, coco_options):
+    images = json.loads((coco_root / 'instances.json').read_text())['images']
+    (coco_root / 'train' / 'south').mkdir()
+    (coco_root / 'train' / '000000000009.jpg').rename(coco_root / 'train' / 'south' / '000000000009.jpg')
+    names = {9: 'north/000000000009.jpg'}
+    changed = [image | dict(file_name=names.get(image['id'], image['file_name'])) for image in images]
+    rewrite(coco_root, images=changed)
+    assert COCOMultiLabelDataset(**coco_options).img_paths[-1].endswith('train/north/000000000009.jpg')
+    changed = [image | dict(file_name='000000000009.jpg') if image['id'] == 9 else image for image in changed]
+    rewrite(coco_root, images=changed)
+    assert COCOMultiLabelDataset(**coco_options).img_paths[-1].endswith('train/south/000000000009.jpg')
+
+
+def test_of_two_names_that_end_in_one_image_none_is_taken_for_the_other(coco_root, coco_options):
+    images = json.loads((coco_root / 'instances.json').read_text())['images']
+    names = {9: 'old/000000000100.jpg'}
+    rewrite(coco_root, images=[image | dict(file_name=names.get(image['id'], image['file_name'])) for image in images])
+    data = COCOMultiLabelDataset(**coco_options)
+    assert data.img_paths[data.index_of('9')].endswith('train/old/000000000100.jpg')
+
+
 def test_columns_follow_the_class_names_whatever_the_order_of_the_categories(coco_options):
     coco_options['class_names'] = ['dining table', 'person', 'dog']
     assert COCOMultiLabelDataset(**coco_options).labels[1].tolist() == [1, 1, 0]
@@ -57,7 +175,10 @@ def test_a_missing_annotation_file_is_named(coco_options):
     [
         (b'{"images": [', r'found no valid JSON \(Expecting value in line 1\)'),
         (b'{"images":\n\n{,', 'found no valid JSON .* in line 3'),
-        (b'{"images": [{"segmentation": [[1,\n2]]}],\n\n{,', 'found no valid JSON .* in line 4'),
+        (
+            b'{"images": [{"id": 1, "file_name": "", "segmentation": [[1,\n2]]}],\n\n{,',
+            'found no valid JSON .* in line 4',
+        ),
         (b'', 'found no valid JSON'),
         (b'<html>', 'found no valid JSON'),
         (b'\xff\xfe\x00', r'cannot be read as UTF-8 text \(invalid start byte at byte 0\), .*; save it in UTF-8'),
@@ -159,13 +280,13 @@ def test_text_that_looks_like_a_polygon_stays_text(coco_root, coco_options):
 
 
 @pytest.mark.parametrize('piece', [1, 10, 50, 100, 333])
-def test_reading_in_pieces_drops_every_polygon_and_nothing_else(coco_root, monkeypatch, piece):
+def test_reading_in_pieces_drops_every_polygon_and_nothing_else(coco_root, piece):
     content = (coco_root / 'instances.json').read_bytes()
     expected = json.loads(content)
     for item in expected['annotations']:
         item['segmentation'] = 0
-    monkeypatch.setattr(coco, 'PIECE', piece)
-    assert json.loads(b''.join(coco._without_polygons(content))) == expected
+    pieces = [content[start : start + piece] for start in range(0, len(content), piece)]
+    assert json.loads(b''.join(without_polygons(pieces))) == expected
 
 
 def test_the_config_reads_coco_2014_as_it_lies_on_disk(tmp_path):

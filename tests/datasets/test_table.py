@@ -167,10 +167,12 @@ def test_mmpretrain_s_json_is_read(read):
 
 
 def test_a_folder_for_each_class_is_read(root):
-    for folder, name in (('cat', 1), ('cat', 2), ('dog/old', 1), ('none', 1), ('.', 7)):
+    for image, (folder, name) in zip(
+        IMAGES, (('cat', 1), ('cat', 2), ('dog/old', 1), ('none', 1), ('.', 7)), strict=False
+    ):
         target = root / 'train' / folder / f'{name}.jpg'
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.link(root / 'images' / 'a.jpg', target)
+        os.link(root / 'images' / image, target)
     data = TableDataset(data_root=str(root), img_dir='images', ann_file='train')
     assert data.class_names == ['cat', 'dog']
     assert rows_of(data) == {
@@ -326,11 +328,13 @@ def test_json_that_is_none_or_of_another_form_is_named(read):
     refused(read, '{"data_list": [', 'labels.json: found no valid JSON (', 'export it again', name='labels.json')
     parts = ["labels.json: found an object with 'images', expected a list of entries"]
     refused(read, {'images': []}, *parts, name='labels.json')
+    parts = ["labels.json: found no usable 'data_list', expected mmpretrain's form"]
+    refused(read, {'images': []}, *parts, name='labels.json', format='mmpretrain')
     content = dict(metainfo=dict(classes=['cat']), data_list=[dict(img_path='a.jpg', gt_label=[1])])
     refused(read, content, 'data_list[0]: found gt_label [1], expected numbers from 0 to 0', name='labels.json')
 
 
-@pytest.mark.parametrize('path', ['../labels.csv', '/etc/a.jpg', 'deep/../../b.jpg', '..\\b.jpg'])
+@pytest.mark.parametrize('path', ['../labels.csv', '/etc/passwd', 'deep/../../b.jpg', '..\\b.jpg'])
 def test_a_path_that_leaves_the_image_folder_is_refused(read, root, path):
     part = f"line 2: found the path '{path}', which leaves the image folder '{root}/images', expected one below it"
     refused(read, f'image,labels\n{path},cat\n', part)

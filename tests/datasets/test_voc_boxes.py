@@ -19,7 +19,7 @@ def read(tmp_path):
 
     def call(objects: str, size: str = '<size><width>90</width><height>60</height></size>'):
         (tmp_path / 'Annotations' / '7.xml').write_text(f'<annotation>{size}{objects}</annotation>')
-        return voc_boxes(VOCMultiLabelDataset(data_root=str(tmp_path)), '7')
+        return voc_boxes(VOCMultiLabelDataset(data_root=str(tmp_path), class_names=['cat', 'dog', 'person']), '7')
 
     return call
 
@@ -31,19 +31,23 @@ def test_boxes_are_read_by_class_in_pixels_from_the_corner(read):
     person = '<object><name>person</name></object>'
     boxes, size = read(dog + cats + person)
     assert size == (90, 60)
-    assert sorted(boxes) == [7, 11]  # cat and dog; a person without a box is left out
-    np.testing.assert_array_equal(boxes[11], [[0, 0, 90, 60]])
-    np.testing.assert_array_equal(boxes[7], [[10, 20, 30, 40], [4, 4, 6, 6]])
+    assert sorted(boxes) == [0, 1]  # cat and dog; a person without a box is left out
+    np.testing.assert_array_equal(boxes[1], [[0, 0, 90, 60]])
+    np.testing.assert_array_equal(boxes[0], [[10, 20, 30, 40], [4, 4, 6, 6]])
 
 
 @pytest.mark.parametrize(
     ('objects', 'size', 'message'),
     [
         (f'<object><name>dog</name>{BOX.format(1, "x", 3, 4)}</object>', None, "7.xml: found 'x' as ymin, expected a"),
-        ('<object><name>dog</name></object>', '', "7.xml: found '' as size/width, expected a number"),
         (f'<object><name>dgo</name>{BOX.format(1, 1, 3, 4)}</object>', None, "found class 'dgo'"),
     ],
 )
 def test_a_broken_file_is_named(read, objects, size, message):
     with pytest.raises(DataError, match=message):
         read(objects, *([] if size is None else [size]))
+
+
+@pytest.mark.parametrize('size', ['', '<size><width>0</width><height>0</height></size>'])
+def test_a_file_without_size_has_that_of_its_image(read, size):
+    assert read('<object><name>dog</name></object>', size) == ({}, (8, 8))

@@ -237,3 +237,15 @@ def test_bfloat16_scores_and_float_labels_are_taken():
         sample['gt_score'] = sample['gt_score'].float()
     rounded = torch.tensor(scores).bfloat16().float().numpy()
     assert evaluate(data, 60)['ema/mAP'] == pytest.approx(100 * mean_average_precision(rounded, labels))
+
+
+def test_a_test_set_without_positives_has_no_figure():
+    with pytest.raises(DataError, match='found no class with a positive among the 2 test images, so that no figure'):
+        evaluate(samples(np.array([[0.4, 0.5], [0.1, 0.9]]), np.array([[0, -1], [0, 0]])), 2)
+
+
+def test_without_any_negative_an_map_is_left_out():
+    scores = np.array([[0.4, 0.5], [0.1, 0.9]])
+    found = evaluate(samples(scores, np.array([[1, -1], [1, 1]])), 2, save_per_class=True)
+    assert sorted(found) == ['ema/CF1', 'ema/OF1']
+    assert 'ema/mAP' in evaluate(samples(scores, np.array([[1, -1], [0, 1]])), 2)

@@ -159,6 +159,17 @@ def test_each_position_of_a_timm_map_goes_through_the_whole_head(clip_dir, tmp_p
     assert local.shape == (2, count, 16)
 
 
+def test_a_trunk_of_one_size_says_which_view_it_needs(clip_dir, tmp_path):
+    config = json.loads((clip_dir / 'tiny-timm.json').read_text())
+    config['vision_cfg'].update(timm_model_name='vit_tiny_patch16_224', timm_pool='', image_size=224)
+    (tmp_path / 'tiny-fixed.json').write_text(json.dumps(config))
+    backbone = MODELS.build(dict(type='OpenCLIPBackbone', model_name='tiny-fixed', config_dir=str(tmp_path)))
+    with pytest.raises(ConfigError) as error:
+        backbone(torch.randn(1, 3, 64, 96))
+    assert str(error.value).startswith('view.size: found images of 64 x 96, which this tower cannot take (')
+    assert str(error.value).endswith('expected 224 x 224; set view.size=224')
+
+
 def test_bf16_is_close_and_leaves_in_float32(build, images):
     for name in ('tiny-rn', 'tiny-vit', 'tiny-timm'):
         exact, rounded = build(name)(images), build(name, precision='bf16')(images)

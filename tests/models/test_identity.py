@@ -100,6 +100,7 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
             model_config=json.loads((clip_dir / 'tiny-rn.json').read_text()),
         ),
         class_names=NAMES,
+        prompts=[[name] for name in NAMES],
         head=dict(
             type='LabelAlignmentHead',
             prompts=dict(num_context=2, initial_words='a', class_specific=True, chunk_size=None),

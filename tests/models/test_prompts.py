@@ -114,3 +114,51 @@ def test_chunks_keep_less_for_the_backward_pass(encoder):
 def test_a_chunk_of_no_prompts_is_refused(encoder):
     with pytest.raises(ConfigError, match='prompts.chunk_size: found 0, expected 1 or more prompts, or None for all'):
         prompts(encoder, chunk_size=0)
+
+
+# -- several wordings of a class -------------------------------------------------------------------------------
+
+WORDINGS = ['dog', ('traffic light', 'a light for traffic', 'red lamp'), ('red bicycle', 'bike')]
+
+
+def mean_by_hand(encoder, module, class_specific):
+    """The mean of the unit features of prompts that are built one by one."""
+    rows = []
+    for index, words in enumerate(WORDINGS):
+        single = ClassPrompts(encoder, [words] if isinstance(words, str) else list(words), num_context=3)
+        context = module.context[index] if class_specific else module.context
+        single.context = torch.nn.Parameter(context.detach().expand(len(single.prefix), -1, -1).clone())
+        features = single(encoder)
+        rows.append(sum(row / row.norm() for row in features) / len(features))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize('chunk_size', [None, 2])
+@pytest.mark.parametrize('class_specific', [True, False])
+def test_the_feature_of_several_wordings_is_the_mean_of_their_unit_features(encoder, class_specific, chunk_size):
+    torch.manual_seed(0)
+    options = dict(num_context=3, class_specific=class_specific, chunk_size=chunk_size)
+    module = ClassPrompts(encoder, WORDINGS, **options)
+    with torch.no_grad():
+        module.context.add_(torch.randn(module.context.shape, generator=torch.Generator().manual_seed(1)))
+        assert module.context.shape == ((3, 3, 32) if class_specific else (3, 32))
+        torch.testing.assert_close(module(encoder), mean_by_hand(encoder, module, class_specific), rtol=1e-4, atol=1e-5)
+    assert list(module.state_dict()) == ['context']
+    module(encoder).square().sum().backward()
+    gradient = module.context.grad.abs().amax(-1)
+    # A mean of one unit feature has the same length whatever the vectors: the first class gets next to nothing.
+    assert (gradient[1:] > 1e-5).all() if class_specific else (gradient > 1e-5).all()
+
+
+def test_one_wording_each_is_the_same_to_the_last_bit_however_it_is_given(encoder):
+    expected = prompts(encoder, num_context=3)(encoder)
+    torch.manual_seed(0)
+    listed = ClassPrompts(encoder, [(name,) for name in NAMES], num_context=3)
+    assert listed.owners is None
+    assert torch.equal(listed(encoder), expected)
+
+
+def test_a_wording_that_is_too_long_is_named(encoder):
+    long = 'dog ' * 60
+    with pytest.raises(ConfigError, match=f"class name '{long.strip()}' after 2 context vectors: found "):
+        ClassPrompts(encoder, ['cat', ('dog', long.strip())], num_context=2)

@@ -1,6 +1,10 @@
 # Loaders for photos at 224 x 224, without a data set: coco.py, voc.py, nus.py and table.py add theirs.
 fill = [122, 116, 104]  # CLIP's mean colour
-# The plain view: what is scored for pseudo-labels, kept as frozen features, and tested. Training augments it.
+# The plain view: what is scored for pseudo-labels, kept as frozen features, and tested. Training augments it. Two more
+# keys say how files become pixels of 8 bits:
+# bits=None: of images with more than 8 bits a colour: 8, 10, 12, 14 or 16, whose greatest value is white, or 'float'
+#   for float data from 0 to 1; None goes by what each file says, or else by its data. 8-bit images are left alone.
+# transparency='white': the colour below transparent pixels: 'white', 'mean' (CLIP's mean colour) or [red, green, blue].
 view = dict(type='View', size=224, interpolation='bicubic', backend='pillow')
 # (R) the strong view has CAP's strength: half of each side cut out, then two of 15 operations, each with probability
 # .5 and a level that is drawn evenly. Posterize keeps at least 4 bits; the toolbox's preset goes down to 0, all black.

@@ -2,12 +2,17 @@
 # Constructors and their docstrings: cssa_mm/models/.
 model = dict(
     type='CSSAClassifier',
-    # (R) the tower; OpenAI's ResNet weights need the -quickgelu name.
+    class_names=None,  # those of the training data; or a list, a file, or the type of a data set
+    # (R) the tower; --tower NAME:TAG or NAME:PATH sets the first three. docs/towers.md tells which there are.
     backbone=dict(
         type='OpenCLIPBackbone',
         model_name='RN50-quickgelu',
         pretrained='openai',
         config_dir=None,
+        # 'gelu' or 'quickgelu', whatever name and weights say. By default open_clip's table knows it for a tag; for a
+        # file the name says it where there are both: ViT-B-32-quickgelu, or ViT-B-32-gelu for the plain one.
+        activation=None,
+        allow_torchscript=False,  # True: open OpenAI's own .pt, which holds code; better: cssa towers --convert
         dense='value',  # (R) or 'attention'
         global_token=True,  # (R) the pooled token is one of the positions
         precision='fp32',  # 'bf16', 'fp16': autocast of the tower

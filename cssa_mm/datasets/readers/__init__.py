@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cssa_mm.datasets.readers.coco import is_coco, read_coco
+from cssa_mm.datasets.readers.cvat import is_cvat, read_cvat
 from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
+from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
 from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.labelme import is_labelme, read_labelme
+from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
 from cssa_mm.datasets.readers.records import is_records, read_records
 from cssa_mm.datasets.readers.sheets import is_sheet, read_sheet
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables import is_table, read_table
+from cssa_mm.datasets.readers.via import is_via, read_via
+from cssa_mm.datasets.readers.voc import is_voc, read_voc
+from cssa_mm.datasets.readers.yolo import is_yolo, read_yolo
 from cssa_mm.errors import DataError
 
 
@@ -38,28 +46,92 @@ class Reader(NamedTuple):
 
 # In the order in which they are asked: the special before the general.
 READERS: dict[str, Reader] = {
+    'coco': Reader(
+        title='COCO instances (JSON)',
+        recognises=is_coco,
+        read=read_coco,
+        unlabelled='an image without annotation',
+        none="the same, with unannotated='negative'",
+        example='{"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [{"image_id": 1, "category_id": 3}]}',
+    ),
+    'cvat': Reader(
+        title='CVAT for images 1.1 (XML)',
+        recognises=is_cvat,
+        read=read_cvat,
+        unlabelled='an image without tag or shape',
+        none="the same, with unannotated='negative'",
+        example='<annotations><image name="1.jpg"><tag label="cat"/></image></annotations>',
+    ),
+    'voc': Reader(
+        title='Pascal VOC (a folder of XML, or a list of ImageSets)',
+        recognises=is_voc,
+        read=read_voc,
+        unlabelled='an image without XML file',
+        none='an XML file without object',
+        example='<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>',
+    ),
+    'yolo': Reader(
+        title='YOLO (data.yaml, or a folder with images, labels and classes.txt)',
+        recognises=is_yolo,
+        read=read_yolo,
+        unlabelled='an image without text file',
+        none='an empty text file',
+        example='labels/1.txt: 0 0.5 0.5 0.2 0.2',
+    ),
     'label_studio': Reader(
         title='Label Studio export (JSON)',
         recognises=is_label_studio,
         read=read_label_studio,
-        unlabelled='a task without a finished annotation',
+        unlabelled='a task without a finished annotation; a label on which annotators do not agree',
         none='an annotation without a result',
         example='[{"data": {"image": "1.jpg"}, "annotations": [{"result": [...]}]}]',
+    ),
+    'label_studio_min': Reader(
+        title='Label Studio export (JSON-MIN or CSV)',
+        recognises=is_label_studio_min,
+        read=read_label_studio_min,
+        unlabelled='a record without annotation_id',
+        none='a record with annotation_id and without labels',
+        example='image,labels,annotation_id,annotator,lead_time',
     ),
     'mmpretrain': Reader(
         title="mmpretrain's multi-label JSON",
         recognises=is_mmpretrain,
         read=read_mmpretrain,
-        unlabelled='no gt_label, or null',
+        unlabelled='an entry without gt_label, or with null',
         none='an empty gt_label',
         example='{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "1.jpg", "gt_label": [0]}]}',
+    ),
+    'manifest': Reader(
+        title='JSON lines of SageMaker Ground Truth, Vertex AI or Azure',
+        recognises=is_manifest,
+        read=read_manifest,
+        unlabelled='a line without a label, or whose labelling failed',
+        none='an empty list of labels',
+        example='{"image_url": "azureml://x/paths/1.jpg", "label": ["cat", "dog"]}',
+    ),
+    'via': Reader(
+        title='VGG Image Annotator (JSON)',
+        recognises=is_via,
+        read=read_via,
+        unlabelled='an image without region and attribute',
+        none="the same, with unannotated='negative'; boxes of which none is marked",
+        example='{"1.jpg9": {"filename": "1.jpg", "regions": [], "file_attributes": {"tags": {"cat": true}}}}',
+    ),
+    'labelme': Reader(
+        title='labelme (a folder of JSON)',
+        recognises=is_labelme,
+        read=read_labelme,
+        unlabelled='an image without JSON file',
+        none='a JSON file without shape, or without a flag that is set',
+        example='{"imagePath": "1.jpg", "shapes": [{"label": "cat"}], "flags": {}}',
     ),
     'folders': Reader(
         title='a folder for each class',
         recognises=lambda source: source.is_folder,
         read=read_folders,
-        unlabelled='an image directly in the directory',
-        none='the folder none',
+        unlabelled='an image directly in the directory, or in the folder unlabelled',
+        none='an image in the folder none',
         example='photos/cat/1.jpg',
     ),
     'records': Reader(

@@ -28,9 +28,12 @@ def find_roles(grid: Grid, options: ReadOptions, understanding: Understanding) -
     table = TableColumns(grid, options, understanding)
     table.refuse_single()
     columns = list(grid.columns)
-    for name in options.ignore_columns:
-        column = table.named(name, 'ignore_columns')
-        table.leave(column, 'ignore_columns names it')
+    left = [(name, 'ignore_columns') for name in options.ignore_columns]
+    if any(column.name == options.group_column for column in columns):  # a test table may lack it
+        left.append((options.group_column, 'group_column'))
+    for name, key in left:
+        column = table.named(name, key)
+        table.leave(column, f'{key} names it')
         columns = [other for other in columns if other is not column]
     roles = Roles(table.image(columns), has_boxes=table.has_boxes())
     columns = [column for column in columns if column is not roles.image]

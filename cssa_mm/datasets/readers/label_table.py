@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,11 +31,6 @@ class TableRow(NamedTuple):
     where: str
 
 
-def as_written(path: str, folder: ImageFolder) -> str:
-    """The normalised path with forward slashes, whether or not it leads to an image of the folder."""
-    return posixpath.normpath(path.replace('\\', '/'))
-
-
 @dataclass
 class LabelTable:
     """n rows, each of which says something about an image; rows of one image are joined later.
@@ -51,9 +45,10 @@ class LabelTable:
             not wanted are left. Otherwise a class that is not wanted is an error.
         is_split: Several rows of one image belong together, as in a table with a row for each label. Otherwise they
             must say the same.
-        find_image: How a written path leads to an id of the image folder.
         folder: The images that rows can mean, in the formats that know; None: those of the data set's ``img_dir``.
         understanding: How the file was read.
+        groups: The group of each row (a video, a patient, a burst), '' for none; None where the file has no column
+            ``group_column``.
     """
 
     class_names: list[str]
@@ -64,8 +59,8 @@ class LabelTable:
     understanding: Understanding
     is_closed: bool = False
     is_split: bool = True
-    find_image: Callable[[str, ImageFolder], str] = field(default=as_written)
     folder: ImageFolder | None = None
+    groups: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -100,7 +95,6 @@ def table_of_rows(
     rows: Sequence[TableRow],
     understanding: Understanding,
     class_names: Sequence[str] | None = None,
-    find_image: Callable[[str, ImageFolder], str] = as_written,
 ) -> LabelTable:
     """The columns of some rows, for the formats that are read row by row.
 
@@ -108,7 +102,6 @@ def table_of_rows(
         rows: n rows.
         understanding: How they were read.
         class_names: The classes that the file declares; by default those that the rows name, sorted.
-        find_image: How a written path leads to an id of the image folder.
     """
     names = list(class_names) if class_names is not None else collect_names(name for row in rows for name in row.labels)
     columns = {plain_name(name): index for index, name in enumerate(names)}
@@ -124,7 +117,6 @@ def table_of_rows(
         others=others,
         where=lambda index: rows[index].where,
         understanding=understanding,
-        find_image=find_image,
     )
 
 

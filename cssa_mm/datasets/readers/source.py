@@ -9,10 +9,14 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
+from mmengine.fileio import LocalBackend
+
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.errors import DataError
+
+HEAD = 2**20
 
 
 @dataclass
@@ -31,6 +35,7 @@ class ReadOptions:
     unannotated: str | None = None
     subset: str | None = None
     encoding: str | None = None
+    group_column: str | None = None
     class_names: tuple[str, ...] = ()  # the classes that are wanted, where they are known
 
 
@@ -62,6 +67,14 @@ class LabelSource:
     def content(self) -> bytes:
         """The bytes of the file."""
         return self.files.read_bytes(self.path, self.expected)
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first bytes of the file, which tell its form."""
+        if isinstance(self.files.backend(self.path), LocalBackend) and os.path.isfile(self.path):
+            with open(self.path, 'rb') as file:
+                return file.read(HEAD)
+        return self.content[:HEAD]
 
     @cached_property
     def decoded(self) -> tuple[str, str]:

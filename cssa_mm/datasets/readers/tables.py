@@ -61,13 +61,23 @@ def table_of_grid(grid: Grid, options: ReadOptions, understanding: Understanding
     _refuse_blank_images(grid, roles.image)
     understanding.facts['rows'] = f'{grid.count:,}'
     understanding.facts['image column'] = roles.image.name or 'the first without a name'
-    table = _closed_table(grid, roles, options, understanding) if roles.classes else None
-    table = table or parted_ids(grid, roles, options, understanding)
-    if table is None:
-        refuse_single_flag(grid, roles, options)
-        table = _open_table(grid, roles, options, understanding)
+    table = _table_of_roles(grid, roles, options, understanding)
+    groups = next((column for column in grid.columns if column.name and column.name == options.group_column), None)
+    if groups is not None:
+        group_of = dict(zip(roles.image.cells(), groups.cells(), strict=True))
+        table.groups = [group_of.get(path, '') for path in table.paths]
     grid.columns.clear()  # the places of rows alone are needed from here on
     return table
+
+
+def _table_of_roles(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable:
+    if roles.classes:
+        return _closed_table(grid, roles, options, understanding)
+    parted = parted_ids(grid, roles, options, understanding)
+    if parted is not None:
+        return parted
+    refuse_single_flag(grid, roles, options)
+    return _open_table(grid, roles, options, understanding)
 
 
 def _closed_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable:

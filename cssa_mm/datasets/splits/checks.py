@@ -1,4 +1,4 @@
-"""Checks of a split against the training images, and of training images against test images."""
+"""Checks of a split against the training images."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cssa_mm.datasets.splits.grouped import refuse_cut_groups
 from cssa_mm.datasets.splits.limited import checked_limits
 from cssa_mm.datasets.splits.split import RULES, Split, checked_count, count_positives, hash_ids, make_split
 from cssa_mm.errors import SplitError, nearest
@@ -19,6 +20,7 @@ def verify_split(
     labels: np.ndarray | None = None,
     class_names: Sequence[str] = (),
     path: str | os.PathLike = 'split',
+    groups: Sequence[str | None] | None = None,
 ) -> None:
     """Check that a split belongs to these training images and that its header tells the truth.
 
@@ -29,16 +31,22 @@ def verify_split(
             drawn again.
         class_names: The C names that go with ``labels``.
         path: Where the split came from, for the message.
+        groups: The group of each image, which no split may cut; None knows no groups.
 
     Raises:
         SplitError: An unknown rule; ids that are named twice or not in the training set; no unlabelled image left;
             another training set than the one that the split was drawn from; more or fewer ids than its proportion;
-            other positives than ``class_counts`` says or more than ``at_most`` allows; or other ids than its rule
-            draws with its seed.
+            other positives than ``class_counts`` says or more than ``at_most`` allows; a part of a group; or other ids
+            than its rule draws with its seed.
     """
     _check_ids(split, image_ids, path)
-    if split.rule == 'cap' or (split.rule != 'listed' and labels is not None):
-        _check_draw(split, image_ids, labels, class_names, path)
+    if split.rule == 'grouped' and groups is None:
+        raise SplitError(f"{path}: found the rule 'grouped', expected a data set with its groups; set group_column.")
+    if split.rule in ('cap', 'grouped') or (split.rule != 'listed' and labels is not None):
+        _check_draw(split, image_ids, labels, class_names, path, groups if split.rule == 'grouped' else None)
+    if groups is not None:
+        chosen = set(split.image_ids)
+        refuse_cut_groups(groups, (i for i, image_id in enumerate(image_ids) if image_id in chosen), path)
     if labels is not None:
         _check_classes(split, image_ids, labels, class_names, path)
 
@@ -73,7 +81,7 @@ def _check_ids(split: Split, image_ids: Sequence[str], path: str | os.PathLike) 
             f'{len(image_ids)} training images (their ids or order differ); draw the split again.'
         )
     expected = checked_count(len(image_ids), split.proportion, split.seed, path)
-    if len(split.image_ids) != expected:
+    if len(split.image_ids) != expected and split.rule != 'grouped':  # whole groups seldom fit
         raise SplitError(
             f'{path}: found {len(split.image_ids)} labelled images, expected {expected} for proportion '
             f'{split.proportion} of {len(image_ids)}; draw the split again or correct its proportion.'
@@ -86,10 +94,11 @@ def _check_draw(
     labels: np.ndarray | None,
     class_names: Sequence[str],
     path: str | os.PathLike,
+    groups: Sequence[str | None] | None,
 ) -> None:
     at_most = split.at_most if split.rule == 'limited' else None
     stratified = split.rule == 'stratified'
-    drawn = make_split(image_ids, split.proportion, split.seed, labels, class_names, stratified, at_most, path)
+    drawn = make_split(image_ids, split.proportion, split.seed, labels, class_names, stratified, at_most, path, groups)
     foreign = sorted(set(split.image_ids).difference(drawn.image_ids))
     if foreign:
         raise SplitError(
@@ -123,23 +132,3 @@ def _check_classes(
                 f'{counts[name]} labelled positives of these annotations; use the split of this data, or remove the '
                 f'header line.'
             )
-
-
-def check_disjoint(train_ids: Sequence[str], test_ids: Sequence[str], where: str) -> None:
-    """Check that no test image is trained on.
-
-    Args:
-        train_ids: Ids of the training images.
-        test_ids: Ids of the test images.
-        where: File or config key that the message blames.
-
-    Raises:
-        SplitError: Some ids are in both; the message names the first and how many there are.
-    """
-    tested = set(test_ids)
-    shared = [image_id for image_id in train_ids if image_id in tested]
-    if shared:
-        raise SplitError(
-            f"{where}: found image id '{shared[0]}' in both the training and the test set ({len(shared)} "
-            f'such ids), expected disjoint sets; remove them from one.'
-        )

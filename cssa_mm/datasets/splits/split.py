@@ -18,6 +18,8 @@ refused. The rule says how the labelled images were chosen; all but the last are
 - ``stratified``: balanced over the classes (:mod:`cssa_mm.datasets.splits.stratified`), a rule of our own.
 - ``limited``: CAP's permutation without the images that would bring a class above its limit
   (:mod:`cssa_mm.datasets.splits.limited`), a rule of our own; a header line ``at_most`` holds the limits.
+- ``grouped``: whole groups in the order of CAP's permutation (:mod:`cssa_mm.datasets.splits.grouped`), a rule of our
+  own, for data sets with a ``group_column``.
 - ``listed``: a user's own list of ids; the seed has no meaning.
 """
 
@@ -33,13 +35,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cssa_mm.datasets.splits.grouped import grouped_indices
 from cssa_mm.datasets.splits.limited import checked_limits, limited_indices
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.errors import SplitError
 from cssa_mm.files import write_text
 
 TITLE = 'cssa_mm labelled split'
-RULES = ('cap', 'stratified', 'limited', 'listed')
+RULES = ('cap', 'stratified', 'limited', 'grouped', 'listed')
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ def make_split(
     stratified: bool = False,
     at_most: Mapping[str, int] | None = None,
     source: str | os.PathLike = 'split',
+    groups: Sequence[str | None] | None = None,
 ) -> Split:
     """Draw a split of the training images.
 
@@ -106,20 +110,26 @@ def make_split(
         stratified: Balance the classes, which needs ``labels``; False draws by CAP's rule.
         at_most: Class name -> highest number of labelled positives, which needs ``labels``; None limits no class.
         source: Where the arguments come from, for messages.
+        groups: The group of each image (None: one of its own), to draw whole groups; None knows no groups.
 
     Raises:
-        SplitError: The proportion leaves no labelled or no unlabelled image; the seed is invalid; a rule lacks the
-            labels that it needs; ``at_most`` is invalid or too few images stay within it; or it stands beside
-            ``stratified``.
+        SplitError: The proportion leaves no labelled or no unlabelled image, or is smaller than every group; the seed
+            is invalid; a rule lacks the labels that it needs; ``at_most`` is invalid or too few images stay within it;
+            or two rules are asked for.
     """
     at_most = checked_limits({} if at_most is None else at_most, class_names, source)
     if stratified and at_most:
         raise SplitError(f'{source}: found both stratified and at_most, expected one rule; leave one of them out.')
-    rule = 'stratified' if stratified else 'limited' if at_most else 'cap'
-    if rule != 'cap' and labels is None:
+    if groups is not None and (stratified or at_most):
+        other = 'stratified' if stratified else 'at_most'
+        raise SplitError(f'{source}: found both {other} and group_column, expected one rule; leave one of them out.')
+    rule = 'stratified' if stratified else 'limited' if at_most else 'cap' if groups is None else 'grouped'
+    if rule in ('stratified', 'limited') and labels is None:
         raise SplitError(f'{source}: found no labels, expected those of all images to draw a {rule} split.')
     count = checked_count(len(image_ids), proportion, seed, source)
-    if labels is None or rule == 'cap':
+    if groups is not None:
+        indices = grouped_indices(groups, count, seed, source)
+    elif labels is None or rule == 'cap':
         indices = labelled_indices(len(image_ids), proportion, seed)
     elif stratified:
         indices = stratified_indices(labels, count, seed, source)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.towers.grid import resize_grid
 from cssa_mm.models.towers.resnet import resnet_features
+from cssa_mm.models.towers.support import POOLER
 from cssa_mm.models.towers.timm import timm_features
 from cssa_mm.models.towers.vit import vit_features
 
@@ -33,10 +34,7 @@ def feature_function(visual: nn.Module, name: str) -> FeatureFunction:
         ConfigError: the tower has no feature for each position, or its family is unknown.
     """
     if getattr(visual, 'attn_pool', None) is not None or hasattr(getattr(visual, 'head', None), 'pool'):
-        raise ConfigError(
-            f"backbone.model_name '{name}': found an image tower with an attentional pooler, which has no feature of "
-            'its own for each position, expected any other tower'
-        )
+        raise ConfigError(f"backbone.model_name '{name}': found {POOLER}, expected any other tower")
     for family, function in FAMILIES:
         if isinstance(visual, family):
             return function

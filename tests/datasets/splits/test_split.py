@@ -4,7 +4,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from cssa_mm.datasets.splits.checks import check_disjoint, verify_split
+from cssa_mm.datasets.splits.checks import verify_split
 from cssa_mm.datasets.splits.limited import limited_indices
 from cssa_mm.datasets.splits.split import Split, labelled_indices, load_split, make_split, save_split
 from cssa_mm.datasets.splits.stratified import WINDOW, stratified_indices
@@ -437,12 +437,3 @@ def test_limits_need_labels():
 def test_a_missing_split_file_is_named(tmp_path):
     with pytest.raises(SplitError, match='nowhere.txt: cannot be read'):
         load_split(tmp_path / 'nowhere.txt')
-
-
-def test_test_images_among_the_training_images_are_named_and_counted():
-    with pytest.raises(SplitError, match=r"^val.txt: found image id 'img001' in both .*\(2 such ids\)"):
-        check_disjoint(['img000', 'img001', 'img002'], ['img002', 'img001', 'img007'], 'val.txt')
-
-
-def test_disjoint_sets_are_accepted():
-    check_disjoint(['a', 'b'], ['c'], 'val.txt')

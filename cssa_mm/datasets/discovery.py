@@ -1,0 +1,169 @@
+"""Finds the label files in a folder of photos, so that a new user has to name none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from cssa_mm.datasets.data_root import DataRoot
+from cssa_mm.datasets.image_formats import readable_suffixes
+from cssa_mm.datasets.readers import READERS
+from cssa_mm.datasets.readers.source import LabelSource
+from cssa_mm.errors import DataError
+
+# The parts as file names and folders call them.
+TRAIN = ('labels', 'train', 'training')
+VALIDATION = ('val', 'valid', 'validation')
+TEST = ('test', 'testing')
+SUFFIXES = ('.csv', '.tsv', '.xlsx', '.json', '.jsonl', '.ndjson', '.manifest', '.xml', '.yaml', '.yml', '.txt')
+# Files beside labels that hold none.
+OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes', 'obj')
+FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test')
+
+
+class LocalFiles(DataRoot):
+    """A directory of this machine."""
+
+    def __init__(self, data_root: str) -> None:
+        self.data_root = data_root
+        self.backend_args = None
+
+
+def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, str]]:
+    """The label file of each part of the data below a directory, as options of a data set.
+
+    Args:
+        data_root: Directory of this machine.
+        labels: The label file of the training set, where it is known; the others are looked for.
+
+    Returns:
+        'train', and where they are there 'val' and 'test' -> `ann_file` (relative to `data_root`), and `subset` in a
+        file that holds several parts.
+
+    Raises:
+        DataError: There is no label file, or there are several to choose from.
+    """
+    found: dict[str, list[str]] = {'train': [], 'val': [], 'test': []}
+    for name in _candidates(data_root):
+        found[_part_of(name)].append(name)
+    if labels is not None:
+        found = {part: [name for name in names if name != labels] for part, names in found.items()} | {
+            'train': [labels]
+        }
+    if not found['train']:
+        parts = _class_folders(data_root)
+        if parts:
+            return {_part_of(name): dict(ann_file=name) for name in reversed(parts)}
+        raise DataError(
+            f'{data_root}: found no label file, expected labels.csv (image,labels) or one of '
+            f'{", ".join(reader.title for reader in READERS.values())}; label some images, or name the file: --labels'
+        )
+    result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
+    for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
+        result[part] = dict(ann_file=result['train']['ann_file'], subset=subset)
+    return result
+
+
+def _candidates(data_root: str) -> Iterator[str]:
+    """Label files at the top, else those in folders where tools write them; relative paths."""
+    root = Path(data_root)
+    top = [path for path in sorted(root.iterdir()) if path.is_file()]
+    places = [top] + [sorted((root / name).iterdir()) for name in FOLDERS if _is_own_folder(root / name)]
+    found = [[path for path in paths if _is_label_file(data_root, path)] for paths in places]
+    chosen = found[0] or [path for paths in found[1:] for path in paths]
+    for path in chosen:
+        yield path.relative_to(root).as_posix()
+    if not chosen:
+        # Formats of a file an image are recognised by their folder.
+        parts = [name for name in (*TRAIN[1:], *VALIDATION, *TEST) if _is_label_folder(data_root, root / name)]
+        if any(_part_of(name) == 'train' for name in parts):
+            yield from parts
+        elif _is_label_folder(data_root, root):
+            yield '.'
+
+
+def _is_label_folder(data_root: str, path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    source = LabelSource(LocalFiles(data_root), str(path))
+    return any(reader.recognises(source) for name, reader in READERS.items() if name != 'folders')
+
+
+def _is_own_folder(path: Path) -> bool:
+    # A disk that ignores case shows annotations and Annotations as one.
+    return path.is_dir() and path.name in os.listdir(path.parent)
+
+
+def _is_label_file(data_root: str, path: Path) -> bool:
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith('.'):
+        return False
+    if any(path.stem.lower().startswith(name) for name in OTHERS) or not path.is_file():
+        return False
+    if path.suffix.lower() == '.txt' and not (path.parent == Path(data_root) and _names_images(path)):
+        return False
+    source = LabelSource(LocalFiles(data_root), str(path))
+    reader = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
+    return reader is not None and not _is_one_of_many(path)
+
+
+def _names_images(path: Path) -> bool:
+    """Whether a text file looks like a list of images, and not like notes or class names."""
+    with path.open('rb') as file:
+        start = file.read(2**16).lower()
+    return any(suffix.encode() in start for suffix in readable_suffixes() if len(suffix) > 3)
+
+
+def _is_one_of_many(path: Path) -> bool:
+    """Whether a file tells of one image, which has its name, as labelme's and VOC's."""
+    stems = (path.with_suffix(suffix) for suffix in ('.jpg', '.jpeg', '.png', '.JPG', '.PNG'))
+    return path.suffix.lower() in ('.json', '.xml') and any(stem.is_file() for stem in stems)
+
+
+def _part_of(name: str) -> str:
+    # The file's own name tells more than that of its folder.
+    for text in (Path(name).stem, *reversed(Path(name).parent.parts)):
+        words = set(_words(text))
+        for part, known in (('train', TRAIN), ('val', VALIDATION), ('test', TEST)):
+            if words & set(known):
+                return part
+    return 'train'
+
+
+def _words(text: str) -> list[str]:
+    return ''.join(character if character.isalpha() else ' ' for character in text.lower()).split()
+
+
+def _only(names: Sequence[str], part: str, data_root: str) -> str:
+    usual = [name for name in names if Path(name).stem.lower() in ('labels', part)]
+    usual = usual or [name for name in names if 'instances' in _words(Path(name).stem)]  # beside captions, in COCO
+    if len(names) == 1 or len(usual) == 1:
+        return (usual or names)[0]
+    shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+    key = '--labels FILE' if part == 'train' else f'{part}_dataloader.dataset.ann_file=FILE'
+    raise DataError(f'{data_root}: found {len(names)} label files for {part} ({shown}), expected one; name it: {key}')
+
+
+def subsets_of(path: str) -> dict[str, str]:
+    """The parts that a YOLO data.yaml names beside its training set."""
+    if not path.endswith(('.yaml', '.yml')):
+        return {}
+    content = yaml.safe_load(Path(path).read_text('utf-8-sig')) or {}
+    if not isinstance(content, dict):
+        return {}
+    keys = {part: next((key for key in names if content.get(key)), None) for part, names in
+            (('train', ('train',)), ('val', ('val', 'valid')), ('test', ('test',)))}  # fmt: skip
+    return {part: key for part, key in keys.items() if key is not None}
+
+
+def _class_folders(data_root: str) -> list[str]:
+    """Directories that hold a folder for each class: the training set's, and where there are, those of the others."""
+    root = Path(data_root)
+    parts = {name: root / name for name in (*TRAIN, *VALIDATION, *TEST) if (root / name).is_dir()}
+    if 'train' in parts:
+        return [name for name, path in parts.items() if any(child.is_dir() for child in path.iterdir())]
+    place = root / 'images' if (root / 'images').is_dir() else root
+    children = [child for child in place.iterdir() if child.is_dir() and not child.name.startswith('.')]
+    return [place.relative_to(root).as_posix()] if len(children) > 1 else []

@@ -1,0 +1,74 @@
+"""CVAT's own XML, 'CVAT for images 1.1': its only form that keeps tags."""
+
+from __future__ import annotations
+
+from cssa_mm.datasets.readers.coco import without_images
+from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
+from cssa_mm.datasets.readers.unannotated import LABEL, note_unannotated, note_unseen
+from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.xml_text import parse_xml
+from cssa_mm.errors import DataError
+
+EXPECTED = "CVAT's XML for images (CVAT for images 1.1)"
+
+
+def is_cvat(source: LabelSource) -> bool:
+    """Whether an XML file begins with CVAT's element."""
+    return source.suffix == '.xml' and b'<annotations' in source.head.replace(b'\0', b'')
+
+
+def read_cvat(source: LabelSource, options: ReadOptions) -> LabelTable:
+    """Read tags, boxes, polygons and other shapes of images: the labels of an image are those of all of them.
+
+    An image without any is what ``options.unannotated`` says. ``options.subset`` keeps the images of one subset.
+
+    Raises:
+        DataError: The file has another form, as that for videos, or lacks the subset.
+    """
+    path = source.path
+    root = parse_xml(source.content, path, EXPECTED)
+    if root.tag != 'annotations':
+        raise DataError(f'{path}: found the XML element <{root.tag}>, expected {EXPECTED}; export it so.')
+    if root.find('track') is not None:
+        raise DataError(
+            f"{path}: found tracks of a video, expected {EXPECTED}; choose the format 'CVAT for images' in the export."
+        )
+    understanding = Understanding(path)
+    images = list(root.iter('image'))
+    subsets = sorted({image.get('subset', '') for image in images} - {''})
+    elsewhere: list[str] = []
+    if options.subset is not None:
+        elsewhere = [
+            image.get('name', '') for image in images if image.get('subset', '').casefold() != options.subset.casefold()
+        ]
+        images = [image for image in images if image.get('subset', '').casefold() == options.subset.casefold()]
+        if not images:
+            raise DataError(
+                f"{path}: found no image of the subset '{options.subset}', expected one of "
+                f'{", ".join(subsets) or "none, as the file has no subsets"}; correct subset.'
+            )
+    elif len(subsets) > 1:
+        understanding.facts['subsets'] = f'{", ".join(subsets)} (all of them; subset=... reads one)'
+    option = options.unannotated or 'unlabelled'
+    rows, without = [], []
+    for number, image in enumerate(images):
+        name = image.get('name')
+        where = f'{path}, image {image.get("id", number)}'
+        if not name:
+            raise DataError(f'{where}: found no name, expected that of the image; export the file again.')
+        labels = {item.get('label', '').strip(): 1 for item in image if item.get('label', '').strip()}
+        if not labels:
+            without.append(name)
+            if option == 'drop':
+                continue
+        rows.append(TableRow(name.replace('\\', '/'), labels, 0 if labels else LABEL[option], where))
+    note_unannotated(understanding, without, len(images), option, 'tag or shape')
+    table = table_of_rows(rows, understanding)
+    labels_of_task = (label for label in root.iterfind('.//labels/label') if label.find('parent') is None)
+    declared = [label.findtext('name', '').strip() for label in labels_of_task]
+    note_unseen(understanding, dict.fromkeys(filter(None, declared)), table.class_names)
+    gone = [*elsewhere, *(without if option == 'drop' else [])]
+    if gone:
+        table.folder = without_images(source.images, gone)
+    return table

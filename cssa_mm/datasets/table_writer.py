@@ -1,0 +1,117 @@
+"""Our own label table, written so that it reads back the same: `labels.csv`, `test.csv` and `classes.txt`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.table import TableDataset
+from cssa_mm.errors import CSSAError, DataError
+from cssa_mm.files import write_text
+
+
+class Table(NamedTuple):
+    """What a table says: the folder of its n images, their names, and labels int8 (n, C), 1, 0 or -1 (unknown)."""
+
+    folder: str
+    images: Sequence[str]
+    labels: np.ndarray
+
+
+CELLS = {1: '1', 0: '0', UNKNOWN: ''}
+
+
+def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> str:
+    """Write `classes.txt` and one table a part into a folder that holds the images, and read them back.
+
+    A table has a row an image: class names with ';' between them, ``none``, or a blank where no label is known. Where
+    some labels of an image are known and others are not, or names cannot be told from separators and words that mean
+    something else, it has a column a class with 1, 0 and blanks.
+
+    Args:
+        root: The folder.
+        class_names: C names.
+        tables: File name -> what it says.
+
+    Returns:
+        The form in words.
+
+    Raises:
+        DataError: Neither form reads back the same, as with two class names that differ in case only.
+    """
+    write_text(root / 'classes.txt', ''.join(f'{name}\n' for name in class_names))
+    forms: dict[str, Callable[[Sequence[str], np.ndarray, Sequence[str]], str]] = {
+        'a column a class': with_a_column_a_class,
+    }
+    if all(_is_whole(labels) for _, _, labels in tables.values()):
+        forms = {'class names with ; between them': with_a_column_of_names} | forms
+    problem = accepted = ''
+    for words, form in forms.items():
+        for name, (_, images, labels) in tables.items():
+            write_text(root / name, form(images, labels, class_names))
+        problem, questions = _difference(root, class_names, tables)
+        if not problem and not questions:
+            return words
+        if not problem:
+            accepted = accepted or words
+    if not accepted:
+        raise DataError(
+            f'{root.name}: found labels that a table of ours does not give back as they are ({problem}), expected '
+            f'names of images and classes that a table can hold; rename them in the source.'
+        )
+    for name, (_, images, labels) in tables.items():
+        write_text(root / name, forms[accepted](images, labels, class_names))
+    return accepted
+
+
+def with_a_column_of_names(images: Sequence[str], labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """The table image,labels of rows that are known or unknown as a whole."""
+    rows = []
+    for image, row in zip(images, labels, strict=True):
+        names = [class_names[int(index)] for index in np.flatnonzero(row == 1)]
+        rows.append([image, '' if (row == UNKNOWN).all() else ';'.join(names) or 'none'])
+    return _csv([['image', 'labels'], *rows])
+
+
+def with_a_column_a_class(images: Sequence[str], labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """The table with a column a class: 1, 0, or blank for unknown."""
+    rows = [[image, *(CELLS[int(value)] for value in row)] for image, row in zip(images, labels, strict=True)]
+    return _csv([['image', *class_names], *rows])
+
+
+def _is_whole(labels: np.ndarray) -> bool:
+    is_unknown = labels == UNKNOWN
+    return bool((is_unknown.all(axis=1) | ~is_unknown.any(axis=1)).all())
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(rows)
+    return text.getvalue()
+
+
+def _difference(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> tuple[str, list]:
+    """How the written tables read back otherwise, '' where they do not, and the questions about them."""
+    questions = []
+    for name, (folder, images, labels) in tables.items():
+        data = TableDataset(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False)
+        try:
+            found = data.read_annotations()
+        except CSSAError as error:
+            return str(error), []
+        if data.class_names != list(class_names):
+            return f'the classes {data.class_names} instead of {list(class_names)}', []
+        read = dict(zip(found.image_ids, found.labels, strict=True))
+        for image, row in zip(images, labels, strict=True):
+            if image not in read or not np.array_equal(read[image], row):
+                return f"other labels of '{image}'" if image in read else f"no image '{image}'", []
+        if len(read) > len(images):
+            return f'{len(read)} images instead of {len(images)}', []
+        questions += data.understanding.questions if data.understanding else []
+    return '', questions

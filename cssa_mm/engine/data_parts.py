@@ -1,0 +1,164 @@
+"""One setting, one place: what `train_dataloader.dataset` says serves validation, test and the model, too."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset
+from cssa_mm.datasets.discovery import discover
+from cssa_mm.errors import ConfigError
+
+# What each part says of itself: its images, and how it is used.
+OWN = {
+    'ann_file', 'img_dir', 'image_set', 'subset', 'pipeline', 'test_mode', 'split', 'part', 'validation',
+    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init',
+}  # fmt: skip
+# What may differ between files of one data set.
+FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root'}
+# What no class list depends on.
+NO_CLASSES = OWN - {'ann_file', 'img_dir', 'image_set', 'subset'}
+PARTS = ('val', 'test')
+
+
+def apply_data(config: Config) -> None:
+    """Complete the data sets of validation and test and the class names of the model, in place.
+
+    Label files that the config doesn't name are looked for in `data_root`. Options of the training set that another
+    part doesn't give are taken over; the test set follows the validation set first.
+
+    Raises:
+        ConfigError: an option that decides how labels are read is given in another part alone.
+        DataError: no label file is found, or several.
+    """
+    train = (config.get('train_dataloader') or {}).get('dataset')
+    if not isinstance(train, Mapping) or not _is_ours(train):
+        return
+    for part, leaders in (('val', [train]), ('test', [_dataset(config, 'val'), train])):
+        options = _dataset(config, part)
+        if options is not None:
+            for leader in leaders:
+                if leader is not None:
+                    _follow(options, leader, is_training=leader is train, where=f'{part}_dataloader.dataset')
+    if _class_of(train) is TableDataset:
+        _discover(config, train)
+    _share_classes(config, train)
+
+
+def require_test_data(config: Config) -> None:
+    """Refuse a config without test images where some are needed.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if config.get('test_dataloader') is None:
+        root = config.train_dataloader.dataset.data_root
+        raise ConfigError(
+            f'test_dataloader: found no labelled test images in {root}, expected test.csv, or a part called valid or '
+            'test; add one, or name its label file: test_dataloader.dataset.ann_file=FILE'
+        )
+
+
+def _dataset(config: Config, part: str) -> Any:
+    return (config.get(f'{part}_dataloader') or {}).get('dataset')
+
+
+def _is_ours(options: Mapping) -> bool:
+    kind = _class_of(options)
+    return isinstance(kind, type) and issubclass(kind, SemiMultiLabelDataset)
+
+
+def _class_of(options: Mapping) -> Any:
+    kind = options.get('type')
+    return DATASETS.get(kind) if isinstance(kind, str) else kind
+
+
+def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:
+    if options.get('type', leader['type']) != leader['type']:
+        return
+    for key, value in options.items():
+        if is_training and value is not None and leader.get(key) is None and key not in OWN | FREE:
+            raise ConfigError(
+                f'{where}.{key}: found {value!r} in this part alone, expected it in train_dataloader.dataset, which '
+                f'validation, test and model follow; set train_dataloader.dataset.{key}'
+            )
+    for key, value in leader.items():
+        wanted = key not in OWN or (key == 'img_dir' if is_training else key in ('ann_file', 'image_set', 'subset'))
+        if wanted and options.get(key) is None:
+            options[key] = value
+
+
+def _discover(config: Config, train: dict) -> None:
+    root = train.get('data_root') or '.'
+    is_named = train.get('ann_file') is not None
+    found: dict[str, dict[str, str]] = {}
+    if '://' not in root and os.path.isdir(root) and not (is_named and all(_is_named(config, part) for part in PARTS)):
+        found = discover(root, train.get('ann_file'))
+    if not is_named:
+        train.update(found.get('train', dict(ann_file='labels.csv')))
+    others: list[dict] = []
+    for part in PARTS:
+        options = _dataset(config, part)
+        if options is None or options.get('type') != train['type']:
+            continue
+        if options.get('ann_file') is None:
+            source = found.get(part) or found.get('test' if part == 'val' else 'val')
+            if source is None and found:
+                _drop(config, part, root)
+                continue
+            options.update(source or dict(ann_file='test.csv'))  # where the data can't be looked at
+        other = {key: options[key] for key in ('ann_file', 'img_dir', 'subset') if options.get(key) is not None}
+        others += [other] * (other not in others)
+    if train.get('held_out') is None:
+        train['held_out'] = others
+    if train.get('class_names') is None and train.get('classes_from') is None:
+        train['classes_from'] = ['classes.csv', 'classes.txt', train['ann_file']]
+    for part in PARTS:
+        options = _dataset(config, part)
+        if options is not None and options.get('type') == train['type'] and options.get('class_names') is None:
+            options['classes_from'] = train['classes_from']
+
+
+def _is_named(config: Config, part: str) -> bool:
+    options = _dataset(config, part)
+    return options is None or options.get('ann_file') is not None
+
+
+def _drop(config: Config, part: str, root: str) -> None:
+    for name in ('dataloader', 'cfg', 'evaluator'):
+        config[f'{part}_{name}'] = None
+    if part == 'val':
+        print_log(
+            f'{root}: found no labelled test images (test.csv, valid/, test/), so nothing is validated', 'current'
+        )
+
+
+def _share_classes(config: Config, train: Mapping) -> None:
+    """Give the model the classes of the training set, unless it has others."""
+    model = config.get('model')
+    if not model:
+        return
+    names, given = model.get('class_names'), train.get('class_names')
+    shared = {key: value for key, value in train.items() if key not in NO_CLASSES and value is not None}
+    if isinstance(names, Mapping):
+        # Options of a data set without its type, such as an override gives them: those of the training set besides.
+        if names and names.keys() <= _options(_class_of(train)):
+            config.model.class_names = shared | dict(names)
+    elif names is None or (isinstance(names, str) and given is not None and names in (given, train['type'])):
+        config.model.class_names = shared
+    elif isinstance(names, str) and DATASETS.get(names) is None:
+        below = os.path.join(train.get('data_root') or '', os.path.expanduser(names))
+        if os.path.isfile(below):
+            config.model.class_names = below
+
+
+def _options(kind: type) -> set[str]:
+    """The keywords of a data set."""
+    classes = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
+    return {key for each in classes for key in inspect.signature(each).parameters} - {'base_options'}

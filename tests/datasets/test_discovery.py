@@ -1,0 +1,87 @@
+"""Label files are found where people and tools put them; two that fit are a question, not a guess."""
+
+import json
+
+import pytest
+
+from cssa_mm.datasets.discovery import discover
+from cssa_mm.errors import DataError
+
+TABLE = 'image,labels\n1.jpg,cat\n'
+COCO = json.dumps(dict(images=[dict(id=1, file_name='1.jpg')], annotations=[], categories=[dict(id=1, name='cat')]))
+STUDIO = json.dumps([dict(id=1, data=dict(image='1.jpg'), annotations=[])])
+COCO_FILES = ('instances_train1', 'instances_val', 'captions_train1', 'captions_val')
+VOC = '<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>'
+CVAT = '<annotations><version>1.1</version><image id="0" name="1.jpg"><tag label="cat"></tag></image></annotations>'
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """folder({path: text}) -> a directory that holds these files; images are empty."""
+
+    def make(files):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+        return str(tmp_path)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ('files', 'expected'),
+    [
+        ({'labels.csv': TABLE, 'test.csv': TABLE}, {'train': 'labels.csv', 'test': 'test.csv'}),
+        ({'train.csv': TABLE, 'val.csv': TABLE}, {'train': 'train.csv', 'val': 'val.csv'}),
+        ({'tags.csv': TABLE, 'classes.txt': 'cat\n', 'README.txt': 'image\n'}, {'train': 'tags.csv'}),
+        # Kaggle's: the labels of the training set have its name.
+        ({'train.csv': TABLE, 'sample_submission.csv': TABLE}, {'train': 'train.csv'}),
+        # A file at the top comes before those in folders.
+        ({'labels.csv': TABLE, 'annotations/old.json': COCO}, {'train': 'labels.csv'}),
+        (
+            {'train/_annotations.coco.json': COCO, 'valid/_annotations.coco.json': COCO, 'README.roboflow.txt': 'x'},
+            {'train': 'train/_annotations.coco.json', 'val': 'valid/_annotations.coco.json'},
+        ),
+        ({'annotations/instances_default.json': COCO}, {'train': 'annotations/instances_default.json'}),
+        (
+            {f'annotations/{name}.json': COCO for name in COCO_FILES},
+            {'train': 'annotations/instances_train1.json', 'val': 'annotations/instances_val.json'},
+        ),
+        ({'project-3-at-2026-11-02.json': STUDIO}, {'train': 'project-3-at-2026-11-02.json'}),
+        ({'annotations.xml': CVAT}, {'train': 'annotations.xml'}),
+        ({'annotations/1.xml': VOC, 'annotations/2.xml': VOC, 'images/1.jpg': ''}, {'train': '.'}),
+        ({'train/1.xml': VOC, 'train/1.jpg': '', 'valid/2.xml': VOC}, {'train': 'train', 'val': 'valid'}),
+        ({'1.jpg': '', '1.xml': VOC, 'predefined_classes.txt': 'cat\n'}, {'train': '.'}),
+        ({'labels/1.txt': '0 .5 .5 .1 .1\n', 'images/1.jpg': '', 'classes.txt': 'cat\n'}, {'train': '.'}),
+        ({'celeba.txt': '2\nYoung\n1.jpg 1\n2.jpg -1\n'}, {'train': 'celeba.txt'}),
+        ({'1.xml': VOC, '2.xml': VOC, '1.jpg': ''}, {'train': '.'}),
+        ({'cat/1.jpg': '', 'dog/2.jpg': ''}, {'train': '.'}),
+        ({'train/cat/1.jpg': '', 'train/dog/2.jpg': '', 'test/cat/3.jpg': ''}, {'train': 'train', 'test': 'test'}),
+    ],
+)  # fmt: skip
+def test_the_label_file_of_each_part_is_found(folder, files, expected):
+    found = discover(folder(files))
+    assert {part: options['ann_file'] for part, options in found.items()} == expected
+
+
+def test_the_parts_of_a_yolo_file_are_found_in_it(folder):
+    root = folder({'data.yaml': 'train: train/images\nval: valid/images\nnames: [cat]\n', 'train/images/1.jpg': ''})
+    assert discover(root) == dict(
+        train=dict(ann_file='data.yaml', subset='train'), val=dict(ann_file='data.yaml', subset='val')
+    )
+
+
+def test_where_the_training_labels_are_named_the_others_are_found(folder):
+    root = folder({'a.csv': TABLE, 'b.csv': TABLE, 'test.csv': TABLE})
+    assert discover(root, 'b.csv') == dict(train=dict(ann_file='b.csv'), test=dict(ann_file='test.csv'))
+
+
+def test_two_files_that_fit_are_named_with_the_option_that_chooses(folder):
+    root = folder({'a.csv': TABLE, 'b.csv': TABLE})
+    with pytest.raises(DataError, match=r'found 2 label files for train \(a.csv, b.csv\), .* --labels FILE'):
+        discover(root)
+
+
+def test_a_folder_without_labels_is_refused_with_what_is_expected(folder):
+    with pytest.raises(DataError, match=r'found no label file, expected labels.csv \(image,labels\)'):
+        discover(folder({'images/1.jpg': ''}))

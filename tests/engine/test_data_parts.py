@@ -1,0 +1,103 @@
+"""What is said of the training data serves validation, test and model; of another part alone it is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cssa_mm import load_config
+from cssa_mm.datasets.building import build_dataset
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.class_names import resolve_class_names
+
+TRAIN = 'train_dataloader.dataset'
+FILE = {f'{TRAIN}.image_column': 'file', f'{TRAIN}.label_column': 'tags'}
+
+
+def save(path, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for index in range(6):
+        save(tmp_path / 'images' / f'{index}.png', index)
+    (tmp_path / 'labels.csv').write_text('file,tags\n0.png,cat;dog\n1.png,dog\n2.png,none\n')
+    (tmp_path / 'test.csv').write_text('file,tags\n4.png,cat\n5.png,none\n')
+    return tmp_path
+
+
+def parts(config):
+    found = {name: build_dataset(config[f'{name}_dataloader'].dataset, name) for name in ('train', 'val', 'test')}
+    for dataset in found.values():
+        dataset.full_init()
+    return found
+
+
+def test_one_override_serves_all_parts_and_the_model(photos):
+    config = load_config(photos, overrides=FILE)
+    found = parts(config)
+    assert {name: len(dataset) for name, dataset in found.items()} == dict(train=4, val=2, test=2)
+    assert {name: dataset.class_names for name, dataset in found.items()} == dict.fromkeys(found, ['cat', 'dog'])
+    assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
+    # The test images are in the folder of the training images, and unlabelled there.
+    assert found['train'].image_ids == ['0.png', '1.png', '2.png', '3.png']
+
+
+def test_preparing_a_config_twice_changes_nothing(photos):
+    once = load_config(photos)
+    assert load_config(once).to_dict() == once.to_dict()
+
+
+@pytest.mark.parametrize('part', ['val', 'test'])
+def test_an_option_of_another_part_alone_is_refused_with_the_key_to_set(photos, part):
+    key = f'{part}_dataloader.dataset.image_column'
+    with pytest.raises(ConfigError, match=f'{key}: .* set train_dataloader.dataset.image_column'):
+        load_config(photos, overrides={key: 'file'})
+
+
+def test_options_that_differ_are_left_alone(photos):
+    overrides = {f'{TRAIN}.image_column': 'file', 'val_dataloader.dataset.image_column': 'path'}
+    config = load_config(photos, overrides=overrides)
+    columns = {name: config[f'{name}_dataloader'].dataset.image_column for name in ('train', 'val', 'test')}
+    assert columns == dict(train='file', val='path', test='path')  # the test set follows the validation set
+
+
+def test_without_test_labels_nothing_is_validated(photos):
+    (photos / 'test.csv').unlink()
+    config = load_config(photos)
+    for name in ('val', 'test'):
+        assert [config[f'{name}_{part}'] for part in ('dataloader', 'cfg', 'evaluator')] == [None] * 3
+    assert config.train_dataloader.dataset.held_out == []
+
+
+def test_class_names_given_for_the_training_set_are_those_of_every_part(photos):
+    config = load_config(
+        photos, overrides={f'{TRAIN}.class_names': ['dog', 'cat', 'sun'], f'{TRAIN}.image_column': 'file'}
+    )
+    assert {name: dataset.class_names for name, dataset in parts(config).items()} == dict.fromkeys(
+        ('train', 'val', 'test'), ['dog', 'cat', 'sun']
+    )
+    assert resolve_class_names(config.model.class_names) == ['dog', 'cat', 'sun']
+
+
+def test_a_label_file_of_another_folder_holds_its_images_out(tmp_path):
+    """Roboflow's layout: the images of valid/ are neither unlabelled training images nor found by the wrong name."""
+    for part, names in (('train', 'abc'), ('valid', 'de')):
+        for name in names:
+            save(tmp_path / part / f'{name}.png', ord(name))
+    (tmp_path / 'train' / '_classes.csv').write_text('filename,cat,dog\na.png,1,0\nb.png,0,1\n')
+    (tmp_path / 'valid' / '_classes.csv').write_text('filename,cat,dog\nd.png,1,0\ne.png,0,1\n')
+    config = load_config(tmp_path)
+    found = parts(config)
+    assert {name: dataset.image_ids for name, dataset in found.items()} == dict(
+        train=['a.png', 'b.png', 'c.png'], val=['d.png', 'e.png'], test=['d.png', 'e.png']
+    )
+
+
+def test_coco_and_voc_options_are_shared_too():
+    overrides = {f'{TRAIN}.class_names': ['cat', 'dog']}
+    config = load_config('cssa_coco_p05', overrides=overrides)
+    for name in ('val', 'test'):
+        assert config[f'{name}_dataloader'].dataset.class_names == ['cat', 'dog']
+    assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
