@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from cssa_mm.datasets.data_root import DataRoot
+from cssa_mm.datasets.image_formats import readable_suffixes
 from cssa_mm.datasets.readers import READERS
 from cssa_mm.datasets.readers.source import LabelSource
 from cssa_mm.errors import DataError
@@ -76,10 +77,19 @@ def _candidates(data_root: str) -> Iterator[str]:
     for path in chosen:
         yield path.relative_to(root).as_posix()
     if not chosen:
-        for name in ('Annotations', 'annotations', 'labels', '.', 'images'):
-            if _holds_xml(root / name):
-                yield name
-                return
+        # Formats of a file an image are recognised by their folder.
+        parts = [name for name in (*TRAIN[1:], *VALIDATION, *TEST) if _is_label_folder(data_root, root / name)]
+        if any(_part_of(name) == 'train' for name in parts):
+            yield from parts
+        elif _is_label_folder(data_root, root):
+            yield '.'
+
+
+def _is_label_folder(data_root: str, path: Path) -> bool:
+    if not path.is_dir():
+        return False
+    source = LabelSource(LocalFiles(data_root), str(path))
+    return any(reader.recognises(source) for name, reader in READERS.items() if name != 'folders')
 
 
 def _is_own_folder(path: Path) -> bool:
@@ -92,11 +102,24 @@ def _is_label_file(data_root: str, path: Path) -> bool:
         return False
     if any(path.stem.lower().startswith(name) for name in OTHERS) or not path.is_file():
         return False
-    if path.suffix.lower() == '.txt' and path.parent != Path(data_root):
-        return False  # YOLO's, one an image
+    if path.suffix.lower() == '.txt' and not (path.parent == Path(data_root) and _names_images(path)):
+        return False
     source = LabelSource(LocalFiles(data_root), str(path))
     reader = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
-    return reader is not None and not (reader == 'voc' and _holds_xml(path.parent))
+    return reader is not None and not _is_one_of_many(path)
+
+
+def _names_images(path: Path) -> bool:
+    """Whether a text file looks like a list of images, and not like notes or class names."""
+    with path.open('rb') as file:
+        start = file.read(2**16).lower()
+    return any(suffix.encode() in start for suffix in readable_suffixes() if len(suffix) > 3)
+
+
+def _is_one_of_many(path: Path) -> bool:
+    """Whether a file tells of one image, which has its name, as labelme's and VOC's."""
+    stems = (path.with_suffix(suffix) for suffix in ('.jpg', '.jpeg', '.png', '.JPG', '.PNG'))
+    return path.suffix.lower() in ('.json', '.xml') and any(stem.is_file() for stem in stems)
 
 
 def _part_of(name: str) -> str:
@@ -133,10 +156,6 @@ def subsets_of(path: str) -> dict[str, str]:
     keys = {part: next((key for key in names if content.get(key)), None) for part, names in
             (('train', ('train',)), ('val', ('val', 'valid')), ('test', ('test',)))}  # fmt: skip
     return {part: key for part, key in keys.items() if key is not None}
-
-
-def _holds_xml(path: Path) -> bool:
-    return path.is_dir() and any(name.lower().endswith('.xml') for name in os.listdir(path))
 
 
 def _class_folders(data_root: str) -> list[str]:
