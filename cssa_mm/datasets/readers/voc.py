@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tqdm import tqdm
 
 from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.readers.image_finder import ImageFinder
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.meant_images import find_meant, kept_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_empty_files, note_unannotated, note_without_files
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file
+from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file, stem_of
 from cssa_mm.errors import DataError
 
 XML_FOLDERS = ('Annotations', 'annotations')
@@ -81,7 +82,7 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
         folder = _images(source, root, base)
     names: list[str] | None = None
     if not source.is_folder:
-        known = {name[:-4] for name in xml_files(root)} if source.files.is_local else set()
+        known = {stem_of(name) for name in xml_files(root)} if source.files.is_local else set()
         names = names_in_list(source.text.splitlines(), known)
         files = [f'{name}.xml' for name in names if not source.files.is_local or name in known]
     pairing = Pairing(folder)
@@ -89,7 +90,7 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
     for name in tqdm(files, 'XML files', disable=None if len(files) > MANY else True):
         path = os.path.join(root, name)
         file = read_voc_file(source.files.read_bytes(path, EXPECTED), path)
-        image_id = pairing.image_of(name, file)
+        image_id = pairing.image_of(stem_of(name), file)
         others = 0
         if not file.objects and file.is_exported:
             unannotated.append(image_id)
@@ -105,7 +106,6 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
         rows = [row for row in rows if row.path not in gone]
     folder = _restricted(folder, rows, names, options, understanding)
     table = table_of_rows(rows, understanding)
-    understanding.taken = list(table.class_names)
     table.folder = folder
     table.is_split = False
     return table
@@ -134,14 +134,14 @@ def _restricted(
 ) -> ImageFolder:
     """The images that belong to the set: of a list, those listed; without those that are to be dropped."""
     labelled = {row.path for row in rows}
-    kept = folder.image_ids
+    kept = list(folder.image_ids)
     if names is not None:
-        listed = Pairing(folder).by_stem
-        wanted = labelled | {image_id for name in names for image_id in listed.find(f'{name}.xml')[:1]}
-        kept = {image_id: value for image_id, value in kept.items() if image_id in wanted}
+        finder = ImageFinder(folder)
+        wanted = labelled | {find_meant(name, finder).image_id for name in names}
+        kept = [image_id for image_id in kept if image_id in wanted]
     without = [image_id for image_id in kept if image_id not in labelled]
     option = 'drop' if options.unannotated == 'drop' else 'unlabelled'
     note_without_files(understanding, without, len(kept), option)
     if option == 'drop':
-        kept = {image_id: value for image_id, value in kept.items() if image_id in labelled}
-    return replace(folder, image_ids=kept)
+        kept = [image_id for image_id in kept if image_id in labelled]
+    return kept_images(folder, kept)
