@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cssa_mm.datasets.readers.coco import without_images
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.meant_images import without_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.unannotated import LABEL, note_unannotated, note_unseen
 from cssa_mm.datasets.readers.understanding import Understanding

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 
-import numpy as np
-from tqdm import tqdm
-
 from cssa_mm.datasets.readers.column_names import IMAGE_ENDINGS, IMAGES, LABELS
-from cssa_mm.datasets.readers.grid import CHUNK, Column, Grid, no_collection
+from cssa_mm.datasets.readers.grid import Grid
+from cssa_mm.datasets.readers.rows import RowReader
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import find_encoding, looks_foreign
 from cssa_mm.datasets.readers.understanding import Question, Understanding
@@ -22,7 +19,6 @@ from cssa_mm.names import one_form, plain_name
 
 DELIMITERS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': 'bars', ' ': 'blanks'}
 SAMPLE = 200  # lines that tell the form
-LARGE = 50_000_000  # bytes, above which progress is shown on a terminal
 
 
 def read_delimited(source: LabelSource, options: ReadOptions, understanding: Understanding) -> Grid:
@@ -65,7 +61,7 @@ def read_delimited(source: LabelSource, options: ReadOptions, understanding: Und
         skip = _line_after(sample, delimiter, 1, skip)
     else:
         understanding.facts['header'] = 'none: the first line is a row'
-    return _Rows(source, encoding, skip, delimiter, names).grid()
+    return RowReader(source.path, source.content, encoding, skip, delimiter, names).grid()
 
 
 def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
@@ -153,67 +149,3 @@ def _line_after(sample: Sequence[str], delimiter: str, rows: int, skip: int) -> 
         if not rows:
             break
     return skip + reader.line_num
-
-
-class _Rows:
-    """The rows below a header (or all), read twice where a message needs the line of one."""
-
-    def __init__(self, source: LabelSource, encoding: str, skip: int, delimiter: str, names: list[str] | None) -> None:
-        self.source, self.encoding, self.skip, self.delimiter, self.names = source, encoding, skip, delimiter, names
-        self.columns = [Column(name) for name in names or ()]
-        self.count = 0
-        self._lines: np.ndarray | None = None
-
-    def grid(self) -> Grid:
-        csv.field_size_limit(max(csv.field_size_limit(), 1 << 27))  # masks as run lengths in a cell
-        rows = self._read()
-        is_shown = len(self.source.content) > LARGE and sys.stderr.isatty()
-        with no_collection(), tqdm(desc=self.source.path, unit=' rows', disable=not is_shown) as progress:
-            try:
-                while chunk := list(islice(rows, CHUNK)):
-                    self._add(chunk)
-                    progress.update(len(chunk))
-            except csv.Error as error:
-                raise DataError(
-                    f'{self.source.path}, line {self.skip + self._reader.line_num}: found no valid CSV ({error}), '
-                    f'expected a table with quotes that close; correct the line.'
-                ) from error
-        return Grid(self.source.path, self.columns, self.names is not None, self.count, self._place)
-
-    def _add(self, chunk: list[list[str]]) -> None:
-        width = len(self.columns)
-        if set(map(len, chunk)) != {width} or [''] * width in chunk:
-            chunk = [row for row in chunk if any(row)]
-            widest = max(map(len, chunk), default=0)
-            if widest > width and self.names is not None:
-                chunk = [self._cut(row, number) if len(row) > width else row for number, row in enumerate(chunk)]
-            elif widest > width:
-                self.columns += [Column('', self.count) for _ in range(widest - width)]
-                width = widest
-            chunk = [row + [''] * (width - len(row)) for row in chunk]
-        for column, cells in zip(self.columns, zip(*chunk, strict=True), strict=bool(chunk)):
-            column.add(cells)
-        self.count += len(chunk)
-
-    def _cut(self, row: list[str], number: int) -> list[str]:
-        width = len(self.columns)
-        if any(cell.strip() for cell in row[width:]):
-            raise DataError(
-                f'{self.source.path}, {self._place(self.count + number)}: found {len(row)} cells, expected the {width} '
-                f'of the header ({", ".join(map(str, self.names or ()))}); separate labels by another character '
-                f'(cat;dog), or put them in quotes.'
-            )
-        return row[:width]
-
-    def _read(self) -> Iterator[list[str]]:
-        text = io.TextIOWrapper(io.BytesIO(self.source.content), self.encoding, newline='')
-        for _ in range(self.skip):
-            next(text, None)
-        self._reader = csv.reader(text, delimiter=self.delimiter, skipinitialspace=True, strict=True)
-        return filter(None, self._reader)  # without empty lines
-
-    def _place(self, row: int) -> str:
-        if self._lines is None:
-            numbers = (self._reader.line_num for row in self._read() if any(row))
-            self._lines = np.fromiter(numbers, dtype=np.int64)
-        return f'line {self.skip + int(self._lines[row])}'

@@ -18,7 +18,7 @@ from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name
 
-PIECE = 16384  # cells that are taken apart at a time
+PIECE = 8192  # cells that are taken apart at a time
 SKIP, NONE, MISSING = -1, -2, -3  # a blank part of a cell, the word for none, a word for unlabelled
 
 
@@ -178,7 +178,7 @@ class _CellReader:
         text = '\x1e'.join(cells)
         for character in characters[1:]:
             text = text.replace(character, characters[0])
-        sizes = np.fromiter((cell.count(characters[0]) for cell in text.split('\x1e')), np.int64, len(cells)) + 1
+        sizes = _sizes(text, characters[0], len(cells))
         return text.replace('\x1e', characters[0]).split(characters[0]), sizes
 
     def _slow_parts(self, cells: Sequence[str]) -> Iterator[list[str]]:
@@ -237,6 +237,16 @@ class _CellReader:
             if wanted == MISSING:
                 spelled.insert(0, 'blank')
             facts[name] = f'{", ".join(spelled)} ({int(mask.sum()):,} rows)' if mask.any() else '0 rows'
+
+
+def _sizes(text: str, separator: str, count: int) -> np.ndarray:
+    """The number of parts of each of ``count`` cells, which stand between record separators in ``text``."""
+    if not separator.isascii():
+        return np.array([cell.count(separator) + 1 for cell in text.split('\x1e')])
+    letters = np.frombuffer(text.encode(), np.uint8)  # no byte of a longer character is one of ASCII
+    ends = np.append(np.flatnonzero(letters == 0x1E), len(letters))
+    before = np.searchsorted(np.flatnonzero(letters == ord(separator)), ends)
+    return np.diff(before, prepend=0) + 1
 
 
 def collect_names_weighted(names: Sequence[str], counts: np.ndarray) -> list[str]:

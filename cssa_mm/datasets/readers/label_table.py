@@ -74,7 +74,8 @@ class LabelTable:
         source = self.understanding.source
         if self.is_closed:
             classes.check_complete(self.class_names, source)
-        result = np.repeat(self.others[:, None].astype(np.int8), len(classes.class_names), axis=1)
+        result = np.empty((len(self), len(classes.class_names)), dtype=np.int8)
+        result[:] = self.others[:, None]
         known = {plain_name(name) for name in classes.class_names}
         for column, name in enumerate(self.class_names):
             if plain_name(name) in known:

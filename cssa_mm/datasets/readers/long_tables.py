@@ -98,14 +98,28 @@ def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, 
 
 
 def join_images(
-    grid: Grid, paths: list[str], shown: Shown, roles: Roles, options: ReadOptions, understanding: Understanding
+    grid: Grid,
+    paths: list[str],
+    images: list[str],
+    shown: Shown,
+    roles: Roles,
+    options: ReadOptions,
+    understanding: Understanding,
 ) -> LabelTable:
     """The table with one row an image: a class that one of its rows shows is shown.
+
+    Args:
+        grid: The n rows.
+        paths: The image of each.
+        images: The images, each once.
+        shown: What the rows say.
+        roles: What the columns are for.
+        options: ``unannotated`` says what a box without a class is.
+        understanding: Gets what was joined, and contradictions.
 
     Raises:
         DataError: There are too many classes for a table in memory.
     """
-    images = list(dict.fromkeys(paths))
     count = len(images)
     if count < grid.count:
         numbers = {path: number for number, path in enumerate(images)}
@@ -122,12 +136,18 @@ def join_images(
         )
     others = np.full(count, -1, dtype=np.int8)
     _take_boxes_without_class(grid, shown, roles, options, understanding)
-    np.maximum.at(others, of_row, shown.others)
-    labels = np.repeat(others[:, None], len(shown.class_names), axis=1)
+    if count < grid.count:
+        np.maximum.at(others, of_row, shown.others)
+    else:
+        others[:] = shown.others
+    labels = np.empty((count, len(shown.class_names)), dtype=np.int8)
+    labels[:] = others[:, None]
     rows = of_row[shown.rows]
-    negative = shown.values == 0
-    labels[rows[negative], shown.classes[negative]] = 0
-    labels[rows[~negative], shown.classes[~negative]] = 1
+    cells = rows * len(shown.class_names) + shown.classes  # positions in the flat matrix are set faster than pairs
+    if not shown.values.all():
+        labels.reshape(-1)[cells[shown.values == 0]] = 0
+        cells = cells[shown.values == 1]
+    labels.reshape(-1)[cells] = 1
     _ask_contradictions(grid, images, rows, of_row, shown, labels, understanding)
     return LabelTable(
         class_names=shown.class_names,
@@ -163,6 +183,8 @@ def _ask_contradictions(
     labels: np.ndarray,
     understanding: Understanding,
 ) -> None:
+    if shown.values.all() and not shown.none_rows.any():
+        return
     negative = shown.values == 0
     lost = labels[rows[negative], shown.classes[negative]] == 1
     if lost.any():

@@ -12,6 +12,7 @@ from cssa_mm.datasets.readers.columns import Roles
 from cssa_mm.datasets.readers.delimited import read_delimited
 from cssa_mm.datasets.readers.flags import read_flags
 from cssa_mm.datasets.readers.grid import Column, Grid
+from cssa_mm.datasets.readers.groups import one_group_each
 from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
 from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
 from cssa_mm.datasets.readers.label_table import LabelTable
@@ -64,8 +65,9 @@ def table_of_grid(grid: Grid, options: ReadOptions, understanding: Understanding
     table = _table_of_roles(grid, roles, options, understanding)
     groups = next((column for column in grid.columns if column.name and column.name == options.group_column), None)
     if groups is not None:
-        group_of = dict(zip(roles.image.cells(), groups.cells(), strict=True))
+        group_of = one_group_each(roles.image.cells(), groups.cells(), table.understanding.source)
         table.groups = [group_of.get(path, '') for path in table.paths]
+    grid.columns.clear()  # the places of rows alone are needed from here on
     return table
 
 
@@ -104,13 +106,14 @@ def _open_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: U
     if grid.has_header:
         understanding.taken = [column.name for column in roles.labels]
     paths = roles.image.cells()
-    is_long = len(set(paths)) < grid.count
+    images = _distinct(paths)
+    is_long = len(images) < grid.count
     shown = read_label_cells(grid, roles.labels, options, understanding, is_long)
     if roles.value is not None:
         shown = with_values(grid, roles.value, shown, options, understanding)
     _compare_rivals(grid, roles, shown, options, understanding)
     understanding.facts['form'] = f'class names in {", ".join(understanding.taken)}'
-    return join_images(grid, paths, shown, roles, options, understanding)
+    return join_images(grid, paths, images, shown, roles, options, understanding)
 
 
 def _compare_rivals(grid: Grid, roles: Roles, shown: Shown, options: ReadOptions, understanding: Understanding) -> None:
@@ -140,8 +143,16 @@ def _compare_rivals(grid: Grid, roles: Roles, shown: Shown, options: ReadOptions
     )
 
 
+def _distinct(texts: list[str]) -> list[str]:
+    """The distinct ones of some texts, in their order; the list itself where all are."""
+    hashes = np.sort(np.fromiter(map(hash, texts), np.int64, len(texts)))  # a dict of a million texts takes longer
+    return texts if (hashes[1:] != hashes[:-1]).all() else list(dict.fromkeys(texts))
+
+
 def _drop_remarks(grid: Grid, image: Column, understanding: Understanding) -> None:
     """Leave out rows that start with # and name no image."""
+    if not grid.may_have_remarks:
+        return
     paths = image.cells()
     remarks = [
         row for row, path in enumerate(paths) if path.startswith('#') and not path.lower().endswith(IMAGE_ENDINGS)

@@ -246,6 +246,7 @@ def test_the_end_of_a_taxonomy_s_path_is_the_label(read):
         task(2, '4.jpg', answered(taxonomy('Animal/Jaguar'))),
         task(3, '5.jpg', answered(taxonomy('Car/Jaguar'))),
         task(4, '6.jpg', answered(taxonomy('Animal'))),
+        task(5, '7.jpg', answered(taxonomy('Animal', 'Animal/Dog'))),
     ]
     data = read(tasks)
     assert data.class_names == ['Animal', 'Animal / Jaguar', 'Car / Jaguar', 'Cup', 'Dog']
@@ -254,6 +255,7 @@ def test_the_end_of_a_taxonomy_s_path_is_the_label(read):
         '4.jpg': [1, 1, 0, 0, 0],
         '5.jpg': [0, 0, 1, 0, 0],
         '6.jpg': [1, -1, 0, 0, -1],
+        '7.jpg': [1, 0, 0, 0, 1],
     }
     assert 'taxonomy' in data.understanding.facts
 
@@ -317,8 +319,6 @@ def test_an_object_given_as_an_export_is_refused(read):
     'content', [[dict(image='3.jpg', label=['cat'])], dict(images=[], annotations=[], data=[]), [], [1]]
 )
 def test_other_json_is_not_taken_for_an_export(read, content):
-    with pytest.raises(DataError, match='no known form of labels|found'):
-        read(content)
     source = LabelSource(read(TASKS), str(read.root / 'export.json'))
     assert is_label_studio(source)
     (read.root / 'other.json').write_text(json.dumps(content))
