@@ -75,5 +75,6 @@ setup(
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.
         'siglip': ['transformers>=4.45', 'sentencepiece'],
         'test': ['pytest>=7.4', 'ruff', 'mypy', 'types-tqdm', 'scipy', 'pyyaml', 'openpyxl>=3.1'],
+        'test': ['pytest>=7.4', 'ruff', 'mypy', 'types-tqdm', 'scipy', 'pyyaml', 'hypothesis', 'openpyxl'],
     },
 )
