@@ -180,7 +180,8 @@ def content_of(column: Column, options: ReadOptions) -> str:
         return 'nothing'
     if sum(cell.lower().endswith(IMAGE_ENDINGS) for cell in cells) * 2 > len(cells):
         return 'images'
-    if flag_share(column, options) >= CLASS_SHARE:
+    is_doubtful = plain_name(column.name) in NO_LABELS
+    if flag_share(column, options) >= (1 if is_doubtful else CLASS_SHARE):
         return 'flags'
     if all(as_number(cell.rstrip('% ')) is not None for cell in cells):
         return 'numbers'

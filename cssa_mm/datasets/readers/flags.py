@@ -89,7 +89,7 @@ def read_flags(grid: Grid, columns: Sequence[Column], options: ReadOptions, unde
         if column.is_coded:
             labels[:, index] = np.array([values.get(cell, -1) for cell in column.values], dtype=np.int8)[column.codes]
         else:
-            labels[:, index] = [values[cell] for cell in column.cells()]
+            labels[:, index] = np.array([values[cell] for cell in column.cells()], dtype=np.int8)
     return labels
 
 
@@ -102,9 +102,10 @@ def counted(cells: Mapping[str, int], unit: str, limit: int = 4) -> str:
 
 def _refuse(cell: str, grid: Grid, columns: Sequence[Column], values: Mapping[str, int | None]) -> None:
     column, row = next((column, row) for column in columns if (row := column.first(cell)) >= 0)
-    bad = [as_number(other.rstrip('% ')) for other, value in values.items() if value is None]
+    numbers = [as_number(other.rstrip('% ')) for other, value in values.items() if value is None]
+    bad = [number for number in numbers if number is not None]
     place = f"{grid.where(row)}: found '{cell}' in the column '{column.name}'"
-    if all(number is not None for number in bad) and (cell.endswith('%') or all(0 < number < 1 for number in bad)):
+    if len(bad) == len(numbers) and (cell.endswith('%') or all(0 < number < 1 for number in bad)):
         raise DataError(
             f'{place}, a score or percentage, expected 1, 0, or blank for unknown; write 1 or 0 by a threshold of '
             f"yours, or set ignore_columns='{column.name}' if it is no class."

@@ -29,7 +29,7 @@ def find_roles(grid: Grid, options: ReadOptions, understanding: Understanding) -
     table.refuse_single()
     columns = list(grid.columns)
     left = [(name, 'ignore_columns') for name in options.ignore_columns]
-    if any(column.name == options.group_column for column in columns):  # a test table may lack it
+    if options.group_column is not None and options.group_column in table.names:  # a test table may lack it
         left.append((options.group_column, 'group_column'))
     for name, key in left:
         column = table.named(name, key)
