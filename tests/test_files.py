@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from cssa_mm import files
+from cssa_mm.errors import ConfigError
 
 
 @pytest.fixture
@@ -50,3 +51,51 @@ def test_the_facts_of_a_file_change_with_its_size_and_time(tmp_path):
     path.write_bytes(b'12')
     os.utime(path, ns=(5, 7))
     assert files.file_facts(path) == '2 7'
+
+
+# -- folders -----------------------------------------------------------------------------------------------------
+
+
+def listed(path) -> list[str]:
+    return sorted(found.relative_to(path).as_posix() for found in path.rglob('*'))
+
+
+@pytest.mark.parametrize('is_there', [False, True])
+def test_a_new_folder_is_there_as_a_whole(tmp_path, is_there):
+    out = tmp_path / 'deep' / 'out'
+    if is_there:
+        out.mkdir(parents=True)
+    with files.new_folder(out) as partial:
+        (partial / 'a.txt').write_text('a')
+        assert not out.exists() or listed(out) == []
+    assert listed(tmp_path) == ['deep', 'deep/out', 'deep/out/a.txt']
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / 'out') as partial:
+        (partial / 'a.txt').write_text('a')
+        raise ZeroDivisionError
+    assert listed(tmp_path) == []
+
+
+def test_a_folder_that_holds_something_is_refused_before_anything_is_written(tmp_path):
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'mine.txt').touch()
+    with pytest.raises(ConfigError, match='which holds something'), files.new_folder(tmp_path / 'out'):
+        pytest.fail('no work is done')
+    (tmp_path / 'file').touch()
+    with pytest.raises(ConfigError, match='expected a folder'), files.new_folder(tmp_path / 'file', replaces=True):
+        pytest.fail('no work is done')
+
+
+def test_only_the_named_parts_of_a_folder_are_replaced(tmp_path):
+    out = tmp_path / 'out'
+    (out / 'images').mkdir(parents=True)
+    for name in ('images/old.jpg', 'labels.csv', 'test.csv', 'mine.txt'):
+        (out / name).write_text('old')
+    with files.new_folder(out, replaces=True, parts=('labels.csv', 'test.csv', 'images')) as partial:
+        (partial / 'images').mkdir()
+        (partial / 'images' / 'new.jpg').touch()
+        (partial / 'labels.csv').write_text('new')
+    assert listed(tmp_path) == ['out', 'out/images', 'out/images/new.jpg', 'out/labels.csv', 'out/mine.txt']
+    assert (out / 'labels.csv').read_text() == 'new'

@@ -2,6 +2,7 @@
 # Proofs that take too long for the tests: bash tools/acceptance.sh NAME
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
+#   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 200, always the same)
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -43,10 +44,16 @@ for prediction in cssa_mm.Predictor(model).predict('photo.jpg'):
 PYTHON
 }
 
+round-trips() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_ROUND_TRIPS=2000 "$PYTHON" -m pytest -q tests/reliability/test_round_trips.py
+}
+
 case ${1:-} in
-    wheel) "$1" ;;
+    wheel | round-trips) "$1" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel or round-trips" >&2
         exit 2
         ;;
 esac

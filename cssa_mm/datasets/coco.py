@@ -9,9 +9,10 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.last_instances import LastInstances
+from cssa_mm.datasets.named_images import find_written
 from cssa_mm.datasets.readers.coco import labels_of
-from cssa_mm.datasets.readers.instances import EXPECTED, Instances, read_instances
-from cssa_mm.datasets.readers.json_stream import pieces_of
+from cssa_mm.datasets.readers.instances import Instances
 from cssa_mm.datasets.readers.unannotated import (
     LABEL,
     ask_about_undeclared,
@@ -20,7 +21,6 @@ from cssa_mm.datasets.readers.unannotated import (
     resolve_unannotated,
 )
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.written_paths import find_written
 from cssa_mm.names import plain_name
 
 COCO_CLASSES = (
@@ -34,6 +34,7 @@ COCO_CLASSES = (
     'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase', 'scissors',
     'teddy bear', 'hair drier', 'toothbrush',
 )  # fmt: skip
+last_instances = LastInstances()
 
 
 @DATASETS.register_module()
@@ -70,26 +71,23 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
         self.unannotated = resolve_unannotated(unannotated, keep_empty) or 'drop'
         self.classes_from = classes_from
         self._names_are_known = base_options.get('class_names') is not None
-        self._read: dict[str, Instances] = {}
         super().__init__(**base_options)
 
     @property
     def class_names(self) -> list[str]:
         """The C class names, from the annotation where none were given."""
         if not self._names_are_known:
-            instances = self._instances(self.in_root(self.classes_from or self.ann_file))
-            declared = {plain_name(name) for name in instances.names}
+            declared, shown = last_instances.names_in(self, self.in_root(self.classes_from or self.ann_file))
+            known = {plain_name(name) for name in declared}
             own = self.METAINFO['classes']
-            is_own = all(plain_name(name) in declared for name in own)
-            self._metainfo['classes'] = own if is_own else tuple(instances.shown_names())
+            self._metainfo['classes'] = own if all(plain_name(name) in known for name in own) else shown
             self._names_are_known = True
-        return list(self._metainfo['classes'])
+        return super().class_names
 
     def load_images(self) -> list[ImageRecord]:
         """One record for each image, or for each that has an instance, in the order of the ids."""
         path = self.in_root(self.ann_file)
-        instances = self._instances(path)
-        self._read.clear()
+        instances = last_instances.take(self, path)
         self.understanding = Understanding(path, format='coco')
         note_unseen(self.understanding, instances.names, self.class_names)
         self._check_classes(instances, path)
@@ -114,11 +112,6 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
     def declared(self, names: list[str]) -> list[str]:
         """The names of the classes that an annotation with categories of these names was made for."""
         return names
-
-    def _instances(self, path: str) -> Instances:
-        if path not in self._read:
-            self._read[path] = read_instances(pieces_of(self, path, EXPECTED), path)
-        return self._read[path]
 
     def _check_classes(self, instances: Instances, path: str) -> None:
         """Each category that is shown must be a class, and each class a category."""

@@ -6,12 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_formats import readable_suffixes
 from cssa_mm.datasets.readers import READERS
 from cssa_mm.datasets.readers.source import LabelSource
+from cssa_mm.datasets.readers.yolo_layout import parts_in
 from cssa_mm.errors import DataError
 
 # The parts as file names and folders call them.
@@ -147,15 +146,14 @@ def _only(names: Sequence[str], part: str, data_root: str) -> str:
 
 
 def subsets_of(path: str) -> dict[str, str]:
-    """The parts that a YOLO data.yaml names beside its training set."""
+    """The parts of a YOLO data.yaml whose images are there, as options of a data set.
+
+    Raises:
+        DataError: It is no valid YAML.
+    """
     if not path.endswith(('.yaml', '.yml')):
         return {}
-    content = yaml.safe_load(Path(path).read_text('utf-8-sig')) or {}
-    if not isinstance(content, dict):
-        return {}
-    keys = {part: next((key for key in names if content.get(key)), None) for part, names in
-            (('train', ('train',)), ('val', ('val', 'valid')), ('test', ('test',)))}  # fmt: skip
-    return {part: key for part, key in keys.items() if key is not None}
+    return {part: part for part in parts_in(LabelSource(LocalFiles(os.path.dirname(path)), path), path)}
 
 
 def _class_folders(data_root: str) -> list[str]:

@@ -13,7 +13,7 @@ from PIL import Image
 from cssa_mm.datasets.bad_images import reason_of
 from cssa_mm.datasets.decoding import Decoded
 from cssa_mm.datasets.image_formats import open_image
-from cssa_mm.datasets.near_duplicates import look_of
+from cssa_mm.datasets.near_duplicates import colours_of, look_of
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ImageError
 
@@ -51,6 +51,7 @@ class ImageFacts(NamedTuple):
         format: Pillow's name of the file's format; '' where there is a fault.
         rule: how more than 8 bits a colour became 8, or ''.
         look: perceptual hash, for ``near_duplicates``; None of an image that has no look of its own, or a fault.
+        colours: coarse colours, for ``near_duplicates``; empty where there is a fault.
     """
 
     fault: str | None
@@ -60,6 +61,7 @@ class ImageFacts(NamedTuple):
     format: str = ''
     rule: str = ''
     look: int | None = None
+    colours: bytes = b''
 
 
 def image_facts(loader: LoadRGBImage, path: str) -> ImageFacts:
@@ -76,7 +78,9 @@ def image_facts(loader: LoadRGBImage, path: str) -> ImageFacts:
         except ImageError as error:
             return ImageFacts(_fault(content, error), reason_of(error, path), (), digest if content else None)
         name, oddities = _oddities(content, decoded)
-        return ImageFacts(None, '', oddities, digest, name, decoded.rule, look_of(decoded.pixels))
+        return ImageFacts(
+            None, '', oddities, digest, name, decoded.rule, look_of(decoded.pixels), colours_of(decoded.pixels)
+        )
 
 
 def _fault(content: bytes, error: ImageError) -> str:

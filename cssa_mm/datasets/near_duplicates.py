@@ -22,6 +22,8 @@ SIDE, WAVES = 32, 8
 FLAT = 4.0  # standard deviation of the small grey copy below which an image shows nothing but a ground
 BITS = 128
 BLOCK = 256  # images compared at a time
+TILES = 4  # a side, of the colours that copies share
+SAME_COLOUR = 16  # of 255, the mean difference of the tiles of copies at most
 
 
 def _dct(size: int, kept: int) -> np.ndarray:
@@ -45,6 +47,11 @@ def look_of(pixels: np.ndarray) -> int | None:
     return int.from_bytes(np.packbits(bits).tobytes(), 'big')
 
 
+def colours_of(pixels: np.ndarray) -> bytes:
+    """Mean colours of 4 x 4 tiles of an image, uint8 (H, W, 3): to grey hashes, drawings of one shape are copies."""
+    return Image.fromarray(pixels).resize((TILES, TILES), Image.Resampling.BOX, reducing_gap=2.0).tobytes()
+
+
 def near_duplicates(
     looks: Sequence[int | None], others: Sequence[int | None], max_distance: int = MAX_DISTANCE
 ) -> list[tuple[int, int]]:
@@ -66,14 +73,27 @@ def near_duplicates(
 def near_duplicates_of(
     facts: Sequence[ImageFacts], others: Sequence[ImageFacts], max_distance: int = MAX_DISTANCE
 ) -> list[tuple[int, int]]:
-    """The pairs of :func:`near_duplicates` between two sets of images that are not the same files byte by byte.
+    """The pairs of :func:`near_duplicates` between two sets of images that have the same colours, too.
+
+    Files that are the same byte by byte are no near-duplicates.
 
     Example:
         >>> near_duplicates_of([], [])
         []
     """
     pairs = near_duplicates([each.look for each in facts], [each.look for each in others], max_distance)
-    return [(row, column) for row, column in pairs if facts[row].digest != others[column].digest]
+    return [
+        (row, column)
+        for row, column in pairs
+        if facts[row].digest != others[column].digest and _same_colours(facts[row].colours, others[column].colours)
+    ]
+
+
+def _same_colours(first: bytes, second: bytes) -> bool:
+    if not first or not second:
+        return True
+    colours = [np.frombuffer(each, dtype=np.uint8).astype(np.int16) for each in (first, second)]
+    return float(np.abs(colours[0] - colours[1]).mean()) <= SAME_COLOUR
 
 
 def _signs(looks: Sequence[int | None]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,15 +25,12 @@ class Table(NamedTuple):
     labels: np.ndarray
 
 
-CELLS = {1: '1', 0: '0', UNKNOWN: ''}
-
-
 def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> str:
     """Write `classes.txt` and one table a part into a folder that holds the images, and read them back.
 
     A table has a row an image: class names with ';' between them, ``none``, or a blank where no label is known. Where
     some labels of an image are known and others are not, or names cannot be told from separators and words that mean
-    something else, it has a column a class with 1, 0 and blanks.
+    something else, it has a column a class.
 
     Args:
         root: The folder.
@@ -43,11 +41,13 @@ def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Ta
         The form in words.
 
     Raises:
-        DataError: Neither form reads back the same, as with two class names that differ in case only.
+        DataError: No form reads back the same, as with two class names that differ in case only.
     """
     write_text(root / 'classes.txt', ''.join(f'{name}\n' for name in class_names))
     forms: dict[str, Callable[[Sequence[str], np.ndarray, Sequence[str]], str]] = {
-        'a column a class': with_a_column_a_class,
+        'a column a class, 1, 0 and blanks': with_a_column_a_class,
+        # Where nothing is 0, a blank may say either: this says that it is unknown.
+        'a column a class, 1, 0 and ?': partial(with_a_column_a_class, unknown='?'),
     }
     if all(_is_whole(labels) for _, _, labels in tables.values()):
         forms = {'class names with ; between them': with_a_column_of_names} | forms
@@ -62,7 +62,7 @@ def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Ta
             accepted = accepted or words
     if not accepted:
         raise DataError(
-            f'{root.name}: found labels that a table of ours does not give back as they are ({problem}), expected '
+            f'{next(iter(tables))}: found labels that a table of ours does not give back as they are ({problem}), expected '
             f'names of images and classes that a table can hold; rename them in the source.'
         )
     for name, (_, images, labels) in tables.items():
@@ -79,9 +79,12 @@ def with_a_column_of_names(images: Sequence[str], labels: np.ndarray, class_name
     return _csv([['image', 'labels'], *rows])
 
 
-def with_a_column_a_class(images: Sequence[str], labels: np.ndarray, class_names: Sequence[str]) -> str:
-    """The table with a column a class: 1, 0, or blank for unknown."""
-    rows = [[image, *(CELLS[int(value)] for value in row)] for image, row in zip(images, labels, strict=True)]
+def with_a_column_a_class(
+    images: Sequence[str], labels: np.ndarray, class_names: Sequence[str], unknown: str = ''
+) -> str:
+    """The table with a column a class: 1, 0, or a word for unknown."""
+    cells = {1: '1', 0: '0', UNKNOWN: unknown}
+    rows = [[image, *(cells[int(value)] for value in row)] for image, row in zip(images, labels, strict=True)]
     return _csv([['image', *class_names], *rows])
 
 
@@ -100,7 +103,8 @@ def _difference(root: Path, class_names: Sequence[str], tables: Mapping[str, Tab
     """How the written tables read back otherwise, '' where they do not, and the questions about them."""
     questions = []
     for name, (folder, images, labels) in tables.items():
-        data = TableDataset(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False)
+        options = dict(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False)
+        data = TableDataset(**options, lazy_init=True)
         try:
             found = data.read_annotations()
         except CSSAError as error:

@@ -75,7 +75,7 @@ class VOCMultiLabelDataset(SemiMultiLabelDataset):
         if not self._names_are_known:
             self._metainfo['classes'] = self._names_in_files()
             self._names_are_known = True
-        return list(self._metainfo['classes'])
+        return super().class_names
 
     def load_images(self) -> list[ImageRecord]:
         """One record for each line of the image list, or for each image of the directory."""
@@ -94,14 +94,12 @@ class VOCMultiLabelDataset(SemiMultiLabelDataset):
         blank = [entry.image_id for entry in entries if entry.file is None]
         option = 'drop' if self.unannotated == 'drop' or self.test_mode else 'unlabelled'
         note_without_files(understanding, blank, len(entries), option)
-        records = [
+        return [
             ImageRecord(entry.image_id, entry.img_path, self._labels_of(entry.file))
             for entry in entries
             if not (entry.file is None and option == 'drop')
             and not (entry.file is not None and not entry.file.objects and self.unannotated == 'drop')
         ]
-        understanding.taken = list(self.class_names)
-        return records
 
     def annotation_path(self, image_id: str) -> str:
         """The XML file of an image."""

@@ -12,10 +12,10 @@ from tqdm import tqdm
 from cssa_mm.datasets.checks import refuse_doubled_ids
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_folder import list_images
+from cssa_mm.datasets.named_images import are_there
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.readers.voc import IMAGE_FOLDERS, MANY, xml_files, xml_folder
-from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, VocFile, names_in_list, read_voc_file
-from cssa_mm.datasets.written_paths import are_there
+from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, VocFile, names_in_list, read_voc_file, stem_of
 from cssa_mm.errors import DataError
 
 
@@ -64,7 +64,7 @@ def listed_entries(files: DataRoot, image_set: str, may_lack_files: bool) -> lis
     annotations = files.in_root('Annotations')
     has_blanks = any(len(line.split()) > 1 for line in lines)
     can_list = has_blanks and files.is_local and os.path.isdir(annotations)
-    known = {name[: -len('.xml')] for name in xml_files(annotations)} if can_list else set()
+    known = {stem_of(name) for name in xml_files(annotations)} if can_list else set()
     image_ids = sorted(names_in_list(lines, known))
     refuse_doubled_ids(image_ids, path)
     img_paths = [files.image_path('JPEGImages', f'{image_id}.jpg', path) for image_id in image_ids]
@@ -96,7 +96,7 @@ def _with_other_extensions(files: DataRoot, entries: list[Entry], root: str) -> 
     result = []
     for entry, there in zip(entries, is_there, strict=True):
         file = entry.file or VocFile(entry.img_path, '', None, [], False)
-        image_id = '' if there else pairing.image_of(f'{entry.image_id}.xml', file)
+        image_id = '' if there else pairing.image_of(entry.image_id, file)
         is_found = image_id in folder.image_ids
         result.append(entry._replace(img_path=os.path.join(root, folder.path_of(image_id))) if is_found else entry)
     return result
@@ -117,7 +117,7 @@ def all_entries(files: DataRoot, understanding: Understanding) -> list[Entry]:
     start = xml_folder(root) or root
     files_of: dict[str, VocFile] = {}
     for file in found:
-        image_id = pairing.image_of(os.path.relpath(file.path, start).replace(os.sep, '/'), file)
+        image_id = pairing.image_of(stem_of(os.path.relpath(file.path, start)), file)
         if image_id not in folder.image_ids:
             raise DataError(
                 f"{file.path}: found no image '{image_id}' in '{image_root}', expected that of the XML file; add it, "

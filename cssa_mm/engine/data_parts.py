@@ -13,7 +13,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset
 from cssa_mm.datasets.discovery import discover
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, DataError
 
 # What each part says of itself: its images, and how it is used.
 OWN = {
@@ -152,10 +152,30 @@ def _share_classes(config: Config, train: Mapping) -> None:
             config.model.class_names = shared | dict(names)
     elif names is None or (isinstance(names, str) and given is not None and names in (given, train['type'])):
         config.model.class_names = shared
+    elif names == train['type'] and given is None:
+        _share_own_classes(config, train)
     elif isinstance(names, str) and DATASETS.get(names) is None:
         below = os.path.join(train.get('data_root') or '', os.path.expanduser(names))
         if os.path.isfile(below):
             config.model.class_names = below
+
+
+def _share_own_classes(config: Config, train: Any) -> None:
+    """Where the files of the training set tell other classes than those of its type, they are those of all parts."""
+    kind = _class_of(train)
+    try:
+        names = DATASETS.build(dict(train, pipeline=[], lazy_init=True)).class_names
+    except DataError:  # told where the images are read
+        return
+    if names == list(kind.METAINFO.get('classes', ())):
+        return
+    config.model.class_names = names
+    own = {'class_names': names}
+    if 'classes_from' in inspect.signature(kind).parameters and train.get('ann_file'):
+        own = {'classes_from': os.path.abspath(os.path.join(train.get('data_root') or '', train['ann_file']))}
+    for options in [train, *filter(None, (_dataset(config, part) for part in PARTS))]:
+        if options.get('type') == train['type'] and not (options.get('class_names') or options.get('classes_from')):
+            options.update(own)
 
 
 def _options(kind: type) -> set[str]:

@@ -212,8 +212,8 @@ def test_resized_copies_in_the_test_set_are_questioned(checked, data):
     assert not trains
     question = questions(report)['val', 'near_duplicates']
     assert question['text'].startswith('1 of 12 images look like training images (0 like labelled ones): ')
-    assert question['text'].endswith('train/107.png ~ test/503.png')
-    assert [line for line in lines if line.startswith('question: val: 1 photos that look like')]
+    assert question['text'].endswith('train/107.png = test/503.png')
+    assert [line for line in lines if line.startswith('question: val: 1 of 12 images look like training images')]
     assert checked(accept=['near_duplicates'])[0]
 
 

@@ -246,8 +246,8 @@ def test_test_images_among_the_training_images(refused, copied):
     for image in other['images'][:3]:
         shutil.copy(data / 'train' / image['file_name'], data / 'test')
     assert refused('train.py', config) == (
-        "val_dataloader.dataset: found image id '100' in both the training and the test set (3 such ids), expected "
-        'disjoint sets; remove them from one.'
+        f'val_dataloader.dataset: found 3 images that are in the training set, too, such as {data}/test/100.png (the '
+        f'same bytes as {data}/train/100.png), expected no image in both; remove them from one.'
     )
 
 

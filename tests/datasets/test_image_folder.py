@@ -166,6 +166,13 @@ def test_an_image_is_found_through_every_link(linked, name):
     assert listed(linked).id_of(name) == 'b/x.jpg'
 
 
+def test_a_link_to_what_the_folder_lies_in_lists_it_once(root):
+    put(root / 'a' / 'x.jpg')
+    put(root.parent / 'y.jpg')
+    (root / 'up').symlink_to('..')
+    assert ids(root) == ['a/x.jpg', 'up/y.jpg']
+
+
 def test_a_linked_root_is_a_root(linked, tmp_path):
     (tmp_path / 'way').symlink_to(linked)
     assert ids(tmp_path / 'way') == ids(linked)

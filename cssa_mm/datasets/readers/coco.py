@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.readers.instances import EXPECTED, Instances, read_instances
 from cssa_mm.datasets.readers.json_stream import pieces_of
 from cssa_mm.datasets.readers.label_table import LabelTable
-from cssa_mm.datasets.readers.path_ends import PathEnds
+from cssa_mm.datasets.readers.meant_images import without_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import MARKS
 from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_undeclared, note_unannotated, note_unseen
@@ -119,11 +116,3 @@ def labels_of(instances: Instances, names: list[str]) -> np.ndarray:
         if column is not None:
             labels[instances.shows[:, position], column] = 1
     return labels
-
-
-def without_images(folder: ImageFolder, paths: list[str]) -> ImageFolder:
-    """The folder without the images that these written paths mean."""
-    ends = PathEnds(folder.image_ids)
-    dropped = {image_id for path in paths for image_id in ends.find(path)[:1]}
-    kept = {image_id: value for image_id, value in folder.image_ids.items() if image_id not in dropped}
-    return replace(folder, image_ids=kept)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from cssa_mm.datasets.readers.coco import without_images
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.meant_images import without_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.unannotated import LABEL, note_unannotated, note_unseen
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.datasets.readers.xml_text import parse_xml
 from cssa_mm.errors import DataError
 
@@ -49,7 +49,10 @@ def read_cvat(source: LabelSource, options: ReadOptions) -> LabelTable:
                 f'{", ".join(subsets) or "none, as the file has no subsets"}; correct subset.'
             )
     elif len(subsets) > 1:
-        understanding.facts['subsets'] = f'{", ".join(subsets)} (all of them; subset=... reads one)'
+        shown = ', '.join(subsets)
+        understanding.questions.append(
+            Question('subsets', f'{path}: found the subsets {shown}, which are read as one set', f'subset={subsets[0]}')
+        )
     option = options.unannotated or 'unlabelled'
     rows, without = [], []
     for number, image in enumerate(images):

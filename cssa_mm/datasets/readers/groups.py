@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.errors import DataError
@@ -29,11 +29,16 @@ def groups_of(
             f"{table.understanding.source}: found no column '{column}', which group_column names, expected one with "
             'the group of each image; correct the header line or group_column.'
         )
+    return one_group_each(image_ids, table.groups, table.understanding.source)
+
+
+def one_group_each(images: Iterable[str], groups: Iterable[str], source: str) -> dict[str, str]:
+    """Image -> group, of those that name one; a DataError, naming ``source``, where an image names several."""
     found: dict[str, str] = {}
-    for row, (image_id, group) in enumerate(zip(image_ids, table.groups, strict=True)):
-        if group and found.setdefault(image_id, group) != group:
+    for image, group in zip(images, groups, strict=True):
+        if group and found.setdefault(image, group) != group:
             raise DataError(
-                f"{table.where(row)}: found image id '{image_id}' in the group '{group}' of the column '{column}', and "
-                f"in '{found[image_id]}' before, expected one group an image; correct the cell."
+                f"{source}: found the image '{image}' in the groups '{found[image]}' and '{group}', expected one group "
+                'an image, as group_column names it; correct the cell.'
             )
     return found

@@ -107,6 +107,11 @@ class _Reading:
             if 'score' in item and item['score'] not in (None, 1):
                 self.has_scores = True
         elif key == 'images':
+            if 'neg_category_ids' in item:
+                raise DataError(
+                    f'{self.path}: found neg_category_ids, as in LVIS: nobody looked for most classes of an image, '
+                    'expected annotations of every class; write a table with blank cells for unknown ones.'
+                )
             self.images.append((id_text(item['id']), str(item['file_name'])))
         else:
             category = id_text(item['id'])
@@ -124,9 +129,10 @@ class _Reading:
 
     def unusable(self, key: str, item: Any, error: Exception) -> DataError:
         if key == 'annotations' and isinstance(item, dict) and 'caption' in item and 'category_id' not in item:
+            caption = ' '.join(str(item['caption']).split())
             return DataError(
-                f"{self.path}: found captions ('{str(item['caption'])[:40]}'), expected instances with categories; "
-                'give the instances file of the same images.'
+                f"{self.path}: found captions ('{caption[:40]}'), expected instances with categories; give the "
+                'instances file of the same images.'
             )
         return DataError(
             f"{self.path}: found no usable entry for {error} in '{key}', expected COCO's 'images', 'annotations' and "

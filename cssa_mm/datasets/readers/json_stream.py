@@ -18,6 +18,7 @@ from cssa_mm.errors import DataError
 PIECE = 2**22
 LARGE = 2**25  # bytes from which on progress is shown
 BLANKS = re.compile(r'[ \t\r\n]*')
+ENDS = tuple(' \t\r\n,:]}')
 BETWEEN = re.compile(r'[ \t\r\n]*,[ \t\r\n]*')
 SCAN = json.JSONDecoder().raw_decode
 
@@ -165,8 +166,8 @@ class _Text:
             except RecursionError:
                 self.fail('nested too deeply')
             else:
-                # A number at the end of a piece may go on.
-                if end < len(self.text) or not self.more():
+                # A number at the end of a piece may go on: 2 of 2.5e-3.
+                if self.text[end : end + 1] in ENDS or not self.more():
                     self.position = end
                     return value
 

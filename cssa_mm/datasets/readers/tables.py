@@ -12,6 +12,7 @@ from cssa_mm.datasets.readers.columns import Roles
 from cssa_mm.datasets.readers.delimited import read_delimited
 from cssa_mm.datasets.readers.flags import read_flags
 from cssa_mm.datasets.readers.grid import Column, Grid
+from cssa_mm.datasets.readers.groups import one_group_each
 from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
 from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
 from cssa_mm.datasets.readers.label_table import LabelTable
@@ -65,7 +66,7 @@ def table_of_grid(grid: Grid, options: ReadOptions, understanding: Understanding
     table = _table_of_roles(grid, roles, options, understanding)
     groups = next((column for column in grid.columns if column.name and column.name == options.group_column), None)
     if groups is not None:
-        group_of = dict(zip(roles.image.cells(), groups.cells(), strict=True))
+        group_of = one_group_each(roles.image.cells(), groups.cells(), table.understanding.source)
         table.groups = [group_of.get(path, '') for path in table.paths]
     grid.columns.clear()  # the places of rows alone are needed from here on
     return table

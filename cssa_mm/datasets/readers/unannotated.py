@@ -65,7 +65,6 @@ def note_unseen(understanding: Understanding, declared: Iterable[str], shown: Se
     for name in declared:
         if plain_name(name) not in known:
             understanding.left[name] = 'no image shows it (class_names or classes.txt with this name keeps it)'
-    understanding.taken = list(shown)
 
 
 def ask_about_empty_files(understanding: Understanding, empty: int, total: int, kind: str) -> None:

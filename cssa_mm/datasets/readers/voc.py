@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tqdm import tqdm
 
 from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.readers.image_finder import ImageFinder
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
+from cssa_mm.datasets.readers.meant_images import find_meant, kept_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_empty_files, note_unannotated, note_without_files
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file
+from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file, stem_of
 from cssa_mm.errors import DataError
 
 XML_FOLDERS = ('Annotations', 'annotations')
+DEEP_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 IMAGE_FOLDERS = ('JPEGImages', 'images')
+LOOKED_AT = 5  # files that tell the form of a folder
 MANY = 1000  # files from which on progress is shown
 
 
@@ -31,19 +34,27 @@ def is_voc(source: LabelSource) -> bool:
 def xml_folder(path: str) -> str | None:
     """The folder of the XML files: the folder itself, or Annotations in it; None where there is none."""
     for folder in (path, *(os.path.join(path, name) for name in XML_FOLDERS)):
-        files = os.listdir(folder) if folder == path else xml_files(folder)
-        first = next((name for name in files if name.lower().endswith('.xml')), None)
-        if first is not None and _is_voc_file(os.path.join(folder, first)):
+        if any(_is_voc_file(os.path.join(folder, name)) for name in sorted(xml_files(folder))[:LOOKED_AT]):
             return folder
     return None
 
 
 def xml_files(folder: str) -> Iterator[str]:
-    """The paths of the XML files below a folder, relative to it."""
-    for directory, _, names in os.walk(folder):
+    """The paths of the XML files of a folder, relative to it; those below it where its name says that it holds them.
+
+    Folders below one of another name may be other parts of the data.
+    """
+    is_deep = os.path.basename(os.path.abspath(folder)).lower() in DEEP_FOLDERS
+    for directory, below, names in os.walk(folder):
+        if not is_deep:
+            below.clear()
         for name in names:
-            if name.lower().endswith('.xml'):
+            if _is_xml(name):
                 yield os.path.relpath(os.path.join(directory, name), folder).replace(os.sep, '/')
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith('.xml') and not name.startswith('.')
 
 
 def _is_voc_file(path: str) -> bool:
@@ -81,7 +92,7 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
         folder = _images(source, root, base)
     names: list[str] | None = None
     if not source.is_folder:
-        known = {name[:-4] for name in xml_files(root)} if source.files.is_local else set()
+        known = {stem_of(name) for name in xml_files(root)} if source.files.is_local else set()
         names = names_in_list(source.text.splitlines(), known)
         files = [f'{name}.xml' for name in names if not source.files.is_local or name in known]
     pairing = Pairing(folder)
@@ -89,7 +100,7 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
     for name in tqdm(files, 'XML files', disable=None if len(files) > MANY else True):
         path = os.path.join(root, name)
         file = read_voc_file(source.files.read_bytes(path, EXPECTED), path)
-        image_id = pairing.image_of(name, file)
+        image_id = pairing.image_of(stem_of(name), file)
         others = 0
         if not file.objects and file.is_exported:
             unannotated.append(image_id)
@@ -105,7 +116,6 @@ def read_voc(source: LabelSource, options: ReadOptions) -> LabelTable:
         rows = [row for row in rows if row.path not in gone]
     folder = _restricted(folder, rows, names, options, understanding)
     table = table_of_rows(rows, understanding)
-    understanding.taken = list(table.class_names)
     table.folder = folder
     table.is_split = False
     return table
@@ -134,14 +144,14 @@ def _restricted(
 ) -> ImageFolder:
     """The images that belong to the set: of a list, those listed; without those that are to be dropped."""
     labelled = {row.path for row in rows}
-    kept = folder.image_ids
+    kept = list(folder.image_ids)
     if names is not None:
-        listed = Pairing(folder).by_stem
-        wanted = labelled | {image_id for name in names for image_id in listed.find(f'{name}.xml')[:1]}
-        kept = {image_id: value for image_id, value in kept.items() if image_id in wanted}
+        finder = ImageFinder(folder)
+        wanted = labelled | {find_meant(name, finder).image_id for name in names}
+        kept = [image_id for image_id in kept if image_id in wanted]
     without = [image_id for image_id in kept if image_id not in labelled]
     option = 'drop' if options.unannotated == 'drop' else 'unlabelled'
     note_without_files(understanding, without, len(kept), option)
     if option == 'drop':
-        kept = {image_id: value for image_id, value in kept.items() if image_id in labelled}
-    return replace(folder, image_ids=kept)
+        kept = [image_id for image_id in kept if image_id in labelled]
+    return kept_images(folder, kept)

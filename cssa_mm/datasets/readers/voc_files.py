@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.path_ends import PathEnds
+from cssa_mm.datasets.readers.image_finder import ImageFinder
+from cssa_mm.datasets.readers.meant_images import images_meant
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.datasets.readers.xml_text import parse_xml
 from cssa_mm.errors import DataError
@@ -75,6 +75,11 @@ def size_in(root: ElementTree.Element) -> tuple[float, float] | None:
     return (width, height) if width > 0 and height > 0 else None
 
 
+def stem_of(path: str) -> str:
+    """A path without its extension, with forward slashes."""
+    return os.path.splitext(path)[0].replace(os.sep, '/')
+
+
 def names_in_list(lines: Iterable[str], known: Collection[str]) -> list[str]:
     """The image names of an image set, of which lists of one class have a flag (-1, 0, 1) behind each.
 
@@ -99,8 +104,7 @@ class Pairing:
 
     def __init__(self, folder: ImageFolder) -> None:
         self.folder = folder
-        self.by_stem = PathEnds(folder.image_ids, is_stem=True)
-        self.by_name = PathEnds(folder.image_ids)
+        self.finder = ImageFinder(folder)
         self.renamed: list[str] = []
         self.disagreeing: list[str] = []
 
@@ -108,17 +112,16 @@ class Pairing:
         """The id of the image; where there is none, a name that the folder lacks.
 
         Args:
-            stem: Path of the XML file below its folder, with its extension.
+            stem: Path of the XML file below its folder, without extension.
             file: Its content.
 
         Raises:
             DataError: It could be one of several.
         """
-        own, named = self.by_stem.find(stem), self.by_name.find(file.filename) if file.filename else []
+        own = images_meant(stem, self.finder)
+        named = images_meant(file.filename, self.finder) if file.filename else []
         if len(own) > 1:
             own = [image_id for image_id in own if image_id in named] or own
-        if not own and not named and file.filename:
-            named = self.by_stem.find(file.filename)
         found = own or named
         if len(found) > 1:
             raise DataError(
@@ -126,7 +129,7 @@ class Pairing:
                 '<filename>, with its folder if need be, or set img_dir.'
             )
         if not found:
-            return file.filename.replace('\\', '/') or f'{posixpath.splitext(stem)[0]}.jpg'
+            return file.filename.replace('\\', '/') or f'{stem}.jpg'
         if not own:
             self.renamed.append(file.path)
         elif len(named) == 1 and named != own:

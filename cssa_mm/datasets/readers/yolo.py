@@ -9,8 +9,9 @@ from dataclasses import replace
 from tqdm import tqdm
 
 from cssa_mm.datasets.image_folder import ImageFolder, list_images
+from cssa_mm.datasets.readers.image_finder import ImageFinder
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
-from cssa_mm.datasets.readers.path_ends import PathEnds
+from cssa_mm.datasets.readers.meant_images import images_meant, kept_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.datasets.readers.unannotated import LABEL, ask_about_empty_files, note_unannotated, note_unseen, once
@@ -89,7 +90,7 @@ def read_yolo(source: LabelSource, options: ReadOptions) -> LabelTable:
     if option == 'drop':
         gone = set(without)
         rows = [row for row in rows if row.path not in gone]
-        folder = replace(folder, image_ids={key: value for key, value in folder.image_ids.items() if key not in gone})
+        folder = kept_images(folder, (image_id for image_id in image_ids if image_id not in gone))
     table = table_of_rows(rows, understanding, names)
     table.folder = folder
     return table
@@ -115,11 +116,11 @@ def _images(source: LabelSource, layout: Layout) -> ImageFolder:
 
 def _listed(source: LabelSource, path: str, folder: ImageFolder) -> list[str]:
     text = decode_text(source.files.read_bytes(path, 'a list of images'), path)[0]
-    ends = PathEnds(folder.image_ids)
+    finder = ImageFinder(folder)
     image_ids = []
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            found = ends.find(line.strip())
+            found = images_meant(line.strip(), finder)
             if len(found) != 1:
                 raise DataError(
                     f"{path}, line {number}: found '{line.strip()}', which is {' or '.join(found[:3]) or 'no image'} "

@@ -30,8 +30,9 @@ def resolve_split(
     """The split that a config asks for, checked against the n images that it splits.
 
     Args:
-        option: None, the path of a split file, or ``dict(proportion=.05, seed=1)``, where ``stratified=True`` balances
-            the classes and ``at_most=dict(spade=0)`` limits the labelled positives of some.
+        option: None, the path of a split file, or ``dict(proportion=.05, seed=1)``, drawn from the images of which the
+            annotation says something, where ``stratified=True`` balances the classes and ``at_most=dict(spade=0)``
+            limits the labelled positives of some.
         image_ids: Ids of the n images in order.
         labels: Their labels, int8 (n, C).
         class_names: The C class names.
@@ -46,6 +47,10 @@ def resolve_split(
         return None
     if isinstance(option, Mapping):
         _check_keys('split', option, KEYS)
+        known = np.flatnonzero((labels != UNKNOWN).any(axis=1)).tolist()
+        if 0 < len(known) < len(labels):  # the others can't be labelled ones
+            image_ids, labels = [image_ids[i] for i in known], labels[known]
+            groups = None if groups is None else [groups[i] for i in known]
         rule = dict(stratified=option.get('stratified', False), at_most=option.get('at_most'), groups=groups)
         return make_split(image_ids, option['proportion'], option.get('seed', 1), labels, class_names, **rule)
     if not isinstance(option, (str, os.PathLike)):

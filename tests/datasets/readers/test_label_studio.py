@@ -246,6 +246,7 @@ def test_the_end_of_a_taxonomy_s_path_is_the_label(read):
         task(2, '4.jpg', answered(taxonomy('Animal/Jaguar'))),
         task(3, '5.jpg', answered(taxonomy('Car/Jaguar'))),
         task(4, '6.jpg', answered(taxonomy('Animal'))),
+        task(5, '7.jpg', answered(taxonomy('Animal', 'Animal/Dog'))),
     ]
     data = read(tasks)
     assert data.class_names == ['Animal', 'Animal / Jaguar', 'Car / Jaguar', 'Cup', 'Dog']
@@ -254,6 +255,7 @@ def test_the_end_of_a_taxonomy_s_path_is_the_label(read):
         '4.jpg': [1, 1, 0, 0, 0],
         '5.jpg': [0, 0, 1, 0, 0],
         '6.jpg': [1, -1, 0, 0, -1],
+        '7.jpg': [1, 0, 0, 0, 1],
     }
     assert 'taxonomy' in data.understanding.facts
 

@@ -48,7 +48,7 @@ def test_ground_truth_with_several_labels(read):
         sagemaker(1, [0, 1], **BOTH),
         sagemaker(2, [0], **DOG),
         sagemaker(3, [], **class_map()),
-        sagemaker(4, None, **{'failure-reason': 'no worker'}),
+        sagemaker(4, [0], **DOG, **{'failure-reason': 'no worker'}),
     ]
     data = read(lines)
     assert (labels_of(data), data.class_names) == (EXPECTED, ['dog', 'person'])

@@ -94,6 +94,7 @@ def test_an_image_is_found_where_its_path_says(path, expected):
         '/data/local-files/?d=disk/shop/1.jpg',
         '/data/local-files/?d=disk/c/b/1.jpg',  # b/1.jpg is another image
         '/data/local-files/?d=disk/b/2.jpg',
+        'b/2.jpg',  # c/b/2.jpg is another image
         'C:\\pictures\\c\\x.jpg',
         '/data/upload/7/0a1b2c3d-9.jpg',
         '/somewhere/0a1b2c3d-1.jpg',
@@ -135,6 +136,7 @@ def test_two_photos_of_one_name_are_not_joined():
     refused(['a.jpg', 'A.jpg'], 'a.jpg')
     refused(['/data/upload/7/0a1b2c3d-1.jpg', '/data/upload/7/99999999-1.jpg'], '1.jpg')
     refused(['s3://a/1.jpg', 's3://b/1.jpg'], '1.jpg')
+    refused(['C:/2023/b/1.jpg', 'C:/2024/b/1.jpg'], 'b/1.jpg', 'b/2.jpg')
     assert match(['s3://a/1.jpg', '1.jpg'], '1.jpg', root='s3://a') == ['1.jpg'] * 2
     # The same path in another form is the same image.
     assert match(['1.jpg', './1.jpg', 'photos/1.jpg', '/srv/photos/1.jpg'], '1.jpg') == ['1.jpg'] * 4
@@ -157,7 +159,7 @@ def test_one_directory_of_all_rows_can_be_cut_off_where_no_name_is_doubled():
     assert match(['/content/all/1.jpg', '/content/all/2.jpg'], *names) == ['1.jpg', '2.jpg']
     refused(['/content/all/1.jpg', '/content/more/2.jpg'], *names)
     refused(['/content/all/1.jpg', '/content/all/2.jpg'], *names, 'extra/2.jpg')
-    refused(['/content/all/1.jpg', '2.jpg'], *names)
+    refused(['/content/all/1.jpg', '/content/all/3.jpg', '2.jpg'], *names)
     refused(['/content/all/1.jpg', '/content/all/7.jpg'], *names)
 
 
@@ -194,6 +196,12 @@ def test_a_directory_that_is_there_beside_the_image_folder_is_another_one(tmp_pa
     assert 'leaves the image folder' in refused(str(tmp_path / 'train' / '1.jpg'), '1.jpg', root=root)
     assert match('/nowhere/train/2.jpg', '2.jpg', root=root) == ['2.jpg']
     assert 'no such image' in refused('/nowhere/train/1.jpg', '1.jpg', root=root)
+    assert 'no such image' in refused(['/nowhere/train/2.jpg', '/nowhere/train/1.jpg'], '1.jpg', '2.jpg', root=root)
+    (tmp_path / 'far' / 'off').mkdir(parents=True)
+    (tmp_path / 'far' / 'off' / '1.jpg').write_text('')
+    paths = [str(tmp_path / 'far' / 'off' / name) for name in ('2.jpg', '1.jpg')]
+    assert match(paths[0], '1.jpg', '2.jpg', root=str(tmp_path / 'x' / 'test')) == ['2.jpg']
+    assert 'leaves the image folder' in refused(paths, '1.jpg', '2.jpg', root=str(tmp_path / 'x' / 'test'))
 
 
 def test_links_lead_to_the_images(tmp_path):
@@ -226,6 +234,7 @@ def test_rows_of_one_image_are_joined_or_compared():
     labels = np.array([[1, 0, -1], [0, -1, -1]], dtype=np.int8)
     assert join_rows(table, ['1.jpg', '1.jpg'], labels)['1.jpg'].tolist() == [1, 0, -1]
     table.is_split = False
+    assert join_rows(table, ['1.jpg', '1.jpg'], labels * [[1], [0]] - [[0], [1]])['1.jpg'].tolist() == [1, 0, -1]
     with pytest.raises(DataError, match="line 3: found image id '1.jpg' again"):
         join_rows(table, ['1.jpg', '1.jpg'], labels)
 

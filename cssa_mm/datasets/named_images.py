@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_folder import list_images
-from cssa_mm.datasets.readers.path_ends import PathEnds
+from cssa_mm.datasets.readers.image_finder import ImageFinder
+from cssa_mm.datasets.readers.meant_images import find_meant
 from cssa_mm.errors import DataError
 
 
@@ -16,8 +17,8 @@ def find_written(files: DataRoot, img_dir: str, names: Sequence[str], source: st
     """The paths of n images, and those of them that were found by the end of what is written.
 
     A name is a path below ``img_dir``, whatever its separators. Where none lies there, it may stem from another
-    machine: the longest end of it that leads to exactly one image of the directory counts, unless it leads another
-    name there, too.
+    machine: the longest end of it that leads to exactly one image of the directory counts, unless another name leads
+    there, too. Where the directory has others below it, an end without any counts only if all such names lack the same.
 
     Args:
         files: The data set.
@@ -44,10 +45,15 @@ def find_written(files: DataRoot, img_dir: str, names: Sequence[str], source: st
     found: dict[str, str] = {}
     if absent:
         folder = list_images(files.backend(root), root)
-        ends = PathEnds(folder.image_ids)
-        candidates = {row: ends.find(names[row]) for row in absent}
+        finder = ImageFinder(folder)
+        ends = {row: find_meant(names[row], finder) for row in absent}
+        is_common = len({end.cut for end in ends.values()}) == 1
         taken = Counter(paths)
-        meant = {row: os.path.join(root, folder.path_of(ids[0])) for row, ids in candidates.items() if len(ids) == 1}
+        meant = {
+            row: os.path.join(root, folder.path_of(end.image_id))
+            for row, end in ends.items()
+            if end.image_id is not None and (is_common or not end.is_open)
+        }
         taken.update(meant.values())
         for row, path in meant.items():
             if taken[path] == 1:
