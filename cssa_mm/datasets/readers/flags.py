@@ -160,9 +160,15 @@ def _resolve_blank(
     if not blanks or options.blank == 'unknown':
         return
     number = sum(counts[cell] for cell in blanks)
+    empty = np.ones(grid.count, dtype=bool)
+    for column in columns:
+        cells = column.values if column.is_coded else column.cells()
+        is_blank = np.array([cell in blanks for cell in cells], dtype=bool)
+        empty &= is_blank[column.codes] if column.is_coded else is_blank
     if options.blank is None:
         yes = {cell: counts[cell] for cell, value in values.items() if value == 1}
-        if yes and 0 not in values.values():
+        # Where rows are blank throughout or not at all, a blank row is one that nobody has labelled.
+        if yes and 0 not in values.values() and number > int(empty.sum()) * len(columns):
             raise DataError(
                 f'{grid.source}: found {counted(yes, "cells")} and {number:,} blank cells but no cell that says no, '
                 f"expected to know what a blank says; set blank='no' if it says that the class is not shown, or "
@@ -170,11 +176,6 @@ def _resolve_blank(
             )
         return
     values.update(dict.fromkeys(blanks, 0))
-    empty = np.ones(grid.count, dtype=bool)
-    for column in columns:
-        if not column.is_coded:
-            return
-        empty &= np.array([cell in blanks for cell in column.values] or [True])[column.codes]
     if empty.any():
         understanding.questions.append(
             Question(

@@ -58,16 +58,18 @@ class RowReader:
         if b'"' in self.content or not self.delimiter.isascii() or self.delimiter == ' ':
             rows = self._reader(self._text())
             while chunk := self._take(rows, CHUNK):
-                yield self._add(chunk)
+                self._add(chunk)
+                yield
             return
         text = self._text()
         while piece := text.read(PIECE):
             piece += text.readline()
             columns = self._split(piece)
             if columns is not None:
-                yield self._add_columns(columns)
+                self._add_columns(columns)
             elif chunk := self._take(self._reader(io.StringIO(piece, newline='')), None):
-                yield self._add(chunk)
+                self._add(chunk)
+            yield
 
     def _text(self) -> io.TextIOWrapper:
         text = io.TextIOWrapper(io.BytesIO(self.content), self.encoding, newline='')

@@ -46,7 +46,7 @@ def test_the_label_column_is_found_by_its_name_or_as_the_only_text(rows_of, name
 @pytest.mark.parametrize(
     ('column', 'cells'),
     [
-        ('Unnamed: 0', '01'), ('', '01'), ('index', '01'), ('id', '10'), ('fold', '01'), ('kfold', '01'),
+        ('Unnamed: 0', '01'), ('', '01'), ('index', '01'), ('id', '12'), ('fold', '34'), ('kfold', '31'),
         ('width', ['640', '480']), ('url', ['http://x/a', 'http://x/b']), ('source', ['web', 'own']),
         ('date', ['2025-01-02', '2025-01-03']), ('text', ['a cat sits', 'a dog runs']),
         ('photographer', ['Ann', 'Bob']),
@@ -61,6 +61,15 @@ def test_columns_that_are_no_class_are_left_with_a_reason(table_of, form, column
     assert said(table) == {'a.jpg': '+cat -dog', 'b.jpg': '-cat +dog'}
     assert list(table.understanding.left) == [column or '(without a name)']
     assert kinds(table) == []
+
+
+@pytest.mark.parametrize('name', ['split', 'fold', 'index'])
+def test_a_class_that_is_called_like_no_class_is_left_and_asked_about(table_of, name):
+    content = f'image,cat,dog,{name}\na.jpg,1,0,1\nb.jpg,0,1,0\nc.jpg,0,1,0\n'
+    table = table_of(content)
+    assert (table.class_names, kinds(table)) == (['cat', 'dog'], ['column_role'])
+    assert kinds(table_of(content, ignore_columns=(name,))) == []
+    assert said(table_of(content, class_names=('cat', name)))['a.jpg'] == f'+cat +{name}'
 
 
 @pytest.mark.parametrize('name', ['verified', 'difficult', 'label', 'valid'])

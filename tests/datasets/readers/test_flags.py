@@ -59,6 +59,10 @@ def test_a_table_without_no_is_refused_with_both_readings_of_a_blank(rows_of, re
     assert rows_of(table, blank='unknown') == {'a.jpg': '+cat ?dog', 'b.jpg': '?cat +dog'}
 
 
+def test_rows_that_are_blank_throughout_are_unlabelled_where_no_other_cell_is_blank(rows_of):
+    assert rows_of('image,cat,dog\na.jpg,1,1\nb.jpg,,\n') == {'a.jpg': '+cat +dog', 'b.jpg': '?'}
+
+
 def test_rows_that_are_blank_throughout_are_asked_about_where_blank_says_no(table_of):
     table = table_of('image,cat,dog\na.jpg,x,x\nb.jpg,,\n', blank='no')
     assert kinds(table) == ['blank_rows']

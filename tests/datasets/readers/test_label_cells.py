@@ -182,8 +182,11 @@ def test_numbers_that_are_no_places_are_refused(refusal_of):
     assert 'found the number 3 for a class (are they counted from 1?), expected 0 to 2' in message
 
 
-@pytest.mark.parametrize('cells', ['"0,1,0,0,1"\nb.jpg,"1,0,0,0,0"', '"[0, 1, 0, 0, 1]"\nb.jpg,"[1, 0, 0, 0, 0]"',
-                                   '0 1 0 0 1\nb.jpg,1 0 0 0 0', '[0. 1. 0. 0. 1.]\nb.jpg,[1. 0. 0. 0. 0.]'])  # fmt: skip
+VECTORS = ['"0,1,0,0,1"\nb.jpg,"1,0,0,0,0"', '"[0, 1, 0, 0, 1]"\nb.jpg,"[1, 0, 0, 0, 0]"']
+VECTORS += ['0 1 0 0 1\nb.jpg,1 0 0 0 0', '[0. 1. 0. 0. 1.]\nb.jpg,[1. 0. 0. 0. 0.]']
+
+
+@pytest.mark.parametrize('cells', VECTORS)
 def test_vectors_of_1_and_0_follow_the_list_of_classes(rows_of, refusal_of, cells):
     content = f'image,labels\na.jpg,{cells}\n'
     expected = {'a.jpg': '-e +d -c -b +a', 'b.jpg': '+e -d -c -b -a'}
