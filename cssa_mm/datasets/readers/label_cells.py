@@ -117,7 +117,7 @@ class _CellReader:
                 found[text] = names
             elif '"' in text or "'" in text:
                 raise DataError(
-                    f'{self._where(text)}: found {text[:80]}, which looks like a list but is '
+                    f'{self._where(text)}: found {" ".join(text[:80].split())}, which looks like a list but is '
                     f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
                 )
         if found:
