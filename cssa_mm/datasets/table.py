@@ -67,6 +67,7 @@ class TableDataset(SemiMultiLabelDataset):
     """
 
     _own_table: tuple[LabelTable, ImageFolder] | None = None  # read for its class names, until the images are loaded
+    _tells_classes = False  # whether the classes come from the label file itself
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class TableDataset(SemiMultiLabelDataset):
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
         if path == self.in_root(self.ann_file):
-            self._own_table = table, folder
+            self._own_table, self._tells_classes = (table, folder), True
         self._metainfo['classes'] = tuple(table.class_names)
 
     def _is_class_file(self, path: str) -> bool:
@@ -185,7 +186,9 @@ class TableDataset(SemiMultiLabelDataset):
         is_own = path == self.in_root(self.ann_file)
         if self.test_mode and is_own:
             expected = 'a label file of test images like that of the training (to train without one: --no-validate)'
-        options = replace(self.options, subset=subset, class_names=tuple(self._metainfo.get('classes', ())))
+        # Classes that were found in this file are no evidence on how to read it: what was doubtful stays so.
+        known = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
+        options = replace(self.options, subset=subset, class_names=known)
         source = LabelSource(self, path, img_dir, expected)
         table = read_labels(source, options, self.format)
         if is_own and subset == self.options.subset:

@@ -155,11 +155,9 @@ def _take_flags(table: TableColumns, roles: Roles, columns: Sequence[Column]) ->
 
 
 def _is_certain(column: Column) -> bool:
-    """Whether a column that is called like no class is none: by its name alone, or as it counts the rows."""
+    """Whether no class can be called so."""
     plain = plain_name(column.name)
-    if not plain or plain.startswith(('is', 'unnamed:')):
-        return True
-    return column.cells() in ([*map(str, range(len(column)))], [*map(str, range(1, len(column) + 1))])
+    return not plain or plain.startswith(('is', 'unnamed:'))
 
 
 def _ask_scores(table: TableColumns, column: Column) -> None:

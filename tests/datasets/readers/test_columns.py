@@ -46,7 +46,7 @@ def test_the_label_column_is_found_by_its_name_or_as_the_only_text(rows_of, name
 @pytest.mark.parametrize(
     ('column', 'cells'),
     [
-        ('Unnamed: 0', '01'), ('', '01'), ('index', '01'), ('id', '12'), ('fold', '34'), ('kfold', '31'),
+        ('Unnamed: 0', '01'), ('', '01'), ('index', '23'), ('id', '12'), ('fold', '34'), ('kfold', '31'),
         ('width', ['640', '480']), ('url', ['http://x/a', 'http://x/b']), ('source', ['web', 'own']),
         ('date', ['2025-01-02', '2025-01-03']), ('text', ['a cat sits', 'a dog runs']),
         ('photographer', ['Ann', 'Bob']),
