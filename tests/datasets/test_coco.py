@@ -160,6 +160,18 @@ def test_an_image_of_another_folder_is_not_taken_for_one_of_the_same_name(coco_r
     assert COCOMultiLabelDataset(**coco_options).img_paths[-1].endswith('train/south/000000000009.jpg')
 
 
+def test_a_lost_folder_counts_only_where_every_name_has_it(coco_root, coco_options):
+    images = json.loads((coco_root / 'instances.json').read_text())['images']
+    (coco_root / 'train' / 'south').mkdir()
+    (coco_root / 'train' / 'south' / 'x.jpg').touch()
+    everywhere = [image | dict(file_name=f'/content/{image["file_name"]}') for image in images]
+    rewrite(coco_root, images=everywhere)
+    assert COCOMultiLabelDataset(**coco_options).img_paths[0].endswith('train/000000000010.jpg')
+    rewrite(coco_root, images=[everywhere[0] | dict(file_name='/other/000000000009.jpg'), *everywhere[1:]])
+    with pytest.raises(DataError, match="found the image '/other/000000000009.jpg', which lies outside"):
+        COCOMultiLabelDataset(**coco_options)
+
+
 def test_of_two_names_that_end_in_one_image_none_is_taken_for_the_other(coco_root, coco_options):
     images = json.loads((coco_root / 'instances.json').read_text())['images']
     names = {9: 'old/000000000100.jpg'}
