@@ -75,6 +75,14 @@ def test_without_class_names_the_categories_that_are_shown_are_the_classes_by_id
     assert list(data.understanding.left) == ['things']
 
 
+def test_a_file_that_has_changed_is_read_again(coco_root, coco_options):
+    del coco_options['class_names']
+    assert COCOMultiLabelDataset(**coco_options).class_names == ['person', 'dog', 'dining table']
+    path = coco_root / 'instances.json'
+    path.write_text(path.read_text().replace('"dog"', '"cat"'))
+    assert COCOMultiLabelDataset(**coco_options).class_names == ['person', 'cat', 'dining table']
+
+
 def test_a_file_that_declares_all_of_coco_s_categories_has_its_classes(coco_root, coco_options):
     rewrite(
         coco_root,
