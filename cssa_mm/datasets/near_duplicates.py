@@ -48,7 +48,7 @@ def look_of(pixels: np.ndarray) -> int | None:
 
 
 def colours_of(pixels: np.ndarray) -> bytes:
-    """The mean colours of 4 x 4 tiles of an image, uint8 (H, W, 3): grey hashes take drawings of one shape for copies."""
+    """Mean colours of 4 x 4 tiles of an image, uint8 (H, W, 3): to grey hashes, drawings of one shape are copies."""
     return Image.fromarray(pixels).resize((TILES, TILES), Image.Resampling.BOX, reducing_gap=2.0).tobytes()
 
 

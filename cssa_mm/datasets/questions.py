@@ -16,6 +16,7 @@ from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import ConfigError
 
 ENOUGH = 5  # labelled images, below which every image may well show the same class
+FEW_CLASSES = 2  # of which an image may well show one and not the other, throughout
 ONE_CLASS_EACH = ('folders',)  # formats that hold one class an image by their nature
 ALL = 'all'
 
@@ -80,8 +81,8 @@ def questions_of_labels(
                 'label some images without it, or leave it out of class_names (ignore_columns in a table)',
             )
         )
-    is_one = len(class_names) > 1 and not is_single and (labels >= 0).all() and ((labels == 1).sum(axis=1) == 1).all()
-    if is_one:
+    is_asked = len(class_names) > FEW_CLASSES and not is_single
+    if is_asked and (labels >= 0).all() and ((labels == 1).sum(axis=1) == 1).all():
         found.append(
             Question(
                 'one_label_an_image',

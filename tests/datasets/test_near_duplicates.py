@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageEnhance
 
 from cssa_mm.datasets import LoadRGBImage
-from cssa_mm.datasets.image_facts import image_facts
-from cssa_mm.datasets.near_duplicates import MAX_DISTANCE, look_of, near_duplicates, near_duplicates_of
+from cssa_mm.datasets.image_facts import ImageFacts, image_facts
+from cssa_mm.datasets.near_duplicates import MAX_DISTANCE, colours_of, look_of, near_duplicates, near_duplicates_of
 
 WIDTH, HEIGHT, PHOTOS = 240, 180, 80
 
@@ -120,3 +120,19 @@ def test_the_same_files_are_no_near_duplicates(photos, tmp_path):
         image.save(tmp_path / f'{number}.png')
         facts.append(image_facts(LoadRGBImage(), str(tmp_path / f'{number}.png')))
     assert near_duplicates_of(facts[:1], facts[1:]) == [(0, 2)]
+
+
+def test_drawings_of_one_shape_in_other_colours_are_no_copies_and_resized_ones_are():
+    def drawing(ground, ink):
+        pixels = np.full((96, 128, 3), ground, dtype=np.uint8)
+        pixels[20:60, 10:60] = ink
+        return pixels
+
+    def facts(pixels, digest):
+        return ImageFacts(None, '', (), digest, look=look_of(pixels), colours=colours_of(pixels))
+
+    first, second = drawing((30, 100, 20), (200, 40, 140)), drawing((30, 100, 220), (200, 40, 240))
+    copy = np.asarray(Image.fromarray(first).resize((90, 70)))
+    train, test = [facts(first, 'a')], [facts(second, 'b'), facts(copy, 'c')]
+    assert len(near_duplicates([train[0].look], [each.look for each in test])) == 2
+    assert near_duplicates_of(train, test) == [(0, 1)]

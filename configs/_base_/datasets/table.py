@@ -22,6 +22,7 @@ train_dataloader = dict(
         delimiter=None,
         encoding=None,
         ignore_columns=(),  # columns that are no class
+        group_column=None,  # a column of videos, patients or bursts, which a split keeps together
         unannotated=None,  # images without annotation: 'unlabelled' in training, 'negative' in a test set, or 'drop'
         subset=None,  # part of a file that holds several
         class_names=None,  # a list, or a file

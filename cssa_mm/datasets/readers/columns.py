@@ -145,8 +145,11 @@ class TableColumns:
 
     def split(self, columns: Sequence[Column]) -> Column | None:
         """The column that tells the part of the data set, if there is one."""
+        wanted = {plain_name(name) for name in self.options.class_names}
         for column in columns:
-            if column.name and plain_name(column.name) in SPLITS and self.holds(column) in ('text', 'flags'):
+            plain = plain_name(column.name)
+            is_called = plain in SPLITS and plain not in wanted
+            if is_called and (self.holds(column) == 'text' or (self.holds(column) == 'flags' and plain[:2] == 'is')):
                 return column
             parts = {value.upper() for value in column.values}
             if not column.name and parts and parts <= {'TRAIN', 'VALIDATION', 'TEST', 'UNASSIGNED', ''} != {''}:
@@ -180,7 +183,8 @@ def content_of(column: Column, options: ReadOptions) -> str:
         return 'nothing'
     if sum(cell.lower().endswith(IMAGE_ENDINGS) for cell in cells) * 2 > len(cells):
         return 'images'
-    if flag_share(column, options) >= CLASS_SHARE:
+    is_doubtful = plain_name(column.name) in NO_LABELS
+    if flag_share(column, options) >= (1 if is_doubtful else CLASS_SHARE):
         return 'flags'
     if all(as_number(cell.rstrip('% ')) is not None for cell in cells):
         return 'numbers'

@@ -16,7 +16,8 @@ from cssa_mm.datasets.readers.groups import one_group_each
 from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
 from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
 from cssa_mm.datasets.readers.label_table import LabelTable
-from cssa_mm.datasets.readers.long_tables import join_images, keep_subset, parted_ids, with_values
+from cssa_mm.datasets.readers.long_tables import join_images, keep_subset, with_values
+from cssa_mm.datasets.readers.parted_ids import parted_ids
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
