@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 
-from cssa_mm.datasets.readers.column_names import PARTS, VALUES
+from cssa_mm.datasets.readers.column_names import PARTS
 from cssa_mm.datasets.readers.columns import Roles
 from cssa_mm.datasets.readers.flags import as_number, counted, meaning, read_flags
 from cssa_mm.datasets.readers.grid import Column, Grid
@@ -18,7 +16,6 @@ from cssa_mm.errors import DataError
 from cssa_mm.names import plain_name
 
 MOST_CELLS = 8 * 10**9  # of a label matrix, a byte each
-MOST_SUFFIXES = 200
 TRAINING = ('train', 'training', 'labelled')
 
 
@@ -60,7 +57,9 @@ def keep_subset(grid: Grid, column: Column, options: ReadOptions, understanding:
     grid.keep(np.flatnonzero(rows))
 
 
-def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, understanding: Understanding) -> Shown:
+def with_values(
+    grid: Grid, column: Column, shown: Shown, options: ReadOptions, understanding: Understanding, is_long: bool
+) -> Shown:
     """What rows say that name a class and, in another column, whether it is shown.
 
     Raises:
@@ -89,12 +88,34 @@ def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, 
     understanding.facts['values'] = (
         f"'{column.name}' of a row: yes {own.facts['yes']}; no {own.facts['no']}; unknown {own.facts['unknown']}"
     )
+    _ask_values(column, values, shown, understanding, is_long)
     rest = 'no' if options.blank == 'no' else 'unknown'
     understanding.facts['classes without a row'] = f'{rest} (the key blank changes it)'
     of_row = values[shown.rows]
     keep = of_row >= 0
     others = shown.others if rest == 'no' else np.full_like(shown.others, -1)
     return Shown(shown.class_names, shown.rows[keep], shown.classes[keep], of_row[keep], others, shown.none_rows)
+
+
+def _ask_values(column: Column, values: np.ndarray, shown: Shown, understanding: Understanding, is_long: bool) -> None:
+    """Ask whether a value belongs to the class of its row: numbers of classes, and facts of an image, look alike."""
+    if not (values == 0).any():
+        return
+    of_row = values[shown.rows]
+    yes, no = (np.bincount(shown.classes[of_row == value], minlength=len(shown.class_names)) for value in (1, 0))
+    if not is_long:
+        reason = 'although each image has a single row'
+    elif len(shown.class_names) > 1 and not ((yes > 0) & (no > 0)).any():
+        reason = 'although it is the same in all rows of a class'
+    else:
+        return
+    understanding.questions.append(
+        Question(
+            'row_values',
+            f"'{column.name}' is read as whether an image shows the class of its row, {reason}",
+            f"set ignore_columns='{column.name}' if it says something else",
+        )
+    )
 
 
 def join_images(
@@ -210,42 +231,3 @@ def _ask_contradictions(
                 'remove the wrong rows, or set none_word to another word',
             )
         )
-
-
-def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable | None:
-    """The table of rows 'ID_class,1': every image has a row for each class, whose name ends its id; None for others."""
-    column = roles.labels[0]
-    if len(roles.labels) > 1 or plain_name(column.name) not in VALUES or not column.is_coded:
-        return None
-    is_mask = plain_name(column.name) == 'encodedpixels'
-    if not is_mask and any(meaning(cell, options.unknown_word) is None for cell in column.values):
-        return None
-    parts = [path.rpartition('_') for path in roles.image.cells()]
-    suffixes = Counter(suffix for _, _, suffix in parts)
-    stems = Counter(stem for stem, _, _ in parts)
-    if not 1 < len(suffixes) <= MOST_SUFFIXES or '' in stems or len(stems) * len(suffixes) != grid.count:
-        return None
-    if set(stems.values()) != {len(suffixes)} or set(suffixes.values()) != {len(stems)}:
-        return None
-    if is_mask:
-        values = np.array([cell != '' for cell in column.cells()], dtype=np.int8)
-    else:
-        values = read_flags(grid, [column], options, understanding)[:, 0]
-    names, images = sorted(suffixes), {stem: number for number, stem in enumerate(stems)}
-    positions = {name: number for number, name in enumerate(names)}
-    labels = np.full((len(images), len(names)), -1, dtype=np.int8)
-    rows = np.array([images[stem] for stem, _, _ in parts])
-    labels[rows, [positions[suffix] for _, _, suffix in parts]] = values
-    first = np.full(len(images), grid.count)
-    np.minimum.at(first, rows, np.arange(grid.count))
-    understanding.taken = [column.name]
-    understanding.facts['form'] = f"a row for each image and class, as in '{roles.image[0]}': {', '.join(names[:5])}"
-    return LabelTable(
-        class_names=names,
-        paths=list(images),
-        labels=labels,
-        others=np.full(len(images), -1, dtype=np.int8),
-        where=lambda row: grid.where(int(first[row])),
-        understanding=understanding,
-        is_closed=True,
-    )
