@@ -70,7 +70,14 @@ def layout_of(source: LabelSource, subset: str | None) -> Layout:
     for item in value if isinstance(value, list) else [value]:
         layout.places.append(str(_find(str(item), bases, path, part, layout.facts)))
     layout.facts['part'] = f"'{part}' of {', '.join(given)} (subset=...)"
+    if gone := [f'{name}: {settings[name]}' for name in given if not _are_there(settings[name], bases, path)]:
+        layout.facts['not there'] = f'{"; ".join(gone)} (in {os.path.basename(path)})'
     return layout
+
+
+def _are_there(value: Any, bases: Sequence[str], path: str) -> bool:
+    items = value if isinstance(value, list) else [value]
+    return all(_find(str(item), bases, path, '', {}, is_needed=False) is not None for item in items)
 
 
 def yaml_in(folder: str) -> str | None:
