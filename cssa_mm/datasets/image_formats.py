@@ -21,11 +21,11 @@ OTHER_IMAGES = frozenset(
 )
 # Files that nobody takes for a photo: they are neither opened nor named.
 OF_NO_INTEREST = frozenset(
-    '.7z .aae .bat .bib .bin .bz2 .c .cache .cfg .ckpt .conf .cpp .csv .db .dll .doc .docx .exe .feather .geojson '
-    '.gz .h .h5 .hdf .hdf5 .htm .html .ini .ipynb .joblib .js .json .jsonl .lnk .lock .log .mat .md .mp3 .ndjson '
-    '.npy .npz .ods .onnx .parquet .part .pickle .pkl .pptx .proto .pt .pth .py .pyc .rar .rst .safetensors .sh .so '
-    '.sqlite .tar .tex .tfrecord .tfrecords .tgz .tmp .toml .ts .tsv .txt .wav .xls .xlsx .xml .xmp .xz .yaml .yml '
-    '.bak .names .url .zip .zst'.split()
+    '.7z .aae .bak .bat .bib .bin .bz2 .c .cache .cfg .ckpt .conf .cpp .csv .data .db .dll .doc .docx .exe '
+    '.feather .geojson .gz .h .h5 .hdf .hdf5 .htm .html .ini .ipynb .joblib .js .json .jsonl .labels .lnk .lock '
+    '.log .manifest .mat .md .mp3 .names .ndjson .npy .npz .ods .onnx .parquet .part .pickle .pkl .pptx .proto '
+    '.pt .pth .py .pyc .rar .rst .safetensors .sh .so .sqlite .tar .tex .tfrecord .tfrecords .tgz .tmp .toml .ts '
+    '.tsv .txt .url .wav .xls .xlsx .xml .xmp .xz .yaml .yml .zip .zst'.split()
 )
 NAMES_OF_NO_INTEREST = frozenset(('thumbs.db', 'desktop.ini', 'license', 'makefile', 'readme', 'icon\r'))
 

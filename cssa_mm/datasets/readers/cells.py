@@ -18,8 +18,8 @@ NEGATIVE = '\x01'  # before a name that is said not to be shown
 OPENING = {'[': ']', '{': '}', '(': ')'}
 # Fields of an entry that hold its name, the first of them that is there.
 NAME_FIELDS = (
-    'displayName', 'display_name', 'class_name', 'className', 'label_name', 'name', 'label', 'class', 'category', 'tag',
-    'text', 'title', 'value', 'id',
+    'displayName', 'display_name', 'class_name', 'className', 'label_name', 'tagName', 'name', 'label', 'class',
+    'category', 'tag', 'text', 'title', 'value', 'id',
 )  # fmt: skip
 LIST_FIELDS = (
     'choices', 'labels', 'tags', 'classes', 'rectanglelabels', 'polygonlabels', 'brushlabels', 'keypointlabels',

@@ -10,7 +10,7 @@ IMAGES = (
     'filepath', 'imagepath', 'imgpath', 'path', 'relpath', 'relativepath', 'imagefilepath', 'pathtoimage', 'img',
     'imageindex', 'imageid', 'imgid', 'imagesid', 'idcode', 'imagekey', 'photo', 'photoname', 'photoid', 'picture',
     'pic', 'fileid', 'uri', 'imageuri', 'gcsuri', 'imagegcsuri', 'imageurl', 'sourceref', 'url', 'src', 'id', 'name',
-    'key', 'bild', 'datei', 'dateiname', 'archivo', 'imagen', 'fichier',
+    'key', 'imageidclassid', 'imagelabel', 'bild', 'datei', 'dateiname', 'archivo', 'imagen', 'fichier',
 )  # fmt: skip
 LABELS = (
     'labels', 'label', 'tags', 'tag', 'classes', 'class', 'classnames', 'classname', 'categories', 'category',
@@ -23,7 +23,7 @@ LABELS = (
     'klasse', 'klassen', 'etiquetas',
 )  # fmt: skip
 VALUES = (
-    'confidence', 'score', 'scores', 'probability', 'prob', 'present', 'ispresent', 'presence', 'value', 'verified',
+    'confidence', 'score', 'scores', 'probability', 'prob', 'present', 'ispresent', 'presence', 'value',
     'positive', 'ispositive', 'shown', 'truth', 'answer', 'label', 'target', 'encodedpixels', 'conf', 'exists',
 )  # fmt: skip
 SPLITS = (
@@ -57,6 +57,12 @@ NO_LABELS = NO_CLASS | DOUBTFUL | frozenset(
 BOXES = frozenset(
     ('regionshapeattributes', 'xmin', 'ymin', 'xmax', 'ymax', 'x1', 'y1', 'x2', 'y2', 'bbox', 'boxes', 'bboxx', 'bboxy')
 )
+# Columns with the person who wrote a row.
+ANNOTATORS = frozenset(
+    ('annotator', 'annotatorid', 'annotatedby', 'annotatorname', 'labeler', 'labeller', 'labelerid', 'labeledby',
+     'labelledby', 'worker', 'workerid', 'rater', 'raterid', 'radid', 'reader', 'readerid', 'coder', 'expert', 'user',
+     'userid', 'username', 'reviewer', 'completedby', 'createdby')
+)  # fmt: skip
 UNNAMED = re.compile(r'unnamed:\d+(level\d+)?')
 PARTS = frozenset(
     ('train', 'training', 'trainval', 'test', 'testing', 'val', 'valid', 'validation', 'dev', 'eval', 'unassigned',

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from xml.etree.ElementTree import Element
+
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
 from cssa_mm.datasets.readers.meant_images import without_images
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
@@ -66,6 +69,7 @@ def read_cvat(source: LabelSource, options: ReadOptions) -> LabelTable:
             if option == 'drop':
                 continue
         rows.append(TableRow(name.replace('\\', '/'), labels, 0 if labels else LABEL[option], where))
+    _note_attributes(understanding, images)
     note_unannotated(understanding, without, len(images), option, 'tag or shape')
     table = table_of_rows(rows, understanding)
     labels_of_task = (label for label in root.iterfind('.//labels/label') if label.find('parent') is None)
@@ -75,3 +79,23 @@ def read_cvat(source: LabelSource, options: ReadOptions) -> LabelTable:
     if gone:
         table.folder = without_images(source.images, gone)
     return table
+
+
+def _note_attributes(understanding: Understanding, images: Iterable[Element]) -> None:
+    """State that attributes are no labels; ask about the checkboxes of tags, which may say what an image shows."""
+    boxes: dict[str, None] = {}
+    for image in images:
+        for attribute in image.iterfind('*/attribute'):
+            value = (attribute.text or '').strip()
+            understanding.left.setdefault(attribute.get('name', ''), f'an attribute ({value})')
+        for attribute in image.iterfind('tag/attribute'):
+            if (attribute.text or '').strip().lower() in ('true', 'false'):
+                boxes[attribute.get('name', '')] = None
+    if boxes:
+        understanding.questions.append(
+            Question(
+                'checkboxes_of_tags',
+                f'the checkboxes of tags ({", ".join(list(boxes)[:5])}) are not read, the labels of tags are',
+                'make each a label of its own in CVAT if it says what an image shows',
+            )
+        )

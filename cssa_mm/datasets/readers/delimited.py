@@ -57,7 +57,7 @@ def read_delimited(source: LabelSource, options: ReadOptions, understanding: Und
         header[0] = header[0].lstrip('# ')
     names: list[str] | None = None
     if is_header(header, first[1:]):
-        names = _widened(header, first[1:])
+        names = _widened(header, first[1:], delimiter)
         skip = _line_after(sample, delimiter, 1, skip)
     else:
         understanding.facts['header'] = 'none: the first line is a row'
@@ -131,14 +131,24 @@ def _is_remark(text: str, following: Sequence[str]) -> bool:
     return not (len(names) > 1 and {*names} & {*IMAGES}) and not _is_image(re.split(r'[,;\t|]', text)[0])
 
 
-def _widened(header: list[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def _widened(header: list[str], rows: Sequence[Sequence[str]], delimiter: str) -> list[str]:
     """The header, with a nameless first column where each row has one cell more, as R and CelebA write it."""
+    if delimiter == ' ':  # blanks at the end of a line separate nothing; CelebA's header has one
+        header = _without_blank_end(header)
+        rows = [_without_blank_end(row) for row in rows]
     widths = {len(row) for row in rows}
     is_shifted = widths == {len(header) + 1} and all(row[-1].strip() for row in rows)
     first = [row[0] for row in rows]
     if is_shifted and plain_name(header[0]) not in IMAGES and all(map(_is_image, first)):
         return ['', *header]
     return header
+
+
+def _without_blank_end(cells: Sequence[str]) -> list[str]:
+    end = len(cells)
+    while end > 1 and not cells[end - 1].strip():
+        end -= 1
+    return list(cells[:end])
 
 
 def _line_after(sample: Sequence[str], delimiter: str, rows: int, skip: int) -> int:

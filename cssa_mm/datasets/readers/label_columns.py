@@ -152,12 +152,27 @@ def _take_flags(table: TableColumns, roles: Roles, columns: Sequence[Column]) ->
                 f"the column '{column.name}' holds yes or no, but is left, as its name sounds like no class",
                 f"set ignore_columns='{column.name}' to confirm it, or class_names to the classes",
             )
+    words = [column for column in columns if table.holds(column) == 'text' and _recurs(table, column)]
+    if len(words) >= len(roles.classes):
+        table.ask(
+            'column_role',
+            f'{table.with_examples(words)} hold words that recur, and are left; read as classes are the columns of yes '
+            f'or no: {", ".join(repr(column.name) for column in roles.classes[:3])}',
+            f"set label_column to the column with the class names, or ignore_columns='{words[0].name}' if it has none",
+        )
 
 
 def _is_certain(column: Column) -> bool:
     """Whether no class can be called so."""
     plain = plain_name(column.name)
     return not plain or plain.startswith(('is', 'unnamed:'))
+
+
+def _recurs(table: TableColumns, column: Column) -> bool:
+    """Whether a column holds a few words again and again, as one of labels does."""
+    if plain_name(column.name) in NO_LABELS or not column.is_coded or _is_prose(column):
+        return False
+    return len(column.sample()) * 2 <= table.grid.count
 
 
 def _ask_scores(table: TableColumns, column: Column) -> None:

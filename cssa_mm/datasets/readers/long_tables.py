@@ -57,7 +57,9 @@ def keep_subset(grid: Grid, column: Column, options: ReadOptions, understanding:
     grid.keep(np.flatnonzero(rows))
 
 
-def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, understanding: Understanding) -> Shown:
+def with_values(
+    grid: Grid, column: Column, shown: Shown, options: ReadOptions, understanding: Understanding, is_long: bool
+) -> Shown:
     """What rows say that name a class and, in another column, whether it is shown.
 
     Raises:
@@ -86,12 +88,34 @@ def with_values(grid: Grid, column: Column, shown: Shown, options: ReadOptions, 
     understanding.facts['values'] = (
         f"'{column.name}' of a row: yes {own.facts['yes']}; no {own.facts['no']}; unknown {own.facts['unknown']}"
     )
+    _ask_values(column, values, shown, understanding, is_long)
     rest = 'no' if options.blank == 'no' else 'unknown'
     understanding.facts['classes without a row'] = f'{rest} (the key blank changes it)'
     of_row = values[shown.rows]
     keep = of_row >= 0
     others = shown.others if rest == 'no' else np.full_like(shown.others, -1)
     return Shown(shown.class_names, shown.rows[keep], shown.classes[keep], of_row[keep], others, shown.none_rows)
+
+
+def _ask_values(column: Column, values: np.ndarray, shown: Shown, understanding: Understanding, is_long: bool) -> None:
+    """Ask whether a value belongs to the class of its row: numbers of classes, and facts of an image, look alike."""
+    if not (values == 0).any():
+        return
+    of_row = values[shown.rows]
+    yes, no = (np.bincount(shown.classes[of_row == value], minlength=len(shown.class_names)) for value in (1, 0))
+    if not is_long:
+        reason = 'although each image has a single row'
+    elif len(shown.class_names) > 1 and not ((yes > 0) & (no > 0)).any():
+        reason = 'although it is the same in all rows of a class'
+    else:
+        return
+    understanding.questions.append(
+        Question(
+            'row_values',
+            f"'{column.name}' is read as whether an image shows the class of its row, {reason}",
+            f"set ignore_columns='{column.name}' if it says something else",
+        )
+    )
 
 
 def join_images(

@@ -1,4 +1,4 @@
-"""Tables with a row for each image and class, whose name ends the id of the image: ID_12cadc6af_epidural,1."""
+"""Tables with a row for each image and class, whose name ends the id of the image: 'ID_1_epidural,1'."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from cssa_mm.datasets.readers.grid import Grid
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.source import ReadOptions
 from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.errors import DataError
 from cssa_mm.names import plain_name
 
 MOST_SUFFIXES = 200
+MASKS = 'encodedpixels'
 
 
 def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Understanding) -> LabelTable | None:
@@ -23,7 +25,7 @@ def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Un
     column = roles.labels[0]
     if len(roles.labels) > 1 or plain_name(column.name) not in VALUES or not column.is_coded:
         return None
-    is_mask = plain_name(column.name) == 'encodedpixels'
+    is_mask = plain_name(column.name) == MASKS
     if not is_mask and any(meaning(cell, options.unknown_word) is None for cell in column.values):
         return None
     parts = [path.rpartition('_') for path in roles.image.cells()]
@@ -55,3 +57,13 @@ def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Un
         understanding=understanding,
         is_closed=True,
     )
+
+
+def refuse_masks(grid: Grid, roles: Roles) -> None:
+    """DataError for a column of masks, whose run lengths are no classes."""
+    column = roles.labels[0]
+    if plain_name(column.name) == MASKS:
+        raise DataError(
+            f"{grid.source}: found masks in the column '{column.name}', expected class names, or 1 and 0; write a "
+            f'column with 1 where a cell holds a mask, named as the class.'
+        )

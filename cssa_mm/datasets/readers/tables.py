@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cssa_mm.datasets.readers.annotators import ask_about_annotators
 from cssa_mm.datasets.readers.codes import with_names_of_codes
-from cssa_mm.datasets.readers.column_names import IMAGE_ENDINGS
+from cssa_mm.datasets.readers.column_names import ANNOTATORS, IMAGE_ENDINGS
 from cssa_mm.datasets.readers.columns import Roles
 from cssa_mm.datasets.readers.delimited import read_delimited
 from cssa_mm.datasets.readers.flags import read_flags
@@ -17,7 +18,7 @@ from cssa_mm.datasets.readers.label_cells import Shown, read_label_cells
 from cssa_mm.datasets.readers.label_columns import find_roles, refuse_single_flag
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.long_tables import join_images, keep_subset, with_values
-from cssa_mm.datasets.readers.parted_ids import parted_ids
+from cssa_mm.datasets.readers.parted_ids import parted_ids, refuse_masks
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
@@ -78,6 +79,7 @@ def _table_of_roles(grid: Grid, roles: Roles, options: ReadOptions, understandin
     parted = parted_ids(grid, roles, options, understanding)
     if parted is not None:
         return parted
+    refuse_masks(grid, roles)
     refuse_single_flag(grid, roles, options)
     return _open_table(grid, roles, options, understanding)
 
@@ -111,7 +113,9 @@ def _open_table(grid: Grid, roles: Roles, options: ReadOptions, understanding: U
     is_long = len(images) < grid.count
     shown = read_label_cells(grid, roles.labels, options, understanding, is_long)
     if roles.value is not None:
-        shown = with_values(grid, roles.value, shown, options, understanding)
+        shown = with_values(grid, roles.value, shown, options, understanding, is_long)
+    if is_long and not any(plain_name(name) in ANNOTATORS for name in options.ignore_columns):
+        ask_about_annotators(grid, roles, shown, understanding)
     _compare_rivals(grid, roles, shown, options, understanding)
     understanding.facts['form'] = f'class names in {", ".join(understanding.taken)}'
     return join_images(grid, paths, images, shown, roles, options, understanding)

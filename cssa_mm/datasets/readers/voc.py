@@ -17,7 +17,7 @@ from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, names_in_list, read_voc_file, stem_of
 from cssa_mm.errors import DataError
 
-XML_FOLDERS = ('Annotations', 'annotations')
+XML_FOLDERS = ('Annotations', 'annotations', 'annots', 'Annotation', 'annotation', 'xml', 'xmls')
 DEEP_FOLDERS = ('annotations', 'labels', 'xml', 'xmls')
 IMAGE_FOLDERS = ('JPEGImages', 'images')
 LOOKED_AT = 5  # files that tell the form of a folder

@@ -51,6 +51,8 @@ def read_voc_file(content: bytes, path: str) -> VocFile:
         raise DataError(f'{path}: found the XML element <{root.tag}>, expected <annotation>; give VOC annotations.')
     objects = []
     for item in root.iter('object'):
+        if (item.findtext('deleted') or '').strip() == '1':  # LabelMe's XML keeps what was taken back
+            continue
         name = (item.findtext('name') or '').strip()
         if not name:
             raise DataError(f'{path}: found an object without a name, expected <name> with its class; repair the file.')

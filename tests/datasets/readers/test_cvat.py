@@ -57,7 +57,9 @@ def test_tags_and_shapes_are_the_labels_of_an_image(read, meta):
     assert data.understanding.format == 'cvat'
     assert data.class_names == ['Katze', 'person', '自行车']
     assert rows(data) == LABELS | {'c.jpg': None, 'd.jpg': None}
-    assert list(data.understanding.left) == (['spare'] if meta else [])
+    assert data.understanding.left['age'] == 'an attribute (old)'
+    assert list(data.understanding.left) == ['age', *(['spare'] if meta else [])]
+    assert data.understanding.questions == []
     assert data.understanding.facts['unannotated'].startswith('1 of 3 images have no tag or shape: unlabelled')
 
 
@@ -107,3 +109,10 @@ def test_other_forms_are_refused_in_one_line(read, text, message):
     with pytest.raises(DataError, match=message) as caught:
         read(text)
     assert '\n' not in str(caught.value)
+
+
+def test_checkboxes_of_tags_are_asked_about_as_they_are_not_read(read):
+    box = '<tag label="photo"><attribute name="cat">{}</attribute></tag>'
+    data = read(xml({'a b.jpg': box.format('true'), 'c.jpg': box.format('false')}, meta=''))
+    assert data.class_names == ['photo']
+    assert [question.kind for question in data.understanding.questions] == ['checkboxes_of_tags']

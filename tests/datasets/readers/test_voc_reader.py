@@ -210,3 +210,12 @@ def test_a_folder_without_voc_files_is_a_folder_a_class(tmp_path, read):
     shutil.rmtree(tmp_path / 'photos' / 'dog')
     with pytest.raises(DataError, match='photos: found no XML file in VOC form'):
         read('photos', format='voc')
+
+
+def test_an_object_that_was_taken_back_is_no_label(tmp_path, read):
+    save(tmp_path / 'a.jpg')
+    objects = ''.join(
+        f'<object><name>{name}</name><deleted>{gone}</deleted></object>' for name, gone in (('cat', 0), ('dog', 1))
+    )
+    (tmp_path / 'a.xml').write_text(f'<annotation><filename>a.jpg</filename>{objects}</annotation>')
+    assert rows(read('.')) == {'a.jpg': ['cat']}
