@@ -90,7 +90,7 @@ class _CellReader:
         rows, tokens = [], []
         for start in range(0, len(cells), PIECE):
             flat, sizes = self._parts(cells[start : start + PIECE])
-            rows.append(np.repeat(np.arange(start, start + len(sizes)), sizes))
+            rows.append(np.repeat(np.arange(start, start + len(sizes), dtype=np.int32), sizes))
             tokens.append(np.fromiter(map(self.tokens.__getitem__, flat), np.int32, len(flat)))
         if not rows:
             return np.zeros(0, np.int64), np.zeros(0, np.int32)
@@ -166,8 +166,10 @@ class _CellReader:
     def shown(self, rows: np.ndarray, tokens: np.ndarray) -> Shown:
         """What the parts of all columns say together."""
         names, values = list(self.tokens.names), np.array(self.tokens.says, dtype=np.int8)
-        is_name = tokens >= 0
-        has_name, none_rows, missing = (self._has(rows[mask]) for mask in (is_name, tokens == NONE, tokens == MISSING))
+        none_rows, missing = (self._has(rows[tokens == word]) for word in (NONE, MISSING))
+        if len(tokens) and tokens.min() < 0:
+            rows, tokens = rows[tokens >= 0], tokens[tokens >= 0]
+        has_name = self._has(rows)
         for mixed, word in ((none_rows & has_name, 'none of the classes'), (missing & has_name, 'unlabelled')):
             if mixed.any() and not self.is_many:
                 row = int(np.flatnonzero(mixed)[0])
@@ -175,7 +177,6 @@ class _CellReader:
                     f"{self.grid.where(row)}: found '{self.column[row]}', which says '{word}' beside a class, expected "
                     f'either; correct the cell, or set none_word or unknown_word to another word.'
                 )
-        rows, tokens = rows[is_name], tokens[is_name]
         self._state_words(none_rows, has_name)
         vectors = vectors_to_names(self.grid, self.options, self.understanding, rows, tokens, names)
         others = np.where(has_name | none_rows, 0, -1).astype(np.int8)
@@ -189,7 +190,7 @@ class _CellReader:
             spellings[name] += number
         class_names = collect_names(spellings)
         positions = {plain_name(name): index for index, name in enumerate(class_names)}
-        of_token = np.array([positions[plain_name(name)] for name in names], dtype=np.int64)
+        of_token = np.array([positions[plain_name(name)] for name in names], dtype=np.int32)
         if len(values) and not values.all():
             others[has_name] = -1  # a cell that says 'no' of some classes says nothing of the rest
         return Shown(class_names, rows, of_token[tokens], values[tokens], others, none_rows)

@@ -163,8 +163,10 @@ def join_images(
         others[:] = shown.others
     labels = np.empty((count, len(shown.class_names)), dtype=np.int8)
     labels[:] = others[:, None]
-    rows = of_row[shown.rows]
-    cells = rows * len(shown.class_names) + shown.classes  # positions in the flat matrix are set faster than pairs
+    rows = of_row[shown.rows] if count < grid.count else shown.rows
+    cells = (
+        rows.astype(np.int64) * len(shown.class_names) + shown.classes
+    )  # positions in the flat matrix are set faster than pairs
     if not shown.values.all():
         labels.reshape(-1)[cells[shown.values == 0]] = 0
         cells = cells[shown.values == 1]
