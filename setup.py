@@ -70,9 +70,20 @@ setup(
     extras_require={
         'openmmlab': ['mmengine>=0.10.4', 'mmcv-lite>=2.1', 'mmpretrain>=1.2', 'setuptools>=77,<82'],
         'onedl': ['onedl-mmengine>=0.10.8', 'onedl-mmcv>=2.3', 'onedl-mmpretrain>=1.3'],
+        'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.
         'siglip': ['transformers>=4.45', 'sentencepiece'],
-        'test': ['pytest>=7.4', 'ruff', 'mypy', 'types-tqdm', 'scipy', 'pyyaml'],
+        'test': [
+            'pytest>=7.4',
+            'ruff',
+            'mypy',
+            'types-tqdm',
+            'types-openpyxl',
+            'scipy',
+            'pyyaml',
+            'hypothesis',
+            'openpyxl>=3.1',
+        ],
     },
 )

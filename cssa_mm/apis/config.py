@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from cssa_mm.apis.overrides import apply_overrides
+from cssa_mm.engine.config_guard import check_sections
 from cssa_mm.engine.runner import prepare_config
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS
@@ -55,6 +56,7 @@ def load_config(
         _set_tower(result, tower)
     if overrides:
         apply_overrides(result, overrides)
+    check_sections(result)
     if tower is not None:
         _check_tower(result)
     return prepare_config(result)

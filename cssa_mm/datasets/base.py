@@ -34,6 +34,7 @@ from cssa_mm.datasets.checks import (
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.class_naming import ClassNaming
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
+from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
@@ -100,6 +101,7 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
         lazy_init: bool = False,
         wrong_labels: float = 0.0,
     ) -> None:
+        check_types(SemiMultiLabelDataset.__init__, locals())
         if part not in PARTS:
             raise ConfigError(f"part: found '{part}', expected one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
         super().__init__(ann_file='', serialize_data=False, test_mode=test_mode, lazy_init=True)

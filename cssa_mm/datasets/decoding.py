@@ -148,7 +148,11 @@ def _checked_ground(ground: str | Sequence[int]) -> Sequence[int]:
     if isinstance(ground, str):
         if ground in GROUNDS:
             return GROUNDS[ground]
-    elif len(ground) == 3 and all(isinstance(part, Integral) and 0 <= part <= 255 for part in ground):
+    elif (
+        isinstance(ground, Sequence)
+        and len(ground) == 3
+        and all(isinstance(part, Integral) and 0 <= part <= 255 for part in ground)
+    ):
         return ground
     raise ConfigError(
         f"transparency: found {ground!r}, expected 'white', 'mean' or three numbers from 0 to 255, the colour below "

@@ -10,7 +10,7 @@ from cssa_mm.datasets.data_root import DataRoot
 from cssa_mm.datasets.image_formats import readable_suffixes
 from cssa_mm.datasets.readers import READERS
 from cssa_mm.datasets.readers.source import LabelSource
-from cssa_mm.datasets.readers.yolo_layout import layout_of
+from cssa_mm.datasets.readers.yolo_layout import parts_in
 from cssa_mm.errors import DataError
 
 # The parts as file names and folders call them.
@@ -160,18 +160,15 @@ def _only(names: Sequence[str], part: str, data_root: str) -> str:
 
 
 def subsets_of(path: str) -> dict[str, str]:
-    """The parts that a YOLO data.yaml names and whose images are there: Roboflow names all three, whatever it has."""
+    """The parts of a YOLO data.yaml or darknet's .data whose images are there, as options of a data set.
+
+    Raises:
+        DataError: It is no valid YAML.
+    """
     source = LabelSource(LocalFiles(os.path.dirname(path)), path)
     if not path.endswith(('.yaml', '.yml', '.data')) or not READERS['yolo'].recognises(source):
         return {}
-    parts = {'train': 'train'}
-    for part in ('val', 'test'):
-        try:
-            layout_of(source, part)
-        except DataError:
-            continue  # the reader states what is not there
-        parts[part] = part
-    return parts
+    return {part: part for part in ('train', *parts_in(source, path))}
 
 
 def _class_folders(data_root: str) -> list[str]:

@@ -15,6 +15,7 @@ from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
+from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
 from cssa_mm.datasets.readers.groups import groups_of
 from cssa_mm.datasets.readers.label_table import LabelTable
@@ -85,10 +86,11 @@ class TableDataset(SemiMultiLabelDataset):
         unannotated: str | None = None,
         subset: str | None = None,
         include_unlisted: bool = True,
-        held_out: str | Mapping | Sequence = (),
+        held_out: str | Mapping | Sequence | None = None,
         classes_from: str | Sequence[str] | None = None,
         **base_options: Any,
     ) -> None:
+        check_types(TableDataset.__init__, locals())
         choices = dict(
             format=(format, FORMATS),
             blank=(blank, ('unknown', 'no')),
@@ -116,7 +118,8 @@ class TableDataset(SemiMultiLabelDataset):
             subset=subset,
         )
         self.include_unlisted = include_unlisted
-        self.held_out = [held_out] if isinstance(held_out, (str, Mapping)) else list(held_out)
+        others = held_out if isinstance(held_out, (list, tuple)) else [] if held_out is None else [held_out]
+        self.held_out = [_held_out(other) for other in others]
         self.classes_from = None if classes_from is None else _several(classes_from)
         if unannotated is None:  # before the files are read
             self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
@@ -194,8 +197,7 @@ class TableDataset(SemiMultiLabelDataset):
     ) -> dict[str, np.ndarray]:
         """The images that no held-out file lists; none of those may be labelled here."""
         paths = {image_id: _real(folder, image_id) for image_id in found}
-        for held_out in self.held_out:
-            options = dict(ann_file=held_out) if isinstance(held_out, str) else held_out
+        for options in self.held_out:
             other = self.in_root(options['ann_file'])
             if not options['ann_file'] or not self.backend(other).exists(other):
                 continue
@@ -213,6 +215,21 @@ class TableDataset(SemiMultiLabelDataset):
 
 def _real(folder: ImageFolder, image_id: str) -> str:
     return os.path.normpath(os.path.join(folder.root, folder.path_of(image_id)))
+
+
+def _held_out(option: object) -> dict[str, Any]:
+    options: Any = dict(ann_file=option) if isinstance(option, str) else option
+    keys = ('ann_file', 'img_dir', 'subset')
+    if (
+        not isinstance(options, Mapping)
+        or 'ann_file' not in options
+        or not all(key in keys and isinstance(value, str | None) for key, value in options.items())
+    ):
+        raise ConfigError(
+            f"held_out: found {option!r}, expected label files: names, or dicts such as dict(ann_file='test.csv'), "
+            'with img_dir and subset where they differ'
+        )
+    return dict(options)
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -103,8 +103,7 @@ def _difference(root: Path, class_names: Sequence[str], tables: Mapping[str, Tab
     """How the written tables read back otherwise, '' where they do not, and the questions about them."""
     questions = []
     for name, (folder, images, labels) in tables.items():
-        options = dict(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False)
-        data = TableDataset(**options, lazy_init=True)
+        data = TableDataset(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False, lazy_init=True)
         try:
             found = data.read_annotations()
         except CSSAError as error:

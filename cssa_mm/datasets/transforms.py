@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -10,7 +10,7 @@ from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.decoding import Decoder
-from cssa_mm.errors import ImageError
+from cssa_mm.errors import ConfigError, ImageError
 
 
 @TRANSFORMS.register_module()
@@ -28,7 +28,7 @@ class LoadRGBImage(BaseTransform):
         transparency: The colour below transparent pixels: 'white', 'mean' (CLIP's mean colour), or [red, green, blue].
 
     Raises:
-        ConfigError: An unknown ``bits`` or ``transparency``.
+        ConfigError: An unknown ``bits`` or ``transparency``, or ``backend_args`` that are no dict.
         ImageError: The file is missing, empty or not readable as an image, or the image is so large that Pillow takes
             it for a decompression bomb.
     """
@@ -39,8 +39,12 @@ class LoadRGBImage(BaseTransform):
         bits: int | str | None = None,
         transparency: str | Sequence[int] = 'white',
     ) -> None:
+        if not isinstance(backend_args, Mapping | None):
+            raise ConfigError(
+                f"backend_args: found {backend_args!r}, expected None or a dict such as dict(backend='local')"
+            )
         self.backend_args = backend_args
-        self.decoder = Decoder(bits, transparency if isinstance(transparency, str) else tuple(transparency))
+        self.decoder = Decoder(bits, tuple(transparency) if isinstance(transparency, list) else transparency)
 
     def transform(self, results: dict) -> dict:
         """Add ``img``, ``img_shape`` and ``ori_shape`` (height, width)."""

@@ -88,6 +88,13 @@ SECTION_KEYS = {
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'param_scheduler': {'convert_to_iter_based'},
 }
+LOADER_SECTIONS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What must be a dict, if it is there.
+SECTIONS = (
+    'model', 'model.backbone', 'model.head', 'model.head.prompts', 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks',
+    'optim_wrapper', 'randomness', 'env_cfg', *LOADER_SECTIONS, *(f'{name}.dataset' for name in LOADER_SECTIONS),
+    *(f'{name}.sampler' for name in LOADER_SECTIONS),
+)  # fmt: skip
 # What training and the metric read from every sample.
 SAMPLE_KEYS = {
     'train_dataloader': ('image_id', 'is_labelled'),
@@ -127,7 +134,25 @@ def check_config(config: Config) -> None:
             _check_sample_keys(section, path)
 
 
+def check_sections(config: Mapping[str, Any]) -> None:
+    """Check that each section that is there is a dict, so that its keys can be looked at.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for path in SECTIONS:
+        value: Any = config
+        for name in path.split('.'):
+            value = value.get(name) if isinstance(value, Mapping | Config) else None
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(
+                f'config: found {path}={value!r}, expected a dict or None; to set one of its keys: {path}.KEY=...'
+            )
+
+
 def _check_type(kind: Any, path: str) -> None:
+    if kind is not None and not isinstance(kind, str) and not callable(kind):
+        raise ConfigError(f'config: found {path}.type={kind!r}, expected the name of a registered component')
     # A dot stands for the scope of another toolbox or for a Python path.
     if isinstance(kind, str) and '.' not in kind and _registered(kind) is None:
         known = {name for candidate in REGISTRIES for name in candidate.module_dict}
@@ -152,7 +177,7 @@ def _check_keys(section: Mapping[str, Any], known: set[str], path: str) -> None:
     for key in section:
         if key not in known:
             where = '' if path == 'config' else f'{path}.'
-            hint = f' It is {MOVED[where + key]} now.' if where + key in MOVED else nearest(key, known)
+            hint = f' It is {MOVED[where + key]} now.' if where + key in MOVED else nearest(key, known - {'_scope_'})
             raise ConfigError(
                 f"config: found the unknown key '{where}{key}', expected one of {len(known)} known keys.{hint}"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -13,6 +13,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset
 from cssa_mm.datasets.discovery import discover
+from cssa_mm.datasets.option_types import check_types
 from cssa_mm.errors import ConfigError, DataError
 
 # What each part says of itself: its images, and how it is used.
@@ -40,6 +41,8 @@ def apply_data(config: Config) -> None:
     train = (config.get('train_dataloader') or {}).get('dataset')
     if not isinstance(train, Mapping) or not _is_ours(train):
         return
+    for part in ('train', *PARTS):
+        _check_types(_dataset(config, part), f'{part}_dataloader.dataset')
     for part, leaders in (('val', [train]), ('test', [_dataset(config, 'val'), train])):
         options = _dataset(config, part)
         if options is not None:
@@ -77,6 +80,13 @@ def _is_ours(options: Mapping) -> bool:
 def _class_of(options: Mapping) -> Any:
     kind = options.get('type')
     return DATASETS.get(kind) if isinstance(kind, str) else kind
+
+
+def _check_types(options: Any, where: str) -> None:
+    if isinstance(options, Mapping) and _is_ours(options):
+        said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
+        for kind in _own_classes(_class_of(options)):
+            options |= check_types(vars(kind).get('__init__', kind), said, where)
 
 
 def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:
@@ -180,5 +190,8 @@ def _share_own_classes(config: Config, train: Any) -> None:
 
 def _options(kind: type) -> set[str]:
     """The keywords of a data set."""
-    classes = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
-    return {key for each in classes for key in inspect.signature(each).parameters} - {'base_options'}
+    return {key for each in _own_classes(kind) for key in inspect.signature(each).parameters} - {'base_options'}
+
+
+def _own_classes(kind: type) -> Sequence[type]:
+    return kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]

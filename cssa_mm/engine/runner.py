@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
-from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
@@ -24,6 +24,7 @@ def prepare_config(config: Config) -> Config:
     Raises:
         ConfigError: a key or component is unknown, or parts contradict each other.
     """
+    check_sections(config)
     apply_data(config)
     check_config(config)
     apply_view(config)

@@ -68,8 +68,11 @@ class SemiSupervisedSampler(Sampler):
         """Set the size of the global batch.
 
         Raises:
-            ConfigError: it leaves no unlabelled image, or does not divide over the ranks.
+            ConfigError: it is no whole number, leaves no unlabelled image, or does not divide over the ranks.
         """
+        for key, value in (('batch_size', batch_size), ('sampler.labelled_per_batch', self.labelled_per_batch)):
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigError(f'train_dataloader.{key}: found {value!r}, expected a whole number')
         if not 0 < self.labelled_per_batch < batch_size:
             raise ConfigError(
                 f'train_dataloader.sampler.labelled_per_batch: found {self.labelled_per_batch}, expected 1 to '

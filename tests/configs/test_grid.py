@@ -130,6 +130,8 @@ DEMO_TOWER = dict(
     dense='value',
     global_token=True,
     precision='fp32',
+    activation=None,
+    allow_torchscript=False,
 )
 DEMO_HEAD = dict(
     type='LabelAlignmentHead',

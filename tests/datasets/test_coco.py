@@ -101,6 +101,22 @@ def test_a_validation_set_has_the_classes_of_its_training_set(coco_root, coco_op
     assert data.labels[:, 1:].any(axis=1).all()
 
 
+def test_a_drawn_split_labels_annotated_images_alone(coco_root, coco_options):
+    content = json.loads((coco_root / 'instances.json').read_text())
+    content['annotations'] = [item for item in content['annotations'] if item['image_id'] in (9, 100, 25, 33)]
+    rewrite(coco_root, **content)
+    options = coco_options | dict(unannotated='unlabelled')
+    for seed in range(1, 6):
+        data = COCOMultiLabelDataset(split=dict(proportion=0.5, seed=seed), **options)
+        labelled = {data.image_ids[i] for i in data.labelled_indices}
+        assert len(data) == 8
+        assert len(labelled) == 2
+        assert labelled < {'9', '100', '25', '33'}
+        # The same as of the annotated images alone.
+        alone = COCOMultiLabelDataset(split=dict(proportion=0.5, seed=seed), **coco_options)
+        assert labelled == {alone.image_ids[i] for i in alone.labelled_indices}
+
+
 def test_a_category_without_instances_need_not_be_a_class(coco_root, coco_options):
     categories = json.loads((coco_root / 'instances.json').read_text())['categories']
     rewrite(coco_root, categories=[*categories, dict(id=0, name='things')])

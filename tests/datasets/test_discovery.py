@@ -71,9 +71,9 @@ def test_the_label_file_of_each_part_is_found(folder, files, expected):
 
 
 def test_the_parts_of_a_yolo_file_are_found_in_it(folder):
-    root = folder({'data.yaml': 'train: train/images\nval: valid/images\nnames: [cat]\n', 'train/images/1.jpg': '',
-                   'valid/images/2.jpg': ''})  # fmt: skip
-    assert discover(root) == dict(
+    text = 'train: train/images\nval: ../valid/images\ntest: test/images\nnames: [cat]\n'
+    root = folder({'data.yaml': text, 'train/images/1.jpg': '', 'valid/images/2.jpg': ''})
+    assert discover(root) == dict(  # there is no test/images
         train=dict(ann_file='data.yaml', subset='train'), val=dict(ann_file='data.yaml', subset='val')
     )
 
@@ -85,6 +85,11 @@ def test_a_part_whose_images_are_not_there_is_left_out(folder, name):
     darknet = 'train = train/images\nvalid = valid/images\nnames = obj.names\n'
     files = {name: yaml if name == 'data.yaml' else darknet, 'obj.names': 'cat\n', 'train/images/1.jpg': ''}
     assert discover(folder(files)) == dict(train=dict(ann_file=name, subset='train'))
+def test_a_yolo_file_that_is_no_yaml_is_refused_in_one_line(folder):
+    root = folder({'data.yaml': 'train: x\nval: y\nnames: [cat', 'x/1.jpg': ''})
+    with pytest.raises(DataError, match='data.yaml: found no valid YAML') as caught:
+        discover(root)
+    assert '\n' not in str(caught.value)
 
 
 def test_where_the_training_labels_are_named_the_others_are_found(folder):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from cssa_mm import load_config
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.errors import ConfigError
 
@@ -247,3 +248,12 @@ def test_a_key_of_an_earlier_version_names_the_one_that_took_its_place(config, k
     message = str(error.value)
     assert message.startswith(f"config: found the unknown key 'default_hooks.{found}', expected one of ")
     assert message.endswith(f' known keys. It is {now} now.')
+
+
+@pytest.mark.parametrize(
+    'path', ['model', 'model.backbone', 'train_cfg', 'default_hooks', 'val_dataloader', 'train_dataloader.dataset']
+)
+@pytest.mark.parametrize('value', [3, 'abc', [1]])
+def test_a_section_that_is_no_dict_is_one_line(path, value):
+    with pytest.raises(ConfigError, match=rf'^config: found {path}=.*, expected a dict or None'):
+        load_config('cssa_demo', overrides={path: value}, tower='demo')

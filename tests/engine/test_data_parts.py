@@ -1,5 +1,7 @@
 """What is said of the training data serves validation, test and model; of another part alone it is refused."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -101,3 +103,59 @@ def test_coco_and_voc_options_are_shared_too():
     for name in ('val', 'test'):
         assert config[f'{name}_dataloader'].dataset.class_names == ['cat', 'dog']
     assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
+
+
+def write_coco(root, part, shown, categories):
+    """An instances file of images 0, 1, ..., each of which shows some of the categories."""
+    for number in range(len(shown)):
+        save(root / part / f'{number}.png', number)
+    content = dict(
+        images=[dict(id=number, file_name=f'{number}.png') for number in range(len(shown))],
+        annotations=[
+            dict(image_id=number, category_id=category) for number, several in enumerate(shown) for category in several
+        ],
+        categories=[dict(id=number, name=name) for number, name in enumerate(categories)],
+    )
+    (root / part / 'instances.json').write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize('times', [1, 2])
+def test_the_classes_of_a_coco_file_are_those_of_every_part_and_of_the_model(tmp_path, times):
+    write_coco(tmp_path, 'train', [[1], [2], [1, 2], [2]], ['things', 'Jet Ski', 'boat'])
+    write_coco(tmp_path, 'valid', [[0], [0]], ['boat'])
+    overrides = {f'{TRAIN}.split': None}
+    for part, folder in (('train', 'train'), ('val', 'valid'), ('test', 'valid')):
+        overrides |= {
+            f'{part}_dataloader.dataset.ann_file': f'{folder}/instances.json',
+            f'{part}_dataloader.dataset.img_dir': folder,
+        }
+    config = load_config('cssa_coco_p05', data_root=str(tmp_path), overrides=overrides)
+    if times == 2:
+        config = load_config(config)
+    found = parts(config)
+    assert {name: dataset.class_names for name, dataset in found.items()} == dict.fromkeys(found, ['Jet Ski', 'boat'])
+    assert resolve_class_names(config.model.class_names) == ['Jet Ski', 'boat']
+    assert found['val'].labels.tolist() == [[0, 1], [0, 1]]
+
+
+def test_the_classes_of_voc_files_are_those_of_every_part_and_of_the_model(tmp_path):
+    lists = tmp_path / 'ImageSets' / 'Main'
+    for folder in (lists, tmp_path / 'Annotations'):
+        folder.mkdir(parents=True)
+    for number, (part, name) in enumerate((('train', 'Rikscha'), ('train', 'dog'), ('val', 'dog'))):
+        save(tmp_path / 'JPEGImages' / f'{number}.jpg', number)
+        (tmp_path / 'Annotations' / f'{number}.xml').write_text(
+            f'<annotation><object><name>{name}</name></object></annotation>'
+        )
+        with (lists / f'{part}.txt').open('a') as file:
+            file.write(f'{number}\n')
+    config = load_config('cssa_voc_p05', data_root=str(tmp_path), overrides={f'{TRAIN}.split': None})
+    found = parts(config)
+    assert {name: dataset.class_names for name, dataset in found.items()} == dict.fromkeys(found, ['Rikscha', 'dog'])
+    assert resolve_class_names(config.model.class_names) == ['Rikscha', 'dog']
+
+
+@pytest.mark.parametrize('name', ['cssa_coco_p05', 'cssa_voc_p05', 'cssa_demo'])
+def test_where_the_files_are_missing_the_classes_are_those_of_the_type(tmp_path, name):
+    config = load_config(name, data_root=str(tmp_path))
+    assert config.model.class_names == config[TRAIN.split('.')[0]].dataset.type

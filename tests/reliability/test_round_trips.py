@@ -36,7 +36,8 @@ COMMON = dict(
     suppress_health_check=list(hypothesis.HealthCheck),
     phases=[phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain],
 )
-HALF = hypothesis.settings(max_examples=EXAMPLES // 2, **COMMON)
+USUAL = hypothesis.settings(max_examples=EXAMPLES // 4, **COMMON)
+ODD = hypothesis.settings(max_examples=EXAMPLES - EXAMPLES // 4, **COMMON)
 BROKEN = hypothesis.settings(max_examples=EXAMPLES // 5, **COMMON)
 WORDS = ('cat', 'dog', 'dining table', 'traffic light', 'Straße', 'Müller', '猫', 'собака', 'café', 'T-shirt', '🐈')
 TRICKY = (
@@ -381,6 +382,8 @@ def difference(data: TableDataset, labels: Labels, root: Path) -> str:
             return f'no image {image!r} among {list(read)}'
         for name, value in zip(labels.names, row, strict=True):
             column = columns.get(plain_name(name))
+            if name in data.understanding.left:  # a column called fold or id, which is said
+                continue
             if column is None and value == 1:
                 return f'no class {name!r} among {data.class_names}'
             if column is not None and read[image][column] != value:
@@ -414,7 +417,7 @@ def refused(error: Exception) -> None:
 def test_usual_names_are_read_as_they_were_written(name, place):
     form = FORMS[name]
 
-    @HALF
+    @USUAL
     @hypothesis.given(examples(form, is_odd=False))
     def check(labels):
         cells = {value for row in labels.rows for value in row}
@@ -430,7 +433,7 @@ def test_usual_names_are_read_as_they_were_written(name, place):
 def test_odd_names_are_read_as_they_were_written_or_refused_in_one_line_or_questioned(name, place):
     form = FORMS[name]
 
-    @HALF
+    @ODD
     @hypothesis.given(examples(form, is_odd=True))
     def check(labels):
         try:
@@ -447,7 +450,8 @@ def test_odd_names_are_read_as_they_were_written_or_refused_in_one_line_or_quest
 def wounds(draw, content: bytes) -> bytes:
     """Content that was cut, written over, doubled or swapped somewhere, or is none at all."""
     for kind in draw(st.lists(st.sampled_from(['cut', 'over', 'out', 'in', 'twice']), min_size=1, max_size=3)):
-        start = draw(st.integers(0, len(content)))
+        # A share, not a position: a workbook holds the time, and is never the same twice.
+        start = int(draw(st.floats(0, 1)) * len(content))
         end = min(len(content), start + draw(st.integers(0, 40)))
         noise = draw(st.one_of(st.binary(max_size=6), st.sampled_from(TOKENS)))
         content = {

@@ -171,3 +171,13 @@ def test_the_runner_builds_a_loader_from_the_form_that_the_configs_use(tiny_conf
         for batch, again in zip(batches, repeated, strict=True)
         for a, b in zip(batch['inputs'], again, strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    ('options', 'key'),
+    [(dict(batch_size='abc'), 'batch_size'), (dict(batch_size=12.0), 'batch_size')]
+    + [(dict(labelled_per_batch=value), 'sampler.labelled_per_batch') for value in ('4', True)],
+)
+def test_sizes_are_whole_numbers(make_sampler, options, key):
+    with pytest.raises(ConfigError, match=f'^train_dataloader.{key}: found .*, expected a whole number'):
+        make_sampler(**options)

@@ -114,6 +114,7 @@ def _name(entry: Any, cell: str, where: Callable[[], str]) -> str:
         return str(int(entry))
     if isinstance(entry, str | int | float):
         return str(entry)
+    cell = ' '.join(cell.split())
     shown = cell if len(cell) < 80 else f'{cell[:77]}...'
     raise DataError(
         f"{where()}: found '{shown}', an entry that is no name, expected class names; write them as cat;dog."

@@ -15,7 +15,8 @@ from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.names import plain_name
 
 CLASS_SHARE = 0.5  # of the cells of a class column that must be yes or no; the others are mistakes
-KINDS = {'nothing': 'is blank', 'flags': 'holds yes or no', 'images': 'holds images'}
+KINDS = {'nothing': 'blank', 'flags': 'yes or no', 'images': 'images'}
+BY_NAME = 'no class by the name'
 
 
 @dataclass
@@ -100,13 +101,10 @@ class TableColumns:
         holds = self.holds(column)
         if not column.name and holds == 'nothing':
             return
-        if reason is None:
-            reason = KINDS.get(holds, f'holds {holds} ({_short((column.sample(50) or [""])[0])})')
-            reason += (
-                ', and is no class by its name'
-                if plain_name(column.name) in NO_LABELS or self.is_no_class(column)
-                else ''
-            )
+        if reason is None and column.name and (plain_name(column.name) in NO_LABELS or self.is_no_class(column)):
+            reason = BY_NAME
+        elif reason is None:
+            reason = KINDS.get(holds, f'{holds}, such as {_short((column.sample(50) or [""])[0])}')
         self.understanding.left.setdefault(column.name or '(without a name)', reason)
 
     def ask(self, kind: str, text: str, fix: str) -> None:
@@ -145,8 +143,11 @@ class TableColumns:
 
     def split(self, columns: Sequence[Column]) -> Column | None:
         """The column that tells the part of the data set, if there is one."""
+        wanted = {plain_name(name) for name in self.options.class_names}
         for column in columns:
-            if column.name and plain_name(column.name) in SPLITS and self.holds(column) in ('text', 'flags'):
+            plain = plain_name(column.name)
+            is_called = plain in SPLITS and plain not in wanted
+            if is_called and (self.holds(column) == 'text' or (self.holds(column) == 'flags' and plain[:2] == 'is')):
                 return column
             parts = {value.upper() for value in column.values}
             if not column.name and parts and parts <= {'TRAIN', 'VALIDATION', 'TEST', 'UNASSIGNED', ''} != {''}:
@@ -180,7 +181,8 @@ def content_of(column: Column, options: ReadOptions) -> str:
         return 'nothing'
     if sum(cell.lower().endswith(IMAGE_ENDINGS) for cell in cells) * 2 > len(cells):
         return 'images'
-    if flag_share(column, options) >= CLASS_SHARE:
+    is_doubtful = plain_name(column.name) in NO_LABELS
+    if flag_share(column, options) >= (1 if is_doubtful else CLASS_SHARE):
         return 'flags'
     if all(as_number(cell.rstrip('% ')) is not None for cell in cells):
         return 'numbers'

@@ -52,12 +52,9 @@ def read_cvat(source: LabelSource, options: ReadOptions) -> LabelTable:
                 f'{", ".join(subsets) or "none, as the file has no subsets"}; correct subset.'
             )
     elif len(subsets) > 1:
+        shown = ', '.join(subsets)
         understanding.questions.append(
-            Question(
-                'subset',
-                f'the images are of the subsets {", ".join(subsets)}, and all of them are read',
-                f"set subset to the one to read (such as subset='{subsets[0]}')",
-            )
+            Question('subsets', f'{path}: found the subsets {shown}, which are read as one set', f'subset={subsets[0]}')
         )
     option = options.unannotated or 'unlabelled'
     rows, without = [], []

@@ -89,7 +89,7 @@ def read_flags(grid: Grid, columns: Sequence[Column], options: ReadOptions, unde
         if column.is_coded:
             labels[:, index] = np.array([values.get(cell, -1) for cell in column.values], dtype=np.int8)[column.codes]
         else:
-            labels[:, index] = [values[cell] for cell in column.cells()]
+            labels[:, index] = np.array([values[cell] for cell in column.cells()], dtype=np.int8)
     return labels
 
 
@@ -102,9 +102,10 @@ def counted(cells: Mapping[str, int], unit: str, limit: int = 4) -> str:
 
 def _refuse(cell: str, grid: Grid, columns: Sequence[Column], values: Mapping[str, int | None]) -> None:
     column, row = next((column, row) for column in columns if (row := column.first(cell)) >= 0)
-    bad = [as_number(other.rstrip('% ')) for other, value in values.items() if value is None]
+    numbers = [as_number(other.rstrip('% ')) for other, value in values.items() if value is None]
+    bad = [number for number in numbers if number is not None]
     place = f"{grid.where(row)}: found '{cell}' in the column '{column.name}'"
-    if all(number is not None for number in bad) and (cell.endswith('%') or all(0 < number < 1 for number in bad)):
+    if len(bad) == len(numbers) and (cell.endswith('%') or all(0 < number < 1 for number in bad)):
         raise DataError(
             f'{place}, a score or percentage, expected 1, 0, or blank for unknown; write 1 or 0 by a threshold of '
             f"yours, or set ignore_columns='{column.name}' if it is no class."
@@ -159,9 +160,15 @@ def _resolve_blank(
     if not blanks or options.blank == 'unknown':
         return
     number = sum(counts[cell] for cell in blanks)
+    empty = np.ones(grid.count, dtype=bool)
+    for column in columns:
+        cells = column.values if column.is_coded else column.cells()
+        is_blank = np.array([cell in blanks for cell in cells], dtype=bool)
+        empty &= is_blank[column.codes] if column.is_coded else is_blank
     if options.blank is None:
         yes = {cell: counts[cell] for cell, value in values.items() if value == 1}
-        if yes and 0 not in values.values():
+        # Where rows are blank throughout or not at all, a blank row is one that nobody has labelled.
+        if yes and 0 not in values.values() and number > int(empty.sum()) * len(columns):
             raise DataError(
                 f'{grid.source}: found {counted(yes, "cells")} and {number:,} blank cells but no cell that says no, '
                 f"expected to know what a blank says; set blank='no' if it says that the class is not shown, or "
@@ -169,11 +176,6 @@ def _resolve_blank(
             )
         return
     values.update(dict.fromkeys(blanks, 0))
-    empty = np.ones(grid.count, dtype=bool)
-    for column in columns:
-        if not column.is_coded:
-            return
-        empty &= np.array([cell in blanks for cell in column.values] or [True])[column.codes]
     if empty.any():
         understanding.questions.append(
             Question(

@@ -124,6 +124,9 @@ class Column:
             self._parts = [self.codes[rows]]
             self._counts = None
 
+    def __len__(self) -> int:
+        return len(self._texts) if self._codes is None else len(self.codes)
+
     def __getitem__(self, row: int) -> str:
         return self._texts[row] if self._codes is None else self.values[self.codes[row]]
 

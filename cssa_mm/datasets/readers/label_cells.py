@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from cssa_mm.datasets.readers.cells import EMPTY, NEGATIVE, is_list, parse_list
+from cssa_mm.datasets.readers.cells import EMPTY, is_list, parse_list
 from cssa_mm.datasets.readers.codes import vectors_to_names, with_names_of_codes
-from cssa_mm.datasets.readers.flags import UNKNOWN_WORDS
 from cssa_mm.datasets.readers.grid import Column, Grid
+from cssa_mm.datasets.readers.label_table import collect_names
 from cssa_mm.datasets.readers.separators import Separators, find_separators
 from cssa_mm.datasets.readers.source import ReadOptions
+from cssa_mm.datasets.readers.tokens import MISSING, NONE, Tokens
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError
-from cssa_mm.names import one_form, plain_name
+from cssa_mm.names import plain_name
 
 PIECE = 8192  # cells that are taken apart at a time
-SKIP, NONE, MISSING = -1, -2, -3  # a blank part of a cell, the word for none, a word for unlabelled
 
 
 @dataclass
@@ -64,39 +65,6 @@ def read_label_cells(
     return reader.shown(rows, tokens)
 
 
-class _Tokens(dict):
-    """Part of a cell -> its number among the distinct parts, or SKIP, NONE or MISSING."""
-
-    def __init__(self, options: ReadOptions) -> None:
-        super().__init__()
-        self.names: list[str] = []
-        self.values: list[int] = []
-        self.counts: Counter[str] = Counter()
-        self.none_words = {one_form(word).casefold() for word in options.none_word}
-        wanted = {one_form(name).casefold() for name in options.class_names}
-        unknown = UNKNOWN_WORDS - wanted | {one_form(word).casefold() for word in options.unknown_word}
-        self.unknown_words = unknown - self.none_words
-
-    def special(self, text: str) -> int | None:
-        """SKIP, NONE or MISSING for a word that is no class."""
-        word = one_form(text).casefold()
-        if word == '':
-            return SKIP
-        if word in self.none_words or word == EMPTY:
-            return NONE
-        return MISSING if word in self.unknown_words else None
-
-    def __missing__(self, text: str) -> int:
-        number = self.special(text)
-        if number is None:
-            name, value = (text[1:], 0) if text.startswith(NEGATIVE) else (text, 1)
-            number = len(self.names)
-            self.names.append(one_form(name))
-            self.values.append(value)
-        self[text] = number
-        return number
-
-
 class _CellReader:
     def __init__(
         self,
@@ -107,7 +75,7 @@ class _CellReader:
         is_long: bool,
     ) -> None:
         self.grid, self.options, self.understanding, self.is_long = grid, options, understanding, is_long
-        self.tokens = _Tokens(options)
+        self.tokens = Tokens(options)
         self.count = grid.count
         self.is_many = len(columns) > 1
 
@@ -144,19 +112,23 @@ class _CellReader:
         is_bare = all(map(is_list, texts))
         found = {}
         for text in sorted(filter(is_list, texts)):
-            names = parse_list(text, lambda text=text: self.grid.where(self.column.first(text)), is_bare)
+            names = parse_list(text, partial(self._where, text), is_bare)
             if names is not None:
                 found[text] = names
             elif '"' in text or "'" in text:
                 raise DataError(
-                    f'{self.grid.where(self.column.first(text))}: found {text[:80]}, which looks like a list but is '
+                    f'{self._where(text)}: found {" ".join(text[:80].split())}, which looks like a list but is '
                     f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
                 )
         if found:
+            example = max(found, key=lambda text: (len(found[text]) > 1, -len(text)))
             self.understanding.facts['labels'] = (
-                f'lists in the cells, such as {max(found, key=lambda text: (len(found[text]) > 1, -len(text)))}'
+                f'lists in the cells, such as {example if len(example) < 80 else example[:77] + "..."}'
             )
         return found
+
+    def _where(self, cell: str) -> str:
+        return self.grid.where(self.column.first(cell))
 
     def _separators(self, cells: Sequence[str], joined: str) -> Separators:
         if self.lists and self.options.label_separators is None:
@@ -194,7 +166,7 @@ class _CellReader:
 
     def shown(self, rows: np.ndarray, tokens: np.ndarray) -> Shown:
         """What the parts of all columns say together."""
-        names, values = list(self.tokens.names), np.array(self.tokens.values, dtype=np.int8)
+        names, values = list(self.tokens.names), np.array(self.tokens.says, dtype=np.int8)
         is_name = tokens >= 0
         has_name, none_rows, missing = (self._has(rows[mask]) for mask in (is_name, tokens == NONE, tokens == MISSING))
         for mixed, word in ((none_rows & has_name, 'none of the classes'), (missing & has_name, 'unlabelled')):
@@ -213,8 +185,10 @@ class _CellReader:
             return Shown(class_names, rows, classes, shown_values, np.full_like(others, -1), none_rows)
         counts = np.bincount(tokens, minlength=len(names))
         names = with_names_of_codes(self.grid, self.options, self.understanding, names)
-        # Weighted by their numbers, so that the commonest spelling wins.
-        class_names = collect_names_weighted(names, counts)
+        spellings: Counter[str] = Counter()
+        for name, number in zip(names, counts.tolist(), strict=True):
+            spellings[name] += number
+        class_names = collect_names(spellings)
         positions = {plain_name(name): index for index, name in enumerate(class_names)}
         of_token = np.array([positions[plain_name(name)] for name in names], dtype=np.int64)
         if len(values) and not values.all():
@@ -247,11 +221,3 @@ def _sizes(text: str, separator: str, count: int) -> np.ndarray:
     ends = np.append(np.flatnonzero(letters == 0x1E), len(letters))
     before = np.searchsorted(np.flatnonzero(letters == ord(separator)), ends)
     return np.diff(before, prepend=0) + 1
-
-
-def collect_names_weighted(names: Sequence[str], counts: np.ndarray) -> list[str]:
-    """Sorted class names, each in its commonest spelling, of distinct names and how often each occurs."""
-    spellings: dict[str, Counter] = {}
-    for name, count in zip(names, counts.tolist(), strict=True):
-        spellings.setdefault(plain_name(name), Counter())[name] += count
-    return sorted(min(found, key=lambda name: (-found[name], name)) for found in spellings.values())

@@ -29,7 +29,7 @@ def find_roles(grid: Grid, options: ReadOptions, understanding: Understanding) -
     table.refuse_single()
     columns = list(grid.columns)
     left = [(name, 'ignore_columns') for name in options.ignore_columns]
-    if any(column.name == options.group_column for column in columns):  # a test table may lack it
+    if options.group_column is not None and options.group_column in table.names:  # a test table may lack it
         left.append((options.group_column, 'group_column'))
     for name, key in left:
         column = table.named(name, key)
@@ -146,6 +146,12 @@ def _take_flags(table: TableColumns, roles: Roles, columns: Sequence[Column]) ->
     for column in columns:
         if table.holds(column) == 'numbers' and not table.is_no_class(column):
             _ask_scores(table, column)
+        elif table.holds(column) == 'flags' and table.is_no_class(column) and not _is_certain(column):
+            table.ask(
+                'column_role',
+                f"the column '{column.name}' holds yes or no, but is left, as its name sounds like no class",
+                f"set ignore_columns='{column.name}' to confirm it, or class_names to the classes",
+            )
     words = [column for column in columns if table.holds(column) == 'text' and _recurs(table, column)]
     if len(words) >= len(roles.classes):
         table.ask(
@@ -161,6 +167,14 @@ def _recurs(table: TableColumns, column: Column) -> bool:
     if plain_name(column.name) in NO_LABELS or not column.is_coded or _is_prose(column):
         return False
     return len(column.sample()) * 2 <= table.grid.count
+
+
+def _is_certain(column: Column) -> bool:
+    """Whether a column that is called like no class is none: by its name alone, or as it counts the rows."""
+    plain = plain_name(column.name)
+    if not plain or plain.startswith(('is', 'unnamed:')):
+        return True
+    return column.cells() in ([*map(str, range(len(column)))], [*map(str, range(1, len(column) + 1))])
 
 
 def _ask_scores(table: TableColumns, column: Column) -> None:

@@ -121,7 +121,10 @@ def table_of_rows(
 
 
 def collect_names(names: Iterable[str]) -> list[str]:
-    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere."""
+    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere.
+
+    A Counter of names counts as often as it says.
+    """
     spellings: dict[str, Counter] = {}
     for name, count in Counter(names).items():
         spellings.setdefault(plain_name(name), Counter())[one_form(name)] += count

@@ -7,6 +7,7 @@ import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -57,16 +58,18 @@ class RowReader:
         if b'"' in self.content or not self.delimiter.isascii() or self.delimiter == ' ':
             rows = self._reader(self._text())
             while chunk := self._take(rows, CHUNK):
-                yield self._add(chunk)
+                self._add(chunk)
+                yield
             return
         text = self._text()
         while piece := text.read(PIECE):
             piece += text.readline()
             columns = self._split(piece)
             if columns is not None:
-                yield self._add_columns(columns)
+                self._add_columns(columns)
             elif chunk := self._take(self._reader(io.StringIO(piece, newline='')), None):
-                yield self._add(chunk)
+                self._add(chunk)
+            yield
 
     def _text(self) -> io.TextIOWrapper:
         text = io.TextIOWrapper(io.BytesIO(self.content), self.encoding, newline='')
@@ -74,10 +77,10 @@ class RowReader:
             next(text, None)
         return text
 
-    def _reader(self, lines: Iterable[str]):  # noqa: ANN202  the type of csv.reader has no name
+    def _reader(self, lines: Iterable[str]) -> Any:
         return csv.reader(lines, delimiter=self.delimiter, skipinitialspace=True, strict=True)
 
-    def _take(self, rows, size: int | None) -> list[list[str]]:  # noqa: ANN001
+    def _take(self, rows: Any, size: int | None) -> list[list[str]]:
         """The next rows that are not empty."""
         try:
             while taken := list(islice(rows, size)):
@@ -105,8 +108,7 @@ class RowReader:
             marks = np.flatnonzero(letters == ord(self.delimiter))
             if len(marks) != len(ends) * (width - 1):
                 return None
-            marks = marks.reshape(len(ends), width - 1)
-            if (marks[:, -1] > ends).any() or (marks[1:, 0] < ends[:-1]).any():
+            if (marks[width - 2 :: width - 1] > ends).any() or (marks[width - 1 :: width - 1] < ends[:-1]).any():
                 return None
         cells = piece[:-1].replace('\n', self.delimiter).split(self.delimiter)
         return [cells[index::width] for index in range(width)]

@@ -83,9 +83,11 @@ def find_separators(
     cells = [cell for cell in dict.fromkeys(cells) if cell and one_form(cell).casefold() not in words]
     for character in POSSIBLE:
         multiple = [cell for cell in cells if len(_words(cell, character)) > 1]
-        found = _weigh(cells, multiple, character, options.class_names, source, column, is_long) if multiple else None
-        if found is not None:
-            return found
+        if not multiple:
+            continue
+        weighed = _weigh(cells, multiple, character, options.class_names, source, column, is_long)
+        if weighed is not None:
+            return weighed
     return Separators()
 
 

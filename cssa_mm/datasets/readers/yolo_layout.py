@@ -15,6 +15,7 @@ from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.errors import DataError, nearest
 
 PARTS = ('train', 'val', 'test')
+EXPECTED = 'a data.yaml of YOLO'
 ALIASES = dict(valid='val', validation='val', training='train', testing='test')
 YAML_NAMES = ('data.yaml', 'data.yml', 'dataset.yaml', 'dataset.yml')
 CLASS_FILES = ('classes.txt', 'labels/classes.txt', 'obj.names', '../classes.txt', '../obj.names', 'notes.json')
@@ -46,14 +47,10 @@ def layout_of(source: LabelSource, subset: str | None) -> Layout:
     path = yaml_in(source.path) if source.is_folder else source.path
     if path is None:
         return Layout([source.path], _names_beside(source, source.path), source.path)
-    content = source.files.read_bytes(path, 'a data.yaml of YOLO')
+    content = source.files.read_bytes(path, EXPECTED)
     settings = _settings(decode_text(content, path)[0], path)
-    directory = os.path.dirname(path)
-    layout = Layout([], [], directory)
-    bases = [directory]
-    if settings.get('path'):
-        root = _find(str(settings['path']), [directory], path, 'path', layout.facts, is_needed=False)
-        bases = [root, directory] if root else bases
+    layout = Layout([], [], os.path.dirname(path))
+    bases = _bases(settings, path, layout.facts)
     if isinstance(settings.get('names'), str):
         listed = _find(settings['names'], bases, path, 'names', layout.facts)
         layout.names = _lines(source, str(listed))
@@ -66,18 +63,39 @@ def layout_of(source: LabelSource, subset: str | None) -> Layout:
             f"{path}: found no part '{part}' (it has {', '.join(given) or 'none'}), expected train, val or test with "
             f'its images; correct subset.{nearest(part, given)}'
         )
-    value = settings[part]
-    for item in value if isinstance(value, list) else [value]:
+    for item in _several(settings[part]):
         layout.places.append(str(_find(str(item), bases, path, part, layout.facts)))
-    layout.facts['part'] = f"'{part}' of {', '.join(given)} (subset=...)"
-    if gone := [f'{name}: {settings[name]}' for name in given if not _are_there(settings[name], bases, path)]:
-        layout.facts['not there'] = f'{"; ".join(gone)} (in {os.path.basename(path)})'
+    there = parts_in(source, path)
+    shown = ', '.join(name if name in there else f'{name} (not there)' for name in given)
+    layout.facts['part'] = f"'{part}' of {shown} (subset=...)"
     return layout
 
 
-def _are_there(value: Any, bases: Sequence[str], path: str) -> bool:
-    items = value if isinstance(value, list) else [value]
-    return all(_find(str(item), bases, path, '', {}, is_needed=False) is not None for item in items)
+def parts_in(source: LabelSource, path: str) -> list[str]:
+    """The parts of a data.yaml whose images are there, of train, val and test.
+
+    Raises:
+        DataError: It is no valid YAML.
+    """
+    settings = _settings(decode_text(source.files.read_bytes(path, EXPECTED), path)[0], path)
+    bases = _bases(settings, path, {})
+    values = {part: settings[part] for part in PARTS if settings.get(part)}
+    return [
+        part
+        for part, value in values.items()
+        if all(_find(str(item), bases, path, part, {}, is_needed=False) for item in _several(value))
+    ]
+
+
+def _bases(settings: Mapping[str, Any], path: str, facts: dict[str, str]) -> list[str]:
+    """The directories that the paths of a data.yaml count from."""
+    directory = os.path.dirname(path)
+    root = settings.get('path') and _find(str(settings['path']), [directory], path, 'path', facts, is_needed=False)
+    return [root, directory] if root else [directory]
+
+
+def _several(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
 
 
 def yaml_in(folder: str) -> str | None:

@@ -80,9 +80,9 @@ def test_a_subset_is_read_alone_and_the_others_are_no_unlabelled_images(read):
     text = xml(subsets=['Train', 'Validation', 'Train'])
     assert rows(read(text, subset='train')) == {'a b.jpg': LABELS['a b.jpg'], 'c.jpg': None, 'd.jpg': None}
     assert rows(read(text, subset='Validation', test_mode=True)) == {'sub/b.png': LABELS['sub/b.png']}
-    (question,) = read(text).understanding.questions
-    assert question.kind == 'subset'
-    assert 'Train, Validation' in question.text
+    questions = read(text).understanding.questions
+    assert [(question.kind, question.fix) for question in questions] == [('subsets', 'subset=Train')]
+    assert not read(xml(subsets=['Train'] * 3)).understanding.questions
     with pytest.raises(DataError, match="no image of the subset 'Test', expected one of Train, Validation"):
         read(text, subset='Test')
 

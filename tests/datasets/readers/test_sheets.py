@@ -1,0 +1,68 @@
+"""Excel workbooks."""
+
+import builtins
+import io
+from datetime import date
+
+import pytest
+
+from tests.datasets.readers.conftest import said
+
+ROWS = [
+    ['image', 'labels', 'taken'],
+    ['a.jpg', 'cat; dog', date(2025, 1, 2)],
+    ['b.jpg', 'dog', None],
+    ['c.jpg', None, None],
+]
+
+
+def workbook(**sheets) -> bytes:
+    openpyxl = pytest.importorskip('openpyxl')
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def test_the_sheet_with_rows_is_read(table_of):
+    table = table_of(workbook(Notes=[['about']], Empty=[], Photos=[[], *ROWS]), 'l.xlsx')
+    assert said(table) == {'a.jpg': '+cat +dog', 'b.jpg': '-cat +dog', 'c.jpg': '?'}
+    assert table.where(0).endswith("l.xlsx, sheet 'Photos', row 3")
+    assert table.understanding.facts['sheet'] == "'Photos' of 3"
+
+
+def test_cells_of_numbers_and_truth_values_are_read(rows_of):
+    rows = [['image', 'cat', 'dog'], ['a.jpg', 1, 0.0], ['b.jpg', True, False], [17, 0, None]]
+    assert rows_of(workbook(S=rows), 'l.xlsx') == {'a.jpg': '+cat -dog', 'b.jpg': '+cat -dog', '17': '-cat ?dog'}
+
+
+def test_of_several_sheets_one_is_chosen(rows_of, refusal_of):
+    content = workbook(Train=ROWS, Test=[ROWS[0], ['d.jpg', 'cow', None]])
+    message = refusal_of(content, 'l.xlsx')
+    assert "several sheets with rows, 'Train' (3 rows), 'Test' (1 rows)" in message
+    assert 'set subset' in message
+    assert rows_of(content, 'l.xlsx', subset='test') == {'d.jpg': '+cow'}
+
+
+def test_what_is_no_workbook_is_refused(refusal_of):
+    pytest.importorskip('openpyxl')
+    assert 'found no Excel workbook' in refusal_of(b'no zip', 'l.xlsx')
+    assert "found a '.xls' file, expected .xlsx" in refusal_of(b'', 'l.xls')
+    assert 'found 0 rows' in refusal_of(workbook(S=[['image', 'labels']]), 'l.xlsx')
+
+
+def test_without_openpyxl_one_line_says_what_to_install(refusal_of, monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **options):
+        if name == 'openpyxl':
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, '__import__', without)
+    assert "pip install 'cssa_mm[excel]'" in refusal_of(b'x', 'l.xlsx')
