@@ -22,7 +22,7 @@ def part_of(names=NAMES, labels=LABELS, rules=()):
         'csv',
         facts={'encoding': 'utf-16', 'separator': "';'", 'yes': '1 (12 cells)'},
         taken=list(names),
-        left={'width': 'numbers', 'url': 'addresses', 'height': 'numbers''url': 'addresses'},
+        left={'width': 'numbers', 'url': 'addresses', 'height': 'numbers'},
         left_out={'an extension that is not read': ['a.heic', 'b.heic', 'c.heic', 'd.heic']},
     )
     ids = [f'{n}.jpg' for n in range(len(labels))]

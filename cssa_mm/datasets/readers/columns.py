@@ -16,7 +16,7 @@ from cssa_mm.names import plain_name
 
 CLASS_SHARE = 0.5  # of the cells of a class column that must be yes or no; the others are mistakes
 KINDS = {'nothing': 'blank', 'flags': 'yes or no', 'images': 'images'}
-BY_NAME = 'no class by the name'
+BY_NAME = 'no class by name'
 
 
 @dataclass
