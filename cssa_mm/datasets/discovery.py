@@ -160,7 +160,7 @@ def _only(names: Sequence[str], part: str, data_root: str) -> str:
 
 
 def subsets_of(path: str) -> dict[str, str]:
-    """The parts of a YOLO data.yaml whose images are there, as options of a data set: Roboflow names all three.
+    """The parts of a YOLO data.yaml or darknet's .data whose images are there, as options of a data set.
 
     Raises:
         DataError: It is no valid YAML.
@@ -168,7 +168,7 @@ def subsets_of(path: str) -> dict[str, str]:
     source = LabelSource(LocalFiles(os.path.dirname(path)), path)
     if not path.endswith(('.yaml', '.yml', '.data')) or not READERS['yolo'].recognises(source):
         return {}
-    return {part: part for part in parts_in(source, path)}
+    return {part: part for part in ('train', *parts_in(source, path))}
 
 
 def _class_folders(data_root: str) -> list[str]:

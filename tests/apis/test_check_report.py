@@ -22,7 +22,7 @@ def part_of(names=NAMES, labels=LABELS, rules=()):
         'csv',
         facts={'encoding': 'utf-16', 'separator': "';'", 'yes': '1 (12 cells)'},
         taken=list(names),
-        left={'width': 'numbers', 'url': 'addresses'},
+        left={'width': 'numbers', 'url': 'addresses', 'height': 'numbers'},
         left_out={'an extension that is not read': ['a.heic', 'b.heic', 'c.heic', 'd.heic']},
     )
     ids = [f'{n}.jpg' for n in range(len(labels))]
@@ -36,12 +36,12 @@ def test_a_section_says_all_that_was_understood():
         'train: 6 images of 3 classes, 5 of them labelled with 14 known cells, 5 positive: from 1 (\'dog\') to 2 '
         "('cat') a class",
         '  file           photos/labels.csv',
-        '  format         csv (CSV or TSV table)',
+        '  format         csv (CSV, TSV or text table)',
         '  encoding       utf-16',
         "  separator      ';'",
         '  yes            1 (12 cells)',
         '  taken          3 columns, one a class',
-        '  left           width (numbers); url (addresses)',
+        '  left           width, height (numbers); url (addresses)',
         '  labels         5 with labels, 1 of them none of the classes; 1 without labels',
         '  beyond 8 bits  2 images: 12-bit data',
         '  left out       4 images: an extension that is not read: a.heic, b.heic, c.heic, ...',

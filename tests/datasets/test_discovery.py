@@ -78,13 +78,6 @@ def test_the_parts_of_a_yolo_file_are_found_in_it(folder):
     )
 
 
-def test_a_yolo_file_that_is_no_yaml_is_refused_in_one_line(folder):
-    root = folder({'data.yaml': 'train: x\nval: y\nnames: [cat', 'x/1.jpg': ''})
-    with pytest.raises(DataError, match='data.yaml: found no valid YAML') as caught:
-        discover(root)
-    assert '\n' not in str(caught.value)
-
-
 @pytest.mark.parametrize('name', ['data.yaml', 'obj.data'])
 def test_a_part_whose_images_are_not_there_is_left_out(folder, name):
     """Roboflow names train, val and test in every data.yaml."""
@@ -92,6 +85,13 @@ def test_a_part_whose_images_are_not_there_is_left_out(folder, name):
     darknet = 'train = train/images\nvalid = valid/images\nnames = obj.names\n'
     files = {name: yaml if name == 'data.yaml' else darknet, 'obj.names': 'cat\n', 'train/images/1.jpg': ''}
     assert discover(folder(files)) == dict(train=dict(ann_file=name, subset='train'))
+
+
+def test_a_yolo_file_that_is_no_yaml_is_refused_in_one_line(folder):
+    root = folder({'data.yaml': 'train: x\nval: y\nnames: [cat', 'x/1.jpg': ''})
+    with pytest.raises(DataError, match='data.yaml: found no valid YAML') as caught:
+        discover(root)
+    assert '\n' not in str(caught.value)
 
 
 def test_where_the_training_labels_are_named_the_others_are_found(folder):

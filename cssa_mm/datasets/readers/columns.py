@@ -15,7 +15,8 @@ from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.names import plain_name
 
 CLASS_SHARE = 0.5  # of the cells of a class column that must be yes or no; the others are mistakes
-KINDS = {'nothing': 'is blank', 'flags': 'holds yes or no', 'images': 'holds images'}
+KINDS = {'nothing': 'blank', 'flags': 'yes or no', 'images': 'images'}
+BY_NAME = 'no class by name'
 
 
 @dataclass
@@ -100,13 +101,10 @@ class TableColumns:
         holds = self.holds(column)
         if not column.name and holds == 'nothing':
             return
-        if reason is None:
-            reason = KINDS.get(holds, f'holds {holds} ({_short((column.sample(50) or [""])[0])})')
-            reason += (
-                ', and is no class by its name'
-                if plain_name(column.name) in NO_LABELS or self.is_no_class(column)
-                else ''
-            )
+        if reason is None and column.name and (plain_name(column.name) in NO_LABELS or self.is_no_class(column)):
+            reason = BY_NAME
+        elif reason is None:
+            reason = KINDS.get(holds, f'{holds}, such as {_short((column.sample(50) or [""])[0])}')
         self.understanding.left.setdefault(column.name or '(without a name)', reason)
 
     def ask(self, kind: str, text: str, fix: str) -> None:

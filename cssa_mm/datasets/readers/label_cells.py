@@ -121,8 +121,9 @@ class _CellReader:
                     f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
                 )
         if found:
+            example = max(found, key=lambda text: (len(found[text]) > 1, -len(text)))
             self.understanding.facts['labels'] = (
-                f'lists in the cells, such as {max(found, key=lambda text: (len(found[text]) > 1, -len(text)))}'
+                f'lists in the cells, such as {example if len(example) < 80 else example[:77] + "..."}'
             )
         return found
 

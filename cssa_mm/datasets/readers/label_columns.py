@@ -162,17 +162,19 @@ def _take_flags(table: TableColumns, roles: Roles, columns: Sequence[Column]) ->
         )
 
 
-def _is_certain(column: Column) -> bool:
-    """Whether no class can be called so."""
-    plain = plain_name(column.name)
-    return not plain or plain.startswith(('is', 'unnamed:'))
-
-
 def _recurs(table: TableColumns, column: Column) -> bool:
     """Whether a column holds a few words again and again, as one of labels does."""
     if plain_name(column.name) in NO_LABELS or not column.is_coded or _is_prose(column):
         return False
     return len(column.sample()) * 2 <= table.grid.count
+
+
+def _is_certain(column: Column) -> bool:
+    """Whether a column that is called like no class is none: by its name alone, or as it counts the rows."""
+    plain = plain_name(column.name)
+    if not plain or plain.startswith(('is', 'unnamed:')):
+        return True
+    return column.cells() in ([*map(str, range(len(column)))], [*map(str, range(1, len(column) + 1))])
 
 
 def _ask_scores(table: TableColumns, column: Column) -> None:

@@ -25,17 +25,17 @@ def keep_subset(grid: Grid, column: Column, options: ReadOptions, understanding:
     Raises:
         DataError: The table has no such part.
     """
-    name = column.name or 'the first column'
+    name = f"the column '{column.name}'" if column.name else 'the first column'
     counts = {value or 'blank': count for value, count in column.counts().items()}
     shown = counted(counts, 'rows')
     if options.subset is None:
-        understanding.left[name] = f'tells the part of the data set: {shown}'
+        understanding.left[column.name or name] = f'tells the part of the data set: {shown}'
         is_flag = all(meaning(value) in (0, 1) for value in column.values)
         if len(counts) > 1 and (is_flag or any(plain_name(value) in PARTS for value in counts)):
             understanding.questions.append(
                 Question(
                     'subset',
-                    f"the column '{name}' tells parts of the data set ({shown}), and the rows of all are read",
+                    f'{name} tells parts of the data set ({shown}), and the rows of all are read',
                     "set subset to the part to read (such as subset='train' in the training set)",
                 )
             )
@@ -49,11 +49,9 @@ def keep_subset(grid: Grid, column: Column, options: ReadOptions, understanding:
     elif wanted in values:
         rows = np.array([plain_name(value or 'blank') == wanted for value in column.values])[column.codes]
     else:
-        raise DataError(
-            f"{grid.source}: found the parts {shown} in '{name}', expected subset='{options.subset}' there."
-        )
-    understanding.facts['subset'] = f"'{options.subset}': {int(rows.sum()):,} of {grid.count:,} rows ({name}: {shown})"
-    understanding.left[name] = 'tells the part of the data set'
+        raise DataError(f"{grid.source}: found the parts {shown} in {name}, expected subset='{options.subset}' there.")
+    understanding.facts['subset'] = f"'{options.subset}': {int(rows.sum()):,} of {grid.count:,} rows ({shown})"
+    understanding.left[column.name or name] = 'tells the part of the data set'
     grid.keep(np.flatnonzero(rows))
 
 

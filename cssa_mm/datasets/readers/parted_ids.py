@@ -1,4 +1,4 @@
-"""Tables with a row for each image and class, whose name ends the id of the image: 'ID_1_epidural,1'."""
+"""Tables with a row for each image and class, whose name ends the id of the image: ID_12cadc6af_epidural,1."""
 
 from __future__ import annotations
 
