@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
@@ -38,8 +39,13 @@ class Style:
 
     def line(self, text: str) -> str:
         """A line 'severity: ...' with its first word in colour."""
-        kind, colon, rest = text.partition(':')
+        kind, colon, rest = visible(text).partition(':')
         return self.paint(kind, kind) + colon + rest
+
+
+def visible(text: str) -> str:
+    """The text without characters that break a line or command a terminal, such as file names may hold."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
 
 
 def understood(part: Part) -> dict:
@@ -64,7 +70,7 @@ def understood(part: Part) -> dict:
         left={} if found is None else dict(found.left),
         left_out={} if found is None else {reason: list(names) for reason, names in found.left_out.items()},
         scaling=dict(Counter(facts.rule for facts in part.facts if facts.rule)),
-        rows={part.data.image_ids[row]: _row(labels[row], dataset.class_names) for row in _examples(labels)},
+        rows={part.data.image_ids[row]: _row(labels[row], dataset.class_names) for row in _examples(part)},
     )
 
 
@@ -74,7 +80,7 @@ def section(part: Part, style: Style) -> list[str]:
     title = READERS[found['format']].title if found['format'] in READERS else ''
     lines = [style.paint(summary(part), 'head')]
     add = _Lines(lines, style)
-    add('file', found['source'])
+    add('file', _plain_path(found['source']))
     add('format', f'{found["format"]} ({title})' if title else found['format'])
     for name, value in found['facts'].items():
         add(name, value)
@@ -144,7 +150,7 @@ class _Lines:
         start = INDENT + ('' if label == self.last else label).ljust(LABEL) + ' '
         self.last = label
         self.lines += textwrap.wrap(
-            text,
+            visible(text),
             self.width,
             initial_indent=start,
             subsequent_indent=' ' * (len(INDENT) + LABEL + 1),
@@ -173,13 +179,23 @@ def _columns(classes: dict[str, dict], width: int) -> list[str]:
     return lines
 
 
-def _examples(labels: np.ndarray, count: int = 3) -> list[int]:
-    """Rows that show how labels were read: several classes, none of them, unlabelled; then the first ones."""
+def _examples(part: Part, count: int = 3) -> list[int]:
+    """Rows that show how labels were read: two with several classes, one with none or without labels.
+
+    Rows that the label file names come first, then those in front.
+    """
+    labels, named = part.data.labels, part.dataset.named_ids
     positives, known = (labels == 1).sum(axis=1), (labels >= 0).any(axis=1)
-    kinds = (positives > 1, positives == 1, known & (positives == 0), ~known, known)
-    wanted = [int(np.flatnonzero(kind)[0]) for kind in kinds if kind.any()]
-    rest = [*np.flatnonzero(known)[:count].tolist(), *range(min(len(labels), count))]
-    return sorted(list(dict.fromkeys([*wanted, *rest]))[:count])
+    is_named = np.array([named is None or image_id in named for image_id in part.data.image_ids])
+
+    def first(wanted: int, *kinds: np.ndarray) -> list[int]:
+        rows = [row for kind in kinds for mask in (kind & is_named, kind) for row in np.flatnonzero(mask)[:wanted]]
+        return list(dict.fromkeys(map(int, rows)))[:wanted]
+
+    shown = first(count - 1, positives > 1, positives == 1)
+    empty = first(1, known & (positives == 0), ~known)
+    rest = first(count, known, ~known)
+    return sorted(list(dict.fromkeys([*shown, *empty, *rest]))[:count])
 
 
 def _row(labels: np.ndarray, names: Sequence[str]) -> str:
@@ -189,6 +205,11 @@ def _row(labels: np.ndarray, names: Sequence[str]) -> str:
     unknown = int((labels < 0).sum())
     text = ', '.join(shown[:8]) + (f' and {len(shown) - 8} more' if len(shown) > 8 else '')
     return (text or 'none of the classes') + (f' ({unknown} unknown)' if unknown else '')
+
+
+def _plain_path(path: str) -> str:
+    # '..' stays: it may lead out of a link.
+    return path if '://' in path or '..' in path else os.path.normpath(path)
 
 
 def _short(name: str) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_all_start_methods, get_context
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from tqdm import tqdm
 
 from cssa_mm.apis.check_report import Style, section, understood, verdict
@@ -107,7 +110,16 @@ def check(
         >>> check(config='cssa_table', data_root='photos').trains  # doctest: +SKIP
         True
     """
-    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    with gathered_log() as messages:
+        settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+        report = check_config(settings, num_workers)
+    report.findings.extend(Finding(severity, 'config', 'message', [text], '') for severity, text in messages)
+    report.findings.sort(key=lambda finding: (FIX, WARN, NOTE).index(finding.severity))
+    return report
+
+
+def check_config(settings: Config, num_workers: int | None = None) -> CheckReport:
+    """`check` of a config that has been read."""
     accepted = accepted_kinds(settings.get('accept'))
     findings: list[Finding] = []
     parts = []
@@ -135,8 +147,26 @@ def check(
             findings += alike
             asked += [(other.name, question) for question in questions]
             asked += [(other.name, question) for question in shared_groups(train.dataset.groups, other.dataset.groups)]
-    findings.sort(key=lambda finding: (FIX, WARN, NOTE).index(finding.severity))
     return CheckReport(parts, findings, asked, accepted)
+
+
+@contextmanager
+def gathered_log() -> Iterator[list[tuple[str, str]]]:
+    """Gather the lines that are logged meanwhile, each once with its severity, in place of showing them."""
+    messages: list[tuple[str, str]] = []
+
+    class Gatherer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            line = (WARN if record.levelno >= logging.WARNING else NOTE, ' '.join(record.getMessage().split()))
+            if line not in messages:
+                messages.append(line)
+
+    logger = MMLogger.get_current_instance()
+    shown, logger.handlers = logger.handlers, [Gatherer(logging.INFO)]
+    try:
+        yield messages
+    finally:
+        logger.handlers = shown
 
 
 def _questions(part: Part, words: ClassWords | CSSAError | None) -> list[Question]:

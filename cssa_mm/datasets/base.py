@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -73,6 +73,7 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
         understanding (Understanding | None): How the annotation was understood.
+        named_ids (Collection | None): The image ids that the annotation names, where the set holds others, too.
         groups (dict | None): Image id -> group, which no split cuts and ``validation`` keeps together.
         bad_images (BadImages | None): Where set, bad images become neutral items; None raises.
 
@@ -84,6 +85,7 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
 
     bad_images: BadImages | None = None
     understanding: Understanding | None = None
+    named_ids: Collection[str] | None = None
     groups: dict[str, str] | None = None
     _fully_initialized: bool
 

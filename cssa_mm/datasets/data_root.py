@@ -24,6 +24,7 @@ class DataRoot:
 
     def in_root(self, *parts: str) -> str:
         """The path of ``parts`` below the data root; absolute parts and addresses stay as they are."""
+        parts = tuple(part for part in parts if part != os.curdir)  # a folder found as '.' is the root itself
         start = max((index for index, part in enumerate(parts) if '://' in part), default=None)
         return os.path.join(self.data_root, *parts) if start is None else os.path.join(*parts[start:])
 

@@ -18,7 +18,7 @@ from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
 from cssa_mm.datasets.readers.groups import groups_of
-from cssa_mm.datasets.readers.label_table import LabelTable
+from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
 from cssa_mm.datasets.readers.matching import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.errors import ConfigError, DataError, nearest
@@ -143,6 +143,7 @@ class TableDataset(SemiMultiLabelDataset):
         image_ids = images_of(table, folder)
         self.groups = groups_of(table, image_ids, self.options.group_column, is_needed=not self.test_mode)
         found = join_rows(table, image_ids, table.labels_of(self.class_index, help_text))
+        self.named_ids = frozenset(found)
         labelled = {image_id for image_id, labels in found.items() if (labels != UNKNOWN).any()}
         if not labelled:
             raise DataError(f'{path}: {_nothing_labelled(len(found))}')
@@ -191,6 +192,8 @@ class TableDataset(SemiMultiLabelDataset):
         options = replace(self.options, subset=subset, class_names=known)
         source = LabelSource(self, path, img_dir, expected)
         table = read_labels(source, options, self.format)
+        if options.class_names:  # whoever lists the classes has said which are one
+            table.understanding.questions = [q for q in table.understanding.questions if q.kind != SPELLINGS]
         if is_own and subset == self.options.subset:
             self.understanding = table.understanding
         return table, table.folder or source.images

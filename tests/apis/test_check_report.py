@@ -71,6 +71,26 @@ def test_eighty_classes_stand_in_columns_and_thousands_are_cut_but_not_in_the_js
         assert list(counted.values()) == [int((annotated[:, 7] == value).sum()) for value in (1, 0, -1)]
 
 
+def test_rows_that_the_label_file_names_are_shown_first():
+    part = part_of()
+    shown = lambda: [line[17:] for line in section(part, Style()) if ' -> ' in line]  # noqa: E731
+    values = dict(cat=[1, 1, 0, 0, 1, 1], dog=[0, 1, 0, 0, 0, 1])
+    part.data = part.data._replace(labels=np.array([*values.values(), [0, 1, 0, 0, 0, 0]], dtype=np.int8).T)
+    part.dataset.named_ids = ['0.jpg', '5.jpg', '3.jpg']
+    assert shown() == ['1.jpg -> cat, dog, traffic light', '3.jpg -> none of the classes', '5.jpg -> cat, dog']
+    part.data.labels[3] = part.data.labels[2] = -1
+    assert shown()[1] == '3.jpg -> unlabelled'
+    part.dataset.named_ids = None
+    assert shown()[1] == '2.jpg -> unlabelled'
+
+
+def test_the_path_of_a_file_is_shown_without_detours():
+    part = part_of()
+    for path, shown in (('photos/./a/', 'photos/a'), ('a/../b', 'a/../b'), ('s3://a/./b', 's3://a/./b')):
+        part.dataset.understanding.source = path
+        assert section(part, Style())[1].split() == ['file', shown]
+
+
 def test_long_names_are_cut_in_the_text_alone():
     part = part_of(['x' * 200, 'dog', 'cow'])
     assert max(map(len, section(part, Style()))) < 200

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.logging import MMLogger
 from PIL import Image
 
 from cssa_mm.apis import checking
@@ -247,3 +248,29 @@ def test_facts_come_in_order_from_several_processes(data, num_workers, monkeypat
     pipeline = SimpleNamespace(transforms=[LoadRGBImage()])
     found = checking.open_all(SimpleNamespace(pipeline=pipeline), paths, num_workers, 'Images')
     assert found == [image_facts(LoadRGBImage(), path) for path in paths]
+
+
+def test_what_is_logged_meanwhile_is_a_note_of_the_report(photos_alone, capsys):
+    handlers = list(MMLogger.get_current_instance().handlers)
+    report = check(config=photos_alone, num_workers=1, tower='demo')
+    assert capsys.readouterr().out == ''
+    assert MMLogger.get_current_instance().handlers == handlers
+    lines = [line for line in report.text().splitlines() if 'nothing is validated' in line]
+    assert [line[:14] for line in lines] == ['note: config: ']
+    assert 'registry' not in report.text()  # what is logged for debugging
+
+
+@pytest.fixture
+def photos_alone(tmp_path):
+    """A folder with a label file, and without test images."""
+    for index in range(4):
+        Image.fromarray(PIXELS + index).save(tmp_path / f'{index}.png')
+    (tmp_path / 'labels.csv').write_text('image,labels\n0.png,cat;dog\n1.png,none\n')
+    return tmp_path
+
+
+def test_names_of_files_with_control_characters_stay_on_their_line(photos_alone):
+    (photos_alone / 'a\nb\x1b[31m.png').write_bytes(b'')
+    lines = check(config=photos_alone, num_workers=1, tower='demo').text().splitlines()
+    assert [line for line in lines if 'empty' in line and r'a\nb\x1b[31m.png' in line]
+    assert all(line.isprintable() for line in lines)

@@ -12,7 +12,7 @@ import numpy as np
 from cssa_mm.datasets.readers.cells import EMPTY, is_list, parse_list
 from cssa_mm.datasets.readers.codes import vectors_to_names, with_names_of_codes
 from cssa_mm.datasets.readers.grid import Column, Grid
-from cssa_mm.datasets.readers.label_table import collect_names
+from cssa_mm.datasets.readers.label_table import collect_names, questions_of_spellings
 from cssa_mm.datasets.readers.separators import Separators, find_separators
 from cssa_mm.datasets.readers.source import ReadOptions
 from cssa_mm.datasets.readers.tokens import MISSING, NONE, Tokens
@@ -190,6 +190,7 @@ class _CellReader:
         for name, number in zip(names, counts.tolist(), strict=True):
             spellings[name] += number
         class_names = collect_names(spellings)
+        self.understanding.questions += questions_of_spellings(spellings)
         positions = {plain_name(name): index for index, name in enumerate(class_names)}
         of_token = np.array([positions[plain_name(name)] for name in names], dtype=np.int32)
         if len(values) and not values.all():

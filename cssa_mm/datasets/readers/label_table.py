@@ -11,11 +11,12 @@ import numpy as np
 
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.image_folder import ImageFolder
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name
 
 UNKNOWN = -1
+SPELLINGS = 'spellings'  # the kind of question about one class in several spellings
 
 
 class TableRow(NamedTuple):
@@ -103,7 +104,11 @@ def table_of_rows(
         understanding: How they were read.
         class_names: The classes that the file declares; by default those that the rows name, sorted.
     """
-    names = list(class_names) if class_names is not None else collect_names(name for row in rows for name in row.labels)
+    if class_names is None:
+        spelled = Counter(name for row in rows for name in row.labels)
+        class_names = collect_names(spelled)
+        understanding.questions += questions_of_spellings(spelled)
+    names = list(class_names)
     columns = {plain_name(name): index for index, name in enumerate(names)}
     others = np.array([row.others for row in rows], dtype=np.int8)
     labels = np.repeat(others[:, None], len(names), axis=1)
@@ -121,11 +126,29 @@ def table_of_rows(
 
 
 def collect_names(names: Iterable[str]) -> list[str]:
-    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere.
+    """Sorted class names, each in its most frequent spelling: 'Cat' and 'cat' are one class, as everywhere."""
+    return sorted(counts[0] for counts in _spellings(names))
 
-    A Counter of names counts as often as it says.
-    """
+
+def questions_of_spellings(names: Iterable[str]) -> list[Question]:
+    """The question about class names that one file writes in several ways, and that are read as one class."""
+    groups = [group for group in _spellings(names) if len(group) > 1]
+    if not groups:
+        return []
+    shown = ', '.join(' and '.join(f"'{name}'" for name in group[:4]) for group in groups[:3])
+    more = f' and {len(groups) - 3} more groups' if len(groups) > 3 else ''
+    return [
+        Question(
+            SPELLINGS,
+            f"the class names {shown}{more} differ only in case, blanks, '_' or '-' and are read as one class",
+            'write them in one way, or list the classes in classes.txt',
+        )
+    ]
+
+
+def _spellings(names: Iterable[str]) -> list[list[str]]:
+    """The spellings of each class, the most frequent first."""
     spellings: dict[str, Counter] = {}
     for name, count in Counter(names).items():
         spellings.setdefault(plain_name(name), Counter())[one_form(name)] += count
-    return sorted(min(counts, key=lambda name: (-counts[name], name)) for counts in spellings.values())
+    return [sorted(counts, key=lambda name: (-counts[name], name)) for counts in spellings.values()]

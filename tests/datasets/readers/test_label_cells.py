@@ -209,3 +209,17 @@ def test_random_cells_are_read_as_written(rows_of):
         rows = rows_of(content)
         for i, found in enumerate(sets):
             assert rows[f'{i}.jpg'] == ' '.join(f'{"+" if name in found else "-"}{name}' for name in sorted(names))
+
+
+def test_names_that_differ_in_case_or_blanks_alone_are_one_class_with_a_question(table_of):
+    table = table_of('image,labels\na.jpg,dog;cat\nb.jpg,Dog\nc.jpg,dog\nd.jpg,none\n')
+    assert table.class_names == ['cat', 'dog']
+    [question] = [question for question in table.understanding.questions if question.kind == 'spellings']
+    assert "'dog' and 'Dog'" in question.text
+    assert 'classes.txt' in question.fix
+
+
+def test_names_in_another_unicode_form_are_one_class_without_a_question(table_of):
+    table = table_of('image,labels\na.jpg,caf\u00e9;cat\nb.jpg,cafe\u0301\nc.jpg,cat\nd.jpg,none\n')
+    assert table.class_names == ['caf\u00e9', 'cat']
+    assert 'spellings' not in [question.kind for question in table.understanding.questions]
