@@ -174,7 +174,8 @@ def _is_certain(column: Column) -> bool:
     plain = plain_name(column.name)
     if not plain or plain.startswith(('is', 'unnamed:')):
         return True
-    return column.cells() in ([*map(str, range(len(column)))], [*map(str, range(1, len(column) + 1))])
+    cells = column.cells()
+    return cells in ([*map(str, range(len(cells)))], [*map(str, range(1, len(cells) + 1))])
 
 
 def _ask_scores(table: TableColumns, column: Column) -> None:
