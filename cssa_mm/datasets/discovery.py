@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_formats import readable_suffixes
+from cssa_mm.datasets.images.image_formats import readable_suffixes
 from cssa_mm.datasets.readers import READERS
+from cssa_mm.datasets.readers.objects.yolo_layout import parts_in
 from cssa_mm.datasets.readers.source import LabelSource
-from cssa_mm.datasets.readers.yolo_layout import parts_in
 from cssa_mm.errors import DataError
 
 # The parts as file names and folders call them.

@@ -13,13 +13,13 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import decode_class_words
-from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
+from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
-from cssa_mm.datasets.readers.groups import groups_of
 from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
-from cssa_mm.datasets.readers.matching import images_of, join_rows
+from cssa_mm.datasets.readers.matching.groups import groups_of
+from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.errors import ConfigError, DataError, nearest
 

@@ -7,8 +7,8 @@ from cssa_mm.apis.check_report import MOST_CLASSES, Style, section, understood, 
 from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.image_facts import ImageFacts
 from cssa_mm.datasets.image_table import Annotations
+from cssa_mm.datasets.images.image_facts import ImageFacts
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 
 LABELS = np.array([[1, 0, 0], [1, 1, -1], [0, 0, 0], [-1, -1, -1], [0, 0, 1], [0, 0, 1]], dtype=np.int8)

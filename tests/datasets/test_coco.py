@@ -8,7 +8,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets import COCOMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.datasets.readers.instances import without_polygons
+from cssa_mm.datasets.readers.objects.instances import without_polygons
 from cssa_mm.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

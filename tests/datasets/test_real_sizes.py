@@ -10,7 +10,7 @@ import pytest
 
 from cssa_mm.datasets import NUSWIDEMultiLabelDataset, VOCMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.datasets.readers.instances import read_instances
+from cssa_mm.datasets.readers.objects.instances import read_instances
 from cssa_mm.datasets.splits.split import make_split
 from cssa_mm.datasets.voc import VOC_CLASSES
 
