@@ -47,7 +47,8 @@ UNREAD = (
 )
 # Files beside labels that hold none.
 OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes')
-FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test')
+FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test', 'data',
+           'images')  # fmt: skip
 
 
 class LocalFiles(DataRoot):
@@ -74,7 +75,9 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
     """
     found: dict[str, list[str]] = {'train': [], 'val': [], 'test': []}
     for name in _candidates(data_root):
-        found[_part_of(name)].append(name)
+        part = _part_of(name)
+        if part == 'train' or not _is_bare_list(Path(data_root, name)):
+            found[part].append(name)
     if labels is not None:
         found = {part: [name for name in names if name != labels] for part, names in found.items()} | {
             'train': [labels]
@@ -143,6 +146,15 @@ def _names_images(path: Path) -> bool:
         lines = file.read(2**16).lower().splitlines()
     suffixes = [suffix.encode() for suffix in readable_suffixes() if len(suffix) > 3]
     return any(suffix in line and not line.strip().endswith(suffix) for line in lines for suffix in suffixes)
+
+
+def _is_bare_list(path: Path) -> bool:
+    """Whether a table has a single column: Kaggle's test.csv lists images without labels."""
+    if path.suffix.lower() not in ('.csv', '.tsv') or not path.is_file():
+        return False
+    with path.open('rb') as file:
+        lines = file.read(2**16).replace(b'\0', b'').splitlines()[:100]
+    return not any(mark in line for line in lines for mark in (b',', b';', b'\t', b'|'))
 
 
 def _is_one_of_many(path: Path) -> bool:

@@ -37,6 +37,9 @@ def folder(tmp_path):
         ({'tags.csv': TABLE, 'classes.txt': 'cat\n', 'README.txt': 'image\n'}, {'train': 'tags.csv'}),
         # Kaggle's: the labels of the training set have its name.
         ({'train.csv': TABLE, 'sample_submission.csv': TABLE}, {'train': 'train.csv'}),
+        ({'train.csv': TABLE, 'test.csv': 'image\n2.jpg\n'}, {'train': 'train.csv'}),
+        ({'data/labels.csv': TABLE, 'data/images/1.jpg': ''}, {'train': 'data/labels.csv'}),
+        ({'images/labels.csv': TABLE, 'images/1.jpg': ''}, {'train': 'images/labels.csv'}),
         # A file at the top comes before those in folders.
         ({'labels.csv': TABLE, 'annotations/old.json': COCO}, {'train': 'labels.csv'}),
         (
