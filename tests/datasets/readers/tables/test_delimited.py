@@ -35,7 +35,9 @@ def test_encodings_are_found(table_of, encoding):
     assert table.understanding.facts['encoding'][:6] == {'latin-1': 'cp1252'}.get(encoding, encoding)[:6].rstrip('-')
 
 
-@pytest.mark.parametrize(('encoding', 'word'), [('cp1251', 'собака'), ('shift_jis', 'ねこ'), ('gbk', '小狗')])
+@pytest.mark.parametrize(
+    ('encoding', 'word'), [('cp1251', 'собака'), ('shift_jis', 'ねこ'), ('gbk', '小狗'), ('mac_roman', 'café')]
+)
 def test_an_encoding_that_is_guessed_wrongly_is_asked_about_or_refused(table_of, refusal_of, encoding, word):
     content = f'image,labels\na.jpg,{word}\n'.encode(encoding)
     assert table_of(content, encoding=encoding).class_names == [word]
