@@ -12,7 +12,7 @@ from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name
 
-USUAL = ';,|\n'  # each of them separates class names, as README says
+USUAL = ';,|\n；，、،'  # each of them separates class names, as README says; the last are commas of other scripts
 POSSIBLE = ' /+&:'  # they stand within names too
 NAMES = {' ': 'blanks', '\n': 'line ends', '\t': 'tabs'}
 MANY, FEW = 2 / 3, 1 / 3  # shares of words that stand alone or recur in other company

@@ -223,3 +223,9 @@ def test_names_in_another_unicode_form_are_one_class_without_a_question(table_of
     table = table_of('image,labels\na.jpg,caf\u00e9;cat\nb.jpg,cafe\u0301\nc.jpg,cat\nd.jpg,none\n')
     assert table.class_names == ['caf\u00e9', 'cat']
     assert 'spellings' not in [question.kind for question in table.understanding.questions]
+
+
+@pytest.mark.parametrize('separator', ['；', '，', '、', '،'])
+def test_the_commas_of_other_scripts_separate_names(table_of, separator):
+    table = table_of(f'image,labels\na.jpg,猫{separator}狗\nb.jpg,猫\n')
+    assert table.class_names == ['狗', '猫']
