@@ -245,7 +245,5 @@ def _several(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _nothing_labelled(rows: int) -> str:
-    return (
-        f'found {rows} rows and no label in any, expected at least one labelled image; write class names into the '
-        f'label column, or 1 and 0 into those of the classes.'
-    )
+    found = f'found {rows} rows and no label in any, expected at least one labelled image'
+    return f'{found}; write class names into the label column, or 1 and 0 into those of the classes.'
