@@ -87,15 +87,30 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
         if parts:
             return {_part_of(name): dict(ann_file=name) for name in reversed(parts)}
         unread = [path.name for path in sorted(Path(data_root).iterdir()) if path.suffix.lower() in UNREAD]
+        deeper = next((path for path in _image_folders(Path(data_root)) if any(_candidates(str(path)))), None)
+        hint = f' (the labels of {deeper.name}/ are read with --data-root {deeper})' if deeper else ''
         but = f' but {unread[0]}, which is not read,' if unread else ','
         raise DataError(
             f'{data_root}: found no label file{but} expected labels.csv (image,labels), COCO, YOLO, VOC, CVAT, Label '
-            'Studio or another form of docs/formats.md; label some images, or name the file: --labels FILE'
+            f'Studio or another form of docs/formats.md{hint}; label some images, or name the file: --labels FILE'
         )
     result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
     for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
         result[part] = dict(ann_file=result['train']['ann_file'], subset=subset)
-    return result
+    return _with_image_folders(result, Path(data_root))
+
+
+def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[str, dict[str, str]]:
+    """The parts with the folder of the images of each, where these have the same names: instances_val.json, val/."""
+    folders = {}
+    for part, options in found.items():
+        name = Path(options['ann_file']).stem.rpartition('_')[2]
+        places = [root / 'images' / name, root / name] if options['ann_file'].endswith('.json') else []
+        folders[part] = next((place for place in places if place.is_dir()), None)
+    known = [set(os.listdir(folder)) for folder in folders.values() if folder is not None]
+    if len(known) < len(folders) or len(known) < 2 or not any(known[0] & other for other in known[1:]):
+        return found
+    return {part: options | dict(img_dir=str(folders[part].relative_to(root))) for part, options in found.items()}
 
 
 def _candidates(data_root: str) -> Iterator[str]:
@@ -136,6 +151,8 @@ def _is_label_file(data_root: str, path: Path) -> bool:
     if path.suffix.lower() == '.txt' and not (path.parent == Path(data_root) and _names_images(path)):
         return False
     source = LabelSource(LocalFiles(data_root), str(path))
+    if path.suffix.lower() == '.json' and b'"shapes"' in source.head:
+        return False  # labelme's file of one image
     reader = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
     return reader is not None and not _is_one_of_many(path)
 

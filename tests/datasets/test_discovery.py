@@ -12,6 +12,7 @@ TABLE = 'image,labels\n1.jpg,cat\n'
 COCO = json.dumps(dict(images=[dict(id=1, file_name='1.jpg')], annotations=[], categories=[dict(id=1, name='cat')]))
 STUDIO = json.dumps([dict(id=1, data=dict(image='1.jpg'), annotations=[])])
 COCO_FILES = ('instances_train1', 'instances_val', 'captions_train1', 'captions_val')
+LABELME = '{"shapes": [{"label": "cat"}], "imagePath": "1.jpg"}'
 VOC = '<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>'
 CVAT = '<annotations><version>1.1</version><image id="0" name="1.jpg"><tag label="cat"></tag></image></annotations>'
 
@@ -65,6 +66,7 @@ def folder(tmp_path):
         ({'annots/1.xml': VOC, 'images/1.jpg': ''}, {'train': '.'}),
         ({'celeba.txt': '2\nYoung\n1.jpg 1\n2.jpg -1\n'}, {'train': 'celeba.txt'}),
         ({'1.xml': VOC, '2.xml': VOC, '1.jpg': ''}, {'train': '.'}),
+        ({'1.jpg': '', '1.json': LABELME, '2.json': LABELME, '3.json': LABELME}, {'train': '.'}),
         ({'cat/1.jpg': '', 'dog/2.jpg': ''}, {'train': '.'}),
         ({'photos/cat/2020/1.jpg': '', 'photos/dog/2.jpg': '', 'notes/x.doc': ''}, {'train': 'photos'}),
         ({'train/cat/1.jpg': '', 'train/dog/2.jpg': '', 'test/cat/3.jpg': ''}, {'train': 'train', 'test': 'test'}),
@@ -130,3 +132,25 @@ def test_a_pointer_of_git_lfs_is_no_table(folder):
     root = folder({'labels.csv': 'version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n'})
     with pytest.raises(DataError, match="found a pointer of Git LFS, .* 'git lfs pull'"):
         LabelSource(LocalFiles(root), f'{root}/labels.csv').content  # noqa: B018
+
+
+@pytest.mark.parametrize('place', ['', 'images/'])
+def test_images_of_the_same_names_are_found_in_the_folder_of_their_part(folder, place):
+    files = {f'annotations/instances_{part}2017.json': COCO for part in ('train', 'val')}
+    images = {f'{place}{part}2017/1.jpg': '' for part in ('train', 'val')}
+    found = discover(folder(files | images))
+    assert {part: options['img_dir'] for part, options in found.items()} == {
+        'train': f'{place}train2017',
+        'val': f'{place}val2017',
+    }
+
+
+def test_images_of_other_names_need_no_folder_of_a_part(folder):
+    files = {f'annotations/instances_{part}.json': COCO for part in ('train', 'val')}
+    found = discover(folder(files | {'train/1.jpg': '', 'val/2.jpg': '', 'unlabelled/3.jpg': ''}))
+    assert not any('img_dir' in options for options in found.values())
+
+
+def test_labels_a_folder_deeper_are_named(folder):
+    with pytest.raises(DataError, match=r'found no label file.*the labels of export/ are read with --data-root'):
+        discover(folder({'export/labels.csv': TABLE, 'export/images/1.jpg': ''}))
