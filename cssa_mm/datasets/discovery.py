@@ -102,13 +102,13 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
 
 def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[str, dict[str, str]]:
     """The parts with the folder of the images of each, where these have the same names: instances_val.json, val/."""
-    folders = {}
+    folders: dict[str, Path] = {}
     for part, options in found.items():
         name = Path(options['ann_file']).stem.rpartition('_')[2]
         places = [root / 'images' / name, root / name] if options['ann_file'].endswith('.json') else []
-        folders[part] = next((place for place in places if place.is_dir()), None)
-    known = [set(os.listdir(folder)) for folder in folders.values() if folder is not None]
-    if len(known) < len(folders) or len(known) < 2 or not any(known[0] & other for other in known[1:]):
+        folders |= {part: place for place in places[::-1] if place.is_dir()}
+    known = [set(os.listdir(folder)) for folder in folders.values()]
+    if len(known) < len(found) or len(known) < 2 or not any(known[0] & other for other in known[1:]):
         return found
     return {part: options | dict(img_dir=str(folders[part].relative_to(root))) for part, options in found.items()}
 

@@ -118,7 +118,7 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
         asked.update(new)
         if new:
             questions.append(Question(kind, f'{_classes(new)} {reason}', fix))
-    prefixes = {found[1].lower() if (found := PREFIX.match(name)) else '' for name in simple if name not in asked}
+    prefixes = {match[1].lower() if (match := PREFIX.match(name)) else '' for name in simple if name not in asked}
     if len(simple) > 1 and len(prefixes) == 1 and prefixes != {''}:
         questions.append(
             Question(

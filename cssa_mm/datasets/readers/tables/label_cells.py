@@ -123,12 +123,11 @@ class _CellReader:
                     f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
                 )
         if found:
-            if scored := next((text for text in found if SCORED.search(text)), None):
+            if score := next(filter(None, map(SCORED.search, found)), None):
                 self.understanding.questions.append(
                     Question(
                         'scores',
-                        f'the labels have scores, as predictions do ({SCORED.search(scored)[0]}), and all of them are '
-                        f'read',
+                        f'the labels have scores, as predictions do ({score[0]}), and all of them are read',
                         'take out the labels below a threshold of yours, or those that nobody has checked',
                     )
                 )
