@@ -106,7 +106,8 @@ def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[st
     for part, options in found.items():
         name = Path(options['ann_file']).stem.rpartition('_')[2]
         places = [root / 'images' / name, root / name] if options['ann_file'].endswith('.json') else []
-        folders |= {part: place for place in places[::-1] if place.is_dir()}
+        for place in filter(Path.is_dir, places[::-1]):
+            folders[part] = place
     known = [set(os.listdir(folder)) for folder in folders.values()]
     if len(known) < len(found) or len(known) < 2 or not any(known[0] & other for other in known[1:]):
         return found
