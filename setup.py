@@ -74,5 +74,16 @@ setup(
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.
         'siglip': ['transformers>=4.45', 'sentencepiece'],
+        'test': [
+            'pytest>=7.4',
+            'ruff',
+            'mypy',
+            'types-tqdm',
+            'types-openpyxl',
+            'scipy',
+            'pyyaml',
+            'hypothesis',
+            'openpyxl>=3.1',
+        ],
     },
 )

@@ -72,9 +72,13 @@ def test_a_new_folder_is_there_as_a_whole(tmp_path, is_there):
 
 
 def test_a_folder_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), files.new_folder(tmp_path / 'out') as partial:
-        (partial / 'a.txt').write_text('a')
-        raise ZeroDivisionError
+    def fail():
+        with files.new_folder(tmp_path / 'out') as partial:
+            (partial / 'a.txt').write_text('a')
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert listed(tmp_path) == []
 
 

@@ -89,7 +89,10 @@ def section(part: Part, style: Style) -> list[str]:
         names = ', '.join(map(_short, found['taken'][:MOST_CLASSES]))
         add('taken', f'{len(found["taken"])} columns, one a class' if is_a_class_each else names)
     if found['left']:
-        add('left', '; '.join(f'{_short(name)} ({reason})' for name, reason in found['left'].items()))
+        names_of: dict[str, list[str]] = {}
+        for name, reason in found['left'].items():
+            names_of.setdefault(reason, []).append(_short(name))
+        add('left', '; '.join(f'{", ".join(names)} ({reason})' for reason, names in names_of.items()))
     counted = f'{found["annotated"]:,} with labels, {found["none_of_the_classes"]:,} of them none of the classes; '
     add('labels', f'{counted}{found["unlabelled"]:,} without labels')
     for rule, count in found['scaling'].items():

@@ -24,7 +24,7 @@ from cssa_mm.apis.model_findings import classes_of, of_model
 from cssa_mm.apis.parts import Part, read_part, sections
 from cssa_mm.datasets import LoadRGBImage, SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import ClassWords
-from cssa_mm.datasets.image_facts import ImageFacts, image_facts
+from cssa_mm.datasets.images.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.questions import accepted_kinds, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.engine.bad_image_hook import BadImageHook

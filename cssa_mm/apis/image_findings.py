@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding
 from cssa_mm.apis.parts import Part
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, PLAIN
-from cssa_mm.datasets.image_sets import mixed_depth_rules, plain_images
-from cssa_mm.datasets.near_duplicates import near_duplicates_of
-from cssa_mm.datasets.overlap import is_tolerated
+from cssa_mm.datasets.images.image_facts import FAULTS, ODDITIES, PLAIN
+from cssa_mm.datasets.images.image_sets import mixed_depth_rules, plain_images
+from cssa_mm.datasets.images.near_duplicates import near_duplicates_of
+from cssa_mm.datasets.images.overlap import is_tolerated
 from cssa_mm.datasets.questions import named
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.engine.bad_image_hook import tolerated_bad_images

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cssa_mm.apis.import_parts import ImportedPart, read_foreign_parts, read_parts, refuse_shared_images
-from cssa_mm.datasets.image_copies import flat_names, place_images
+from cssa_mm.datasets.images.image_copies import flat_names, place_images
 from cssa_mm.datasets.questions import questions_of
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.datasets.table_writer import Table, write_tables

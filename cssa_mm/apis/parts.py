@@ -11,8 +11,8 @@ from mmengine.config import Config
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.building import build_dataset
-from cssa_mm.datasets.image_facts import ImageFacts
 from cssa_mm.datasets.image_table import Annotations
+from cssa_mm.datasets.images.image_facts import ImageFacts
 
 
 @dataclass

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from mmengine import dist
 
-from cssa_mm.datasets.decoding import MEAN_COLOUR
 from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.images.decoding import MEAN_COLOUR
 from cssa_mm.errors import ImageError
 
 FLAG = 'bad_image'  # the reason, in the meta information of a packed sample

@@ -9,11 +9,11 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.images.named_images import find_written
 from cssa_mm.datasets.last_instances import LastInstances
-from cssa_mm.datasets.named_images import find_written
-from cssa_mm.datasets.readers.coco import labels_of
-from cssa_mm.datasets.readers.instances import Instances
-from cssa_mm.datasets.readers.unannotated import (
+from cssa_mm.datasets.readers.objects.coco import labels_of
+from cssa_mm.datasets.readers.objects.instances import Instances
+from cssa_mm.datasets.readers.objects.unannotated import (
     LABEL,
     ask_about_undeclared,
     note_unannotated,

@@ -7,19 +7,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_formats import readable_suffixes
+from cssa_mm.datasets.images.image_formats import readable_suffixes
 from cssa_mm.datasets.readers import READERS
+from cssa_mm.datasets.readers.objects.yolo_layout import parts_in
 from cssa_mm.datasets.readers.source import LabelSource
-from cssa_mm.datasets.readers.yolo_layout import parts_in
 from cssa_mm.errors import DataError
 
 # The parts as file names and folders call them.
 TRAIN = ('labels', 'train', 'training')
 VALIDATION = ('val', 'valid', 'validation')
 TEST = ('test', 'testing')
-SUFFIXES = ('.csv', '.tsv', '.xlsx', '.json', '.jsonl', '.ndjson', '.manifest', '.xml', '.yaml', '.yml', '.txt')
+SUFFIXES = (
+    '.csv',
+    '.tsv',
+    '.xlsx',
+    '.json',
+    '.jsonl',
+    '.ndjson',
+    '.manifest',
+    '.xml',
+    '.yaml',
+    '.yml',
+    '.data',
+    '.txt',
+)
 # Files beside labels that hold none.
-OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes', 'obj')
+OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes')
 FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test')
 
 
@@ -57,8 +70,8 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
         if parts:
             return {_part_of(name): dict(ann_file=name) for name in reversed(parts)}
         raise DataError(
-            f'{data_root}: found no label file, expected labels.csv (image,labels) or one of '
-            f'{", ".join(reader.title for reader in READERS.values())}; label some images, or name the file: --labels'
+            f'{data_root}: found no label file, expected labels.csv (image,labels), or COCO, YOLO, VOC, CVAT, Label '
+            'Studio or another form of docs/formats.md; label some images, or name the file: --labels FILE'
         )
     result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
     for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
@@ -109,10 +122,11 @@ def _is_label_file(data_root: str, path: Path) -> bool:
 
 
 def _names_images(path: Path) -> bool:
-    """Whether a text file looks like a list of images, and not like notes or class names."""
+    """Whether a text file lists images with something behind them, unlike notes, class names and bare lists."""
     with path.open('rb') as file:
-        start = file.read(2**16).lower()
-    return any(suffix.encode() in start for suffix in readable_suffixes() if len(suffix) > 3)
+        lines = file.read(2**16).lower().splitlines()
+    suffixes = [suffix.encode() for suffix in readable_suffixes() if len(suffix) > 3]
+    return any(suffix in line and not line.strip().endswith(suffix) for line in lines for suffix in suffixes)
 
 
 def _is_one_of_many(path: Path) -> bool:
@@ -146,14 +160,15 @@ def _only(names: Sequence[str], part: str, data_root: str) -> str:
 
 
 def subsets_of(path: str) -> dict[str, str]:
-    """The parts of a YOLO data.yaml whose images are there, as options of a data set.
+    """The parts of a YOLO data.yaml or darknet's .data whose images are there, as options of a data set.
 
     Raises:
         DataError: It is no valid YAML.
     """
-    if not path.endswith(('.yaml', '.yml')):
+    source = LabelSource(LocalFiles(os.path.dirname(path)), path)
+    if not path.endswith(('.yaml', '.yml', '.data')) or not READERS['yolo'].recognises(source):
         return {}
-    return {part: part for part in parts_in(LabelSource(LocalFiles(os.path.dirname(path)), path), path)}
+    return {part: part for part in ('train', *parts_in(source, path))}
 
 
 def _class_folders(data_root: str) -> list[str]:
@@ -164,4 +179,9 @@ def _class_folders(data_root: str) -> list[str]:
         return [name for name, path in parts.items() if any(child.is_dir() for child in path.iterdir())]
     place = root / 'images' if (root / 'images').is_dir() else root
     children = [child for child in place.iterdir() if child.is_dir() and not child.name.startswith('.')]
-    return [place.relative_to(root).as_posix()] if len(children) > 1 else []
+    return [place.relative_to(root).as_posix()] if sum(map(_holds_images, children)) > 1 else []
+
+
+def _holds_images(folder: Path) -> bool:
+    suffixes = tuple(readable_suffixes())
+    return any(name.lower().endswith(suffixes) for _, _, names in os.walk(folder) for name in names)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.readers.instances import EXPECTED, Instances, read_instances
-from cssa_mm.datasets.readers.json_stream import pieces_of
+from cssa_mm.datasets.readers.objects.instances import EXPECTED, Instances, read_instances
+from cssa_mm.datasets.readers.objects.json_stream import pieces_of
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 Stamp = tuple[str, int, int]

@@ -10,6 +10,7 @@ from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.names import one_form, plain_name
 
 QUOTES = '"\'`“”„«»‘’'
+MARKS = QUOTES + '#'
 BRACKETS = re.compile(r'[\[\]{}"]')
 JOINTS = re.compile(r'[\s,;|/+&]+')
 NUMBER = re.compile(r'[+-]?\d+([.,:]\d+)*%?')
@@ -19,10 +20,15 @@ CODE = re.compile(
     r'(?=\w*\d)[0-9a-f]{8,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}',
     re.IGNORECASE,
 )
+SCORE = re.compile(r'.*\D[\s:=(]\s*(0?[.,]\d+|[01][.,]0+|\d+([.,]\d+)?\s?%)\s*\)?')  # cat:0.9, dog (87 %)
+# Ends of the names of columns beside that of a class.
+ENDINGS = re.compile(
+    r'[\s_.-](pred|preds|predicted|prediction|prob|proba|probability|score|conf|confidence|logit|count)$', re.IGNORECASE
+)
 MISSING = frozenset(
     ('nan', 'n/a', 'na', '<na>', '#n/a', 'null', 'nil', 'none', 'undefined', 'unknown', 'unlabelled', 'unlabeled',
      'missing', 'notavailable', 'tbd', '?', '??', '.', '', 'nothing', 'nofinding', 'nofindings', 'nolabel', 'nolabels',
-     'noobject', 'noobjects', 'noneoftheabove')
+     'noobject', 'noobjects', 'noneoftheabove', 'empty', 'background')
 )  # fmt: skip
 # As plain names. Words that may well be a class are not among them: train, date, path, file, target, score.
 COLUMNS = frozenset(
@@ -43,11 +49,12 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
         with_words: Those for which CLIP reads other words, so that codes are no matter.
     """
     simple = [one_form(name) for name in names]
+    plain = {plain_name(name) for name in simple}
     kinds: list[tuple[str, list[str], str, str]] = [
         (
             'marks_in_names',
-            [name for name in simple if BRACKETS.search(name) or name[:1] in QUOTES or name[-1:] in QUOTES],
-            'holds quotes, brackets or braces, as if a list or JSON had been read as a name',
+            [name for name in simple if BRACKETS.search(name) or name[:1] in MARKS or name[-1:] in QUOTES],
+            'holds quotes, brackets, braces or a #, as if a list or JSON had been read as a name',
             'set label_separators or format, or write the names plainly (cat;dog)',
         ),
         (
@@ -63,8 +70,20 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
             'leave the column out (ignore_columns), set label_column, or give the names in classes.txt',
         ),
         (
+            'scores_in_names',
+            [name for name in simple if SCORE.fullmatch(name)],
+            'ends in a number, as if a score or a share had been read as a part of the name',
+            'take the numbers out of the table, and labels below a threshold of yours',
+        ),
+        (
+            'derived_names',
+            [name for name in simple if ENDINGS.search(name) and plain_name(ENDINGS.sub('', name)) in plain],
+            'is another class name with an ending, as if predictions or counts had been read as a class',
+            'leave the columns out: ignore_columns in a table, or class_names',
+        ),
+        (
             'missing_value_names',
-            [name for name in simple if plain_name(name) in MISSING],
+            [name for name in simple if plain_name(name) in MISSING and not _is_column(name)],
             "is a word for 'unlabelled' or 'none of the classes'",
             'set unknown_word or none_word to it, whichever it says, or leave it out of the classes',
         ),

@@ -13,13 +13,13 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import decode_class_words
-from cssa_mm.datasets.image_folder import ImageFolder
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
+from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
-from cssa_mm.datasets.readers.groups import groups_of
 from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
-from cssa_mm.datasets.readers.matching import images_of, join_rows
+from cssa_mm.datasets.readers.matching.groups import groups_of
+from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.errors import ConfigError, DataError, nearest
 
@@ -68,6 +68,7 @@ class TableDataset(SemiMultiLabelDataset):
     """
 
     _own_table: tuple[LabelTable, ImageFolder] | None = None  # read for its class names, until the images are loaded
+    _tells_classes = False  # whether the classes come from the label file itself
 
     def __init__(
         self,
@@ -155,10 +156,9 @@ class TableDataset(SemiMultiLabelDataset):
         ]
 
     def _class_file(self) -> str:
-        names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
-        paths = [self.in_root(name) for name in names]
         own = self.in_root(self.ann_file)
-        found = next((path for path in paths if self.backend(path).exists(path)), None)
+        names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
+        found = next((path for path in map(self.in_root, names) if self.backend(path).exists(path)), None)
         if found is None and self.classes_from and self.backend(own).exists(own):
             raise DataError(
                 f'classes_from: found none of {", ".join(names)} in {self.data_root}, expected one; correct the name'
@@ -174,7 +174,7 @@ class TableDataset(SemiMultiLabelDataset):
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
         if path == self.in_root(self.ann_file):
-            self._own_table = table, folder
+            self._own_table, self._tells_classes = (table, folder), True
         self._metainfo['classes'] = tuple(table.class_names)
 
     def _is_class_file(self, path: str) -> bool:
@@ -188,12 +188,12 @@ class TableDataset(SemiMultiLabelDataset):
         is_own = path == self.in_root(self.ann_file)
         if self.test_mode and is_own:
             expected = 'a label file of test images like that of the training (to train without one: --no-validate)'
-        names = tuple(self._metainfo.get('classes', ()))
-        may_lack = self.test_mode or not is_own
-        options = replace(self.options, subset=subset, class_names=names, may_lack=may_lack)
+        # Classes that were found in this file are no evidence on how to read it: what was doubtful stays so.
+        known = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
+        options = replace(self.options, subset=subset, class_names=known, may_lack=self.test_mode or not is_own)
         source = LabelSource(self, path, img_dir, expected)
         table = read_labels(source, options, self.format)
-        if names:  # whoever lists the classes has said which are one
+        if known:  # whoever lists the classes has said which are one
             table.understanding.questions = [q for q in table.understanding.questions if q.kind != SPELLINGS]
         if is_own and subset == self.options.subset:
             self.understanding = table.understanding

@@ -62,8 +62,8 @@ def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Ta
             accepted = accepted or words
     if not accepted:
         raise DataError(
-            f'{next(iter(tables))}: found labels that a table of ours does not give back as they are ({problem}), expected '
-            f'names of images and classes that a table can hold; rename them in the source.'
+            f'{next(iter(tables))}: found labels that a table of ours does not give back as they are ({problem}), '
+            f'expected names of images and classes that a table can hold; rename them in the source.'
         )
     for name, (_, images, labels) in tables.items():
         write_text(root / name, forms[accepted](images, labels, class_names))

@@ -9,7 +9,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 from mmpretrain.registry import TRANSFORMS
 
-from cssa_mm.datasets.decoding import Decoder
+from cssa_mm.datasets.images.decoding import Decoder
 from cssa_mm.errors import ConfigError, ImageError
 
 

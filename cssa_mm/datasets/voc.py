@@ -11,10 +11,10 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.readers.label_table import collect_names
-from cssa_mm.datasets.readers.unannotated import note_unannotated, note_without_files, resolve_unannotated
+from cssa_mm.datasets.readers.objects.unannotated import note_unannotated, note_without_files, resolve_unannotated
+from cssa_mm.datasets.readers.objects.voc import xml_folder
+from cssa_mm.datasets.readers.objects.voc_files import VocFile
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.readers.voc import xml_folder
-from cssa_mm.datasets.readers.voc_files import VocFile
 from cssa_mm.datasets.voc_layout import Entry, all_entries, files_below, listed_entries
 from cssa_mm.errors import DataError
 from cssa_mm.names import plain_name

@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
-from cssa_mm.datasets.readers.voc_files import EXPECTED, size_in
-from cssa_mm.datasets.readers.xml_text import parse_xml
+from cssa_mm.datasets.readers.objects.voc_files import EXPECTED, size_in
+from cssa_mm.datasets.readers.objects.xml_text import parse_xml
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.errors import DataError
 from cssa_mm.evaluation.pointing_game import Boxes

@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from cssa_mm.datasets.checks import refuse_doubled_ids
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_folder import list_images
-from cssa_mm.datasets.named_images import are_there
+from cssa_mm.datasets.images.image_folder import list_images
+from cssa_mm.datasets.images.named_images import are_there
+from cssa_mm.datasets.readers.objects.voc import IMAGE_FOLDERS, MANY, xml_files, xml_folder
+from cssa_mm.datasets.readers.objects.voc_files import EXPECTED, Pairing, VocFile, names_in_list, read_voc_file, stem_of
 from cssa_mm.datasets.readers.understanding import Understanding
-from cssa_mm.datasets.readers.voc import IMAGE_FOLDERS, MANY, xml_files, xml_folder
-from cssa_mm.datasets.readers.voc_files import EXPECTED, Pairing, VocFile, names_in_list, read_voc_file, stem_of
 from cssa_mm.errors import DataError
 
 

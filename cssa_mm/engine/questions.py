@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.datasets.class_words import ClassWords
-from cssa_mm.datasets.overlap import is_tolerated, overlap_of
+from cssa_mm.datasets.images.overlap import is_tolerated, overlap_of
 from cssa_mm.datasets.questions import accepted_kinds, how_to_go_on, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.errors import CSSAError, DataError, OpenQuestionsError

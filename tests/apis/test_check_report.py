@@ -7,8 +7,8 @@ from cssa_mm.apis.check_report import MOST_CLASSES, Style, section, understood, 
 from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.image_facts import ImageFacts
 from cssa_mm.datasets.image_table import Annotations
+from cssa_mm.datasets.images.image_facts import ImageFacts
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 
 LABELS = np.array([[1, 0, 0], [1, 1, -1], [0, 0, 0], [-1, -1, -1], [0, 0, 1], [0, 0, 1]], dtype=np.int8)
@@ -22,7 +22,7 @@ def part_of(names=NAMES, labels=LABELS, rules=()):
         'csv',
         facts={'encoding': 'utf-16', 'separator': "';'", 'yes': '1 (12 cells)'},
         taken=list(names),
-        left={'width': 'numbers', 'url': 'addresses'},
+        left={'width': 'numbers', 'url': 'addresses', 'height': 'numbers'},
         left_out={'an extension that is not read': ['a.heic', 'b.heic', 'c.heic', 'd.heic']},
     )
     ids = [f'{n}.jpg' for n in range(len(labels))]
@@ -41,7 +41,7 @@ def test_a_section_says_all_that_was_understood():
         "  separator      ';'",
         '  yes            1 (12 cells)',
         '  taken          3 columns, one a class',
-        '  left           width (numbers); url (addresses)',
+        '  left           width, height (numbers); url (addresses)',
         '  labels         5 with labels, 1 of them none of the classes; 1 without labels',
         '  beyond 8 bits  2 images: 12-bit data',
         '  left out       4 images: an extension that is not read: a.heic, b.heic, c.heic, ...',

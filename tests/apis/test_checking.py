@@ -12,7 +12,7 @@ from PIL import Image
 from cssa_mm.apis import checking
 from cssa_mm.apis.checking import check
 from cssa_mm.datasets import LoadRGBImage
-from cssa_mm.datasets.image_facts import FAULTS, ODDITIES, image_facts
+from cssa_mm.datasets.images.image_facts import FAULTS, ODDITIES, image_facts
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 

@@ -8,7 +8,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets import COCOMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.datasets.readers.instances import without_polygons
+from cssa_mm.datasets.readers.objects.instances import without_polygons
 from cssa_mm.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -73,6 +73,14 @@ def test_without_class_names_the_categories_that_are_shown_are_the_classes_by_id
         [0, 0, 1], [1, 0, 1], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 1], [0, 1, 0],
     ]  # fmt: skip
     assert list(data.understanding.left) == ['things']
+
+
+def test_a_file_that_has_changed_is_read_again(coco_root, coco_options):
+    del coco_options['class_names']
+    assert COCOMultiLabelDataset(**coco_options).class_names == ['person', 'dog', 'dining table']
+    path = coco_root / 'instances.json'
+    path.write_text(path.read_text().replace('"dog"', '"cat"'))
+    assert COCOMultiLabelDataset(**coco_options).class_names == ['person', 'cat', 'dining table']
 
 
 def test_a_file_that_declares_all_of_coco_s_categories_has_its_classes(coco_root, coco_options):
@@ -158,6 +166,18 @@ def test_an_image_of_another_folder_is_not_taken_for_one_of_the_same_name(coco_r
     changed = [image | dict(file_name='000000000009.jpg') if image['id'] == 9 else image for image in changed]
     rewrite(coco_root, images=changed)
     assert COCOMultiLabelDataset(**coco_options).img_paths[-1].endswith('train/south/000000000009.jpg')
+
+
+def test_a_lost_folder_counts_only_where_every_name_has_it(coco_root, coco_options):
+    images = json.loads((coco_root / 'instances.json').read_text())['images']
+    (coco_root / 'train' / 'south').mkdir()
+    (coco_root / 'train' / 'south' / 'x.jpg').touch()
+    everywhere = [image | dict(file_name=f'/content/{image["file_name"]}') for image in images]
+    rewrite(coco_root, images=everywhere)
+    assert COCOMultiLabelDataset(**coco_options).img_paths[0].endswith('train/000000000010.jpg')
+    rewrite(coco_root, images=[everywhere[0] | dict(file_name='/other/000000000009.jpg'), *everywhere[1:]])
+    with pytest.raises(DataError, match="found the image '/other/000000000009.jpg', which lies outside"):
+        COCOMultiLabelDataset(**coco_options)
 
 
 def test_of_two_names_that_end_in_one_image_none_is_taken_for_the_other(coco_root, coco_options):

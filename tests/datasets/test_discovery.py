@@ -53,6 +53,12 @@ def folder(tmp_path):
         ({'train/1.xml': VOC, 'train/1.jpg': '', 'valid/2.xml': VOC}, {'train': 'train', 'val': 'valid'}),
         ({'1.jpg': '', '1.xml': VOC, 'predefined_classes.txt': 'cat\n'}, {'train': '.'}),
         ({'labels/1.txt': '0 .5 .5 .1 .1\n', 'images/1.jpg': '', 'classes.txt': 'cat\n'}, {'train': '.'}),
+        # Lists of images that data.yaml names hold no labels.
+        (
+            {'data.yaml': 'train: train.txt\nnames: [cat]\n', 'train.txt': 'images/1.jpg\n', 'images/1.jpg': ''},
+            {'train': 'data.yaml'},
+        ),
+        ({'annots/1.xml': VOC, 'images/1.jpg': ''}, {'train': '.'}),
         ({'celeba.txt': '2\nYoung\n1.jpg 1\n2.jpg -1\n'}, {'train': 'celeba.txt'}),
         ({'1.xml': VOC, '2.xml': VOC, '1.jpg': ''}, {'train': '.'}),
         ({'cat/1.jpg': '', 'dog/2.jpg': ''}, {'train': '.'}),
@@ -70,6 +76,15 @@ def test_the_parts_of_a_yolo_file_are_found_in_it(folder):
     assert discover(root) == dict(  # there is no test/images
         train=dict(ann_file='data.yaml', subset='train'), val=dict(ann_file='data.yaml', subset='val')
     )
+
+
+@pytest.mark.parametrize('name', ['data.yaml', 'obj.data'])
+def test_a_part_whose_images_are_not_there_is_left_out(folder, name):
+    """Roboflow names train, val and test in every data.yaml."""
+    yaml = 'train: ../train/images\nval: ../valid/images\ntest: ../test/images\nnames: [cat]\n'
+    darknet = 'train = train/images\nvalid = valid/images\nnames = obj.names\n'
+    files = {name: yaml if name == 'data.yaml' else darknet, 'obj.names': 'cat\n', 'train/images/1.jpg': ''}
+    assert discover(folder(files)) == dict(train=dict(ann_file=name, subset='train'))
 
 
 def test_a_yolo_file_that_is_no_yaml_is_refused_in_one_line(folder):
@@ -93,3 +108,9 @@ def test_two_files_that_fit_are_named_with_the_option_that_chooses(folder):
 def test_a_folder_without_labels_is_refused_with_what_is_expected(folder):
     with pytest.raises(DataError, match=r'found no label file, expected labels.csv \(image,labels\)'):
         discover(folder({'images/1.jpg': ''}))
+
+
+def test_a_single_folder_with_images_is_no_class(folder):
+    """KITTI's: image_2 and label_2."""
+    with pytest.raises(DataError, match='found no label file'):
+        discover(folder({'image_2/1.jpg': '', 'label_2/1.txt': 'Car 0.0 0 1.5\n'}))

@@ -33,10 +33,15 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
 @pytest.mark.parametrize(
     ('kind', 'suspicious'),
     [
-        ('marks_in_names', ["['Comedy'", "'Drama']", '{"choices": [cat', '"cat"', '“cat”', 'a [b]']),
+        ('marks_in_names', ["['Comedy'", "'Drama']", '{"choices": [cat', '"cat"', '“cat”', 'a [b]', '#cat']),
+        ('scores_in_names', ['cat:0.9', 'cat (0.87)', 'cat 1.0', 'cat=.5', 'cat (87%)', 'cat 12,5 %']),
+        ('derived_names', ['sun_pred', 'cloud prob', 'sun-score', 'Traffic_Light_confidence']),
         ('joined_names', ['sun cloud', 'sun,cloud', 'cloud | sun', 'traffic light sun', 'sun cloud traffic light']),
         ('names_are_numbers', ['1', '07', '-2.5', '1:2', '50%']),
-        ('missing_value_names', ['nan', 'N/A', '-', 'None', 'NULL', '<NA>', 'Unknown', 'No Finding', '?']),
+        (
+            'missing_value_names',
+            ['nan', 'N/A', '-', 'None', 'NULL', '<NA>', 'Unknown', 'No Finding', '?', 'empty', 'Background'],
+        ),
         (
             'column_names',
             ['Unnamed: 0', 'index', 'id', 'fold', 'Split', 'is_valid', 'width', 'height', 'URL', 'file name',
@@ -46,7 +51,20 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
     ],
 )  # fmt: skip
 def test_each_suspicious_name_is_asked_about_and_its_neighbours_are_not(kind, suspicious):
-    ordinary = ['sun', 'cloud', 'traffic light', 'hot dog', "driver's seat", 'rock (stone)', 'F-16 jet', 'unknown man']
+    ordinary = [
+        'sun',
+        'cloud',
+        'traffic light',
+        'hot dog',
+        "driver's seat",
+        'rock (stone)',
+        'F-16 jet',
+        'unknown man',
+        'empty bottle',
+        'bird count',
+        'route 66',
+        'engine (2.5 l)',
+    ]
     for name in suspicious:
         (found,) = questions_of_names([*ordinary, name])
         assert found.kind == kind

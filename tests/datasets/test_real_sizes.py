@@ -10,7 +10,7 @@ import pytest
 
 from cssa_mm.datasets import NUSWIDEMultiLabelDataset, VOCMultiLabelDataset
 from cssa_mm.datasets.coco import COCO_CLASSES
-from cssa_mm.datasets.readers.instances import read_instances
+from cssa_mm.datasets.readers.objects.instances import read_instances
 from cssa_mm.datasets.splits.split import make_split
 from cssa_mm.datasets.voc import VOC_CLASSES
 
@@ -177,10 +177,8 @@ def test_nus_wide_splits_as_published_in_both_layouts(tmp_path):
 def test_an_annotation_is_read_in_half_the_speed_of_json_or_faster(tmp_path, segmentation, record_property):
     path, count = tmp_path / 'instances.json', 200_000
     images = ', '.join(f'{{"id": {n}, "file_name": "{n:012d}.jpg", "width": 640}}' for n in range(count // 5))
-    annotations = ',\n'.join(
-        f'{{"id": {n}, "image_id": {n % (count // 5)}, "category_id": {(n + n // 40000) % 80}, "bbox": [1.5, 2, 3, 4]{segmentation}}}'
-        for n in range(count)
-    )
+    form = '{{"id": {}, "image_id": {}, "category_id": {}, "bbox": [1.5, 2, 3, 4]%s}}' % segmentation  # noqa: UP031
+    annotations = ',\n'.join(form.format(n, n % (count // 5), (n + n // (count // 5)) % 80) for n in range(count))
     categories = json.dumps([dict(id=n, name=f'class {n}') for n in range(80)])
     path.write_text(f'{{"images": [{images}], "annotations": [{annotations}], "categories": {categories}}}')
     seconds = {}

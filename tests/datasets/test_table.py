@@ -235,6 +235,17 @@ def test_a_class_named_by_a_table_needs_no_image_to_be_found(root):
     assert resolve_class_names(str(root / 'labels.csv')) == ['cat']
 
 
+def test_what_is_doubtful_stays_so_when_the_file_is_read_again(read):
+    data = read('image,labels\na.jpg,rust scab\nb.PNG,rust\nc.jpg,scab leaf\n')
+    assert data.class_names == ['leaf', 'rust', 'scab']
+    for _ in range(2):
+        assert [question.kind for question in data.understanding.questions] == ['separators']
+        data.read_annotations()
+    known = read(None, class_names=['scab', 'rust', 'leaf'])
+    assert known.understanding.questions == []
+    assert known.labels[0].tolist() == [1, 1, 0]
+
+
 def test_a_split_hides_labels_of_a_fully_labelled_table(read):
     table = 'image,labels\n' + ''.join(f'{name},cat\n' for name in IMAGES)
     data = read(table, split=dict(proportion=0.5, seed=1))

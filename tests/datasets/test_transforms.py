@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cssa_mm.datasets import LoadRGBImage
-from cssa_mm.datasets.decoding import Decoder
+from cssa_mm.datasets.images.decoding import Decoder
 from cssa_mm.errors import DataError
 
 RAMP = np.linspace(0, 255, 12 * 9).reshape(12, 9).astype(np.uint8)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cssa_mm.datasets.readers.coco import is_coco, read_coco
-from cssa_mm.datasets.readers.cvat import is_cvat, read_cvat
 from cssa_mm.datasets.readers.folders import read_folders
-from cssa_mm.datasets.readers.label_studio import is_label_studio, read_label_studio
-from cssa_mm.datasets.readers.label_studio_min import is_label_studio_min, read_label_studio_min
 from cssa_mm.datasets.readers.label_table import LabelTable
-from cssa_mm.datasets.readers.labelme import is_labelme, read_labelme
 from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
 from cssa_mm.datasets.readers.mmpretrain import is_mmpretrain, read_mmpretrain
-from cssa_mm.datasets.readers.records import is_records, read_records
-from cssa_mm.datasets.readers.sheets import is_sheet, read_sheet
+from cssa_mm.datasets.readers.objects.coco import is_coco, read_coco
+from cssa_mm.datasets.readers.objects.cvat import is_cvat, read_cvat
+from cssa_mm.datasets.readers.objects.labelme import is_labelme, read_labelme
+from cssa_mm.datasets.readers.objects.via import is_via, read_via
+from cssa_mm.datasets.readers.objects.voc import is_voc, read_voc
+from cssa_mm.datasets.readers.objects.yolo import is_yolo, read_yolo
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
-from cssa_mm.datasets.readers.tables import is_table, read_table
-from cssa_mm.datasets.readers.via import is_via, read_via
-from cssa_mm.datasets.readers.voc import is_voc, read_voc
-from cssa_mm.datasets.readers.yolo import is_yolo, read_yolo
+from cssa_mm.datasets.readers.studio.label_studio import is_label_studio, read_label_studio
+from cssa_mm.datasets.readers.studio.label_studio_min import is_label_studio_min, read_label_studio_min
+from cssa_mm.datasets.readers.tables.forms import is_table, read_table
+from cssa_mm.datasets.readers.tables.records import is_records, read_records
+from cssa_mm.datasets.readers.tables.sheets import is_sheet, read_sheet
 from cssa_mm.errors import DataError
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.readers.copies import copies_among
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions

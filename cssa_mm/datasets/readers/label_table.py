@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.image_folder import ImageFolder
+from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.fileio import LocalBackend
 
 from cssa_mm.datasets.data_root import DataRoot
-from cssa_mm.datasets.image_folder import ImageFolder, list_images
+from cssa_mm.datasets.images.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.errors import DataError
 

@@ -1,0 +1,1 @@
+"""Which images of a folder the rows of a label file mean."""

@@ -1,0 +1,1 @@
+"""Label files of objects: boxes, regions and tags of an image."""
