@@ -40,5 +40,7 @@ class ToolboxError(CSSAError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint `` Did you mean 'x'?`` for the known name most like ``name``, or an empty string."""
-    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    texts = [str(k) for k in known]
+    alike = [text for text in texts if text.casefold() == str(name).casefold()]
+    matches = alike or difflib.get_close_matches(str(name), texts, n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ''

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -186,12 +187,16 @@ def open_all(
     if num_workers < 2:
         return list(bar(map(look, paths)))
     try:
-        with ProcessPoolExecutor(
-            num_workers, get_context('fork' if 'fork' in get_all_start_methods() else None)
-        ) as pool:
-            # A million tasks at once would fill the memory before the first is done.
-            parts = (paths[start : start + ROUND] for start in range(0, len(paths), ROUND))
-            return list(bar(facts for part in parts for facts in pool.map(look, part, chunksize=CHUNK)))
+        context = get_context('fork' if 'fork' in get_all_start_methods() else None)
+        # Ctrl-C is for the parent: a worker that it ends in the middle would leave the others waiting.
+        with ProcessPoolExecutor(num_workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+            try:
+                # A million tasks at once would fill the memory before the first is done.
+                parts = (paths[start : start + ROUND] for start in range(0, len(paths), ROUND))
+                return list(bar(facts for part in parts for facts in pool.map(look, part, chunksize=CHUNK)))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     except BrokenProcessPool as error:
         raise DataError(
             f'{description}: found one of {num_workers} processes killed, probably for lack of memory; use fewer of '

@@ -7,16 +7,18 @@ from collections.abc import Iterator, Sequence
 
 from mmengine.config import Config
 
-from cssa_mm.apis.findings import FIX, NOTE, Finding
+from cssa_mm.apis.findings import FIX, NOTE, WARN, Finding
 from cssa_mm.apis.parts import Part
 from cssa_mm.datasets.class_words import ClassWords, same_classes
 from cssa_mm.errors import CSSAError
 from cssa_mm.models.class_names import resolve_classes
 from cssa_mm.models.context_head import adapted_contexts
 from cssa_mm.models.identity import with_defaults
-from cssa_mm.models.open_clip_loader import load_tokenizer
+from cssa_mm.models.open_clip_loader import load_open_clip, load_tokenizer
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.tokens import token_problems
+from cssa_mm.models.tower_hub import refuse_out_of_reach
+from cssa_mm.models.tower_plan import plan_tower
 
 
 def classes_of(config: Config) -> ClassWords | CSSAError | None:
@@ -60,11 +62,20 @@ def of_prompts(words: ClassWords, config: Config) -> Iterator[Finding]:
     backbone = config.model.backbone
     prompts = (config.model.get('head') or {}).get('prompts') or {}
     default = inspect.signature(ClassPrompts).parameters['num_context'].default
+    tower = (backbone.get('model_name'), backbone.get('pretrained'), backbone.get('config_dir'))
     try:
-        tokenizer = load_tokenizer(backbone.get('model_name'), backbone.get('pretrained'), backbone.get('config_dir'))
+        tokenizer = load_tokenizer(*tower)
+        plan = plan_tower(*tower, backbone.get('activation'))
+        if plan.weights is not None and plan.tag is None:  # a file can be broken, or of another tower
+            load_open_clip(*tower, backbone.get('activation'), backbone.get('allow_torchscript', False))
     except CSSAError as error:
         yield Finding(FIX, 'model', 'tower that cannot be used', [str(error)], '')
         return
+    try:
+        if plan.tag is not None:
+            refuse_out_of_reach(plan.name, plan.tag)
+    except CSSAError as error:
+        yield Finding(WARN, 'model', 'tower that cannot be downloaded now', [str(error)], '')
     lines = token_problems(tokenizer, words, prompts.get('num_context', default))
     if lines:
         yield Finding(FIX, 'model', 'class names that the text tower would cut', lines, '')

@@ -14,8 +14,9 @@ from mmengine.runner import Runner
 from cssa_mm.apis.config import load_config
 from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
 from cssa_mm.features.view import LOADERS
+from cssa_mm.models.identity import read_description
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,26 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
     """
     config.launcher = launcher
     config.work_dir = os.fspath(work_dir)
-    check_checkpoint(config)
-    return CSSARunner.from_cfg(config)
+    content = check_checkpoint(config)
+    try:
+        return CSSARunner.from_cfg(config)
+    except CSSAError as error:
+        hint = _other_tower(content, config)
+        if hint:
+            raise type(error)(f'{error} {hint}') from error
+        raise
+
+
+def _other_tower(content: dict | None, config: Config) -> str:
+    """The hint that a checkpoint was trained with another tower than that of the config."""
+    try:
+        tower = read_description((content or {}).get('state_dict') or {})['tower']
+    except CheckpointError:  # an older form, or none of ours: told where it is loaded
+        return ''
+    name, tag = tower['model_name'], tower.get('pretrained')
+    if name == config.model.backbone.get('model_name'):
+        return ''
+    return f'The checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'
 
 
 def work_dir_of(config: Config, work_dir: str | os.PathLike | None) -> str:

@@ -52,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == 'study':
         # Read once, at import: the study runs several processes, one thread each.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
-    return import_module(module_of(name)).main(rest)
+    try:
+        return import_module(module_of(name)).main(rest)
+    except KeyboardInterrupt:  # while torch and the toolbox are imported
+        print('error: interrupted', file=sys.stderr)
+        return 130
 
 
 def module_of(name: str) -> str:

@@ -155,10 +155,9 @@ class TableDataset(SemiMultiLabelDataset):
         ]
 
     def _class_file(self) -> str:
-        names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
-        paths = [self.in_root(name) for name in names]
         own = self.in_root(self.ann_file)
-        found = next((path for path in paths if self.backend(path).exists(path)), None)
+        names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
+        found = next((path for path in map(self.in_root, names) if self.backend(path).exists(path)), None)
         if found is None and self.classes_from and self.backend(own).exists(own):
             raise DataError(
                 f'classes_from: found none of {", ".join(names)} in {self.data_root}, expected one; correct the name'
@@ -189,12 +188,11 @@ class TableDataset(SemiMultiLabelDataset):
         if self.test_mode and is_own:
             expected = 'a label file of test images like that of the training (to train without one: --no-validate)'
         # Classes that were found in this file are no evidence on how to read it: what was doubtful stays so.
-        names = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
-        may_lack = self.test_mode or not is_own
-        options = replace(self.options, subset=subset, class_names=names, may_lack=may_lack)
+        known = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
+        options = replace(self.options, subset=subset, class_names=known, may_lack=self.test_mode or not is_own)
         source = LabelSource(self, path, img_dir, expected)
         table = read_labels(source, options, self.format)
-        if names:  # whoever lists the classes has said which are one
+        if known:  # whoever lists the classes has said which are one
             table.understanding.questions = [q for q in table.understanding.questions if q.kind != SPELLINGS]
         if is_own and subset == self.options.subset:
             self.understanding = table.understanding

@@ -78,8 +78,8 @@ def _fetched(address: str) -> bytes:
         ) from error
 
 
-def check_checkpoint(config: Config) -> None:
-    """Check that the checkpoint that a config starts from, if any, exists and is complete.
+def check_checkpoint(config: Config) -> dict | None:
+    """Check that the checkpoint that a config starts from, if any, exists and is complete; returns its content.
 
     Raises:
         CheckpointError: it is missing, unreadable or lacks what a resume needs.
@@ -89,7 +89,7 @@ def check_checkpoint(config: Config) -> None:
         latest = Path(config.work_dir, 'last_checkpoint')
         path = latest.read_text().strip() if latest.is_file() else None
     if path is None:
-        return
+        return None
     content = read_checkpoint(path)
     missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]
     if missing:
@@ -97,3 +97,4 @@ def check_checkpoint(config: Config) -> None:
             f"checkpoint: found '{path}' without '{missing[0]}', expected all that a resume needs; to start from "
             'its weights only, drop --resume and add --cfg-options load_from=...'
         )
+    return content

@@ -51,6 +51,17 @@ def within_reach(name: str, tag: str | None) -> Iterator[None]:
             ) from error
 
 
+def refuse_out_of_reach(name: str, tag: str) -> None:
+    """Refuse a tag whose weights are neither on this machine nor within reach; nothing is downloaded.
+
+    Raises:
+        CheckpointError: a training could not get them.
+    """
+    with within_reach(name, tag):
+        if constants.HF_HUB_OFFLINE:  # the cache alone is read
+            open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag))
+
+
 def fetch_from_hub(model_id: str, filename: str | None = None) -> str:
     """The path of a file of the Hugging Face hub, downloaded or found in its cache; the weights by default.
 

@@ -1,11 +1,17 @@
 import json
+import os
 import shutil
+import signal
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from mmengine.logging import MMLogger
 from PIL import Image
 
@@ -13,6 +19,7 @@ from cssa_mm.apis import checking
 from cssa_mm.apis.checking import check
 from cssa_mm.datasets import LoadRGBImage
 from cssa_mm.datasets.images.image_facts import FAULTS, ODDITIES, image_facts
+from cssa_mm.models import tower_hub
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
@@ -274,3 +281,58 @@ def test_names_of_files_with_control_characters_stay_on_their_line(photos_alone)
     lines = check(config=photos_alone, num_workers=1, tower='demo').text().splitlines()
     assert [line for line in lines if 'empty' in line and r'a\nb\x1b[31m.png' in line]
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize('content', [b'', b'no weights', None])
+def test_weights_that_cannot_be_loaded_are_found_before_training(photos_alone, clip_dir, tmp_path, content):
+    weights = tmp_path / 'weights.pt'
+    if content is None:  # of another tower
+        torch.save({'visual.conv1.weight': torch.zeros(3)}, weights)
+    else:
+        weights.write_bytes(content)
+    options = {'model.backbone.config_dir': str(clip_dir), 'model.backbone.pretrained': str(weights)}
+    options['model.backbone.model_name'] = 'tiny-rn'
+    report = check(config=photos_alone, num_workers=1, overrides=options)
+    assert not report.trains
+    assert 'weights.pt' in next(line for line in report.text().splitlines() if 'tower that cannot be used' in line)
+
+
+def test_weights_that_are_out_of_reach_are_a_warning(photos_alone, monkeypatch):
+    monkeypatch.setattr(tower_hub, 'is_reachable', lambda url, seconds=0: False)
+    monkeypatch.setenv('HF_HUB_CACHE', str(photos_alone / 'cache'))
+    report = check(config=photos_alone, num_workers=1, tower='ViT-B-32:laion2b_e16')
+    assert report.trains
+    assert 'warn: model: 1 tower that cannot be downloaded now: ' in report.text()
+
+
+SLOW = """
+import time
+import cssa_mm
+from cssa_mm.apis.checking import open_all
+from cssa_mm.datasets import LoadRGBImage
+from cssa_mm.datasets.base import SemiMultiLabelDataset
+
+class Slow(LoadRGBImage):
+    def read(self, path):
+        time.sleep(0.05)
+        return super().read(path)
+
+dataset = SemiMultiLabelDataset(class_names=['a'], pipeline=[Slow()], lazy_init=True)
+print('ready', flush=True)
+open_all(dataset, ['missing.png'] * 4000, 2, 'images')
+"""
+
+
+@pytest.mark.cli
+def test_ctrl_c_ends_a_check_whose_processes_open_images():
+    run = subprocess.Popen(
+        [sys.executable, '-c', SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert run.stdout.readline() == 'ready\n'
+    time.sleep(1.5)
+    os.killpg(run.pid, signal.SIGINT)
+    try:
+        _, errors = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert errors.rstrip().endswith('KeyboardInterrupt')

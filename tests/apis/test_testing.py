@@ -73,3 +73,15 @@ def test_arguments_that_cannot_be_are_refused_in_one_line(settings, arguments, e
 def test_a_checkpoint_of_another_method_is_refused(settings, plus_run):
     with pytest.raises(CheckpointError, match='trained with model.head.shared_prompts true, expected false'):
         cssa_mm.test(**settings, checkpoint=plus_run.result.checkpoint)
+
+
+def test_where_the_config_has_no_tower_the_one_of_the_checkpoint_is_named(settings, run, tmp_path):
+    missing = {'model.backbone.model_name': 'RN50-quickgelu', 'model.backbone.pretrained': str(tmp_path / 'none.pt')}
+    settings['overrides'] = settings['overrides'] | missing
+    with pytest.raises(
+        CheckpointError, match='found no file.* The checkpoint was trained with another tower: --tower '
+    ):
+        cssa_mm.test(**settings, checkpoint=run.result.checkpoint)
+    with pytest.raises(CheckpointError) as error:
+        cssa_mm.test(**settings)
+    assert 'another tower' not in str(error.value)

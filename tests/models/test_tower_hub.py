@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from cssa_mm.errors import CheckpointError
 from cssa_mm.models import tower_hub
 from cssa_mm.models.open_clip_loader import load_open_clip
-from cssa_mm.models.tower_hub import is_reachable
+from cssa_mm.models.tower_hub import is_reachable, refuse_out_of_reach
 
 
 @pytest.fixture
@@ -139,3 +139,13 @@ def test_a_server_is_reachable_if_it_answers_anything(monkeypatch, error, expect
 
     monkeypatch.setattr(tower_hub.urllib.request, 'urlopen', urlopen)
     assert is_reachable('https://example.org') is expected
+
+
+def test_a_check_asks_for_weights_without_downloading_them(hub, monkeypatch):
+    monkeypatch.setattr(open_clip, 'download_pretrained', lambda *a, **k: pytest.fail('downloaded'))
+    refuse_out_of_reach('ViT-B-32', 'laion2b_s34b_b79k')
+
+
+def test_a_check_finds_that_weights_are_out_of_reach(offline):
+    with pytest.raises(CheckpointError, match="the tag 'laion2b_s34b_b79k' of 'ViT-B-32', which is not on this mach"):
+        refuse_out_of_reach('ViT-B-32', 'laion2b_s34b_b79k')
