@@ -18,6 +18,9 @@ from cssa_mm.files import shipped_config
 from cssa_mm.models.tower_plan import plan_tower
 from cssa_mm.models.tower_spec import HUB, resolve_tower
 
+# Label files that a new user may give in place of a config.
+LABELS = ('.csv', '.tsv', '.txt', '.xlsx', '.xml', '.jsonl', '.ndjson', '.manifest')
+
 
 def load_config(
     config: str | os.PathLike | Config,
@@ -46,6 +49,8 @@ def load_config(
         >>> config.train_cfg.semi_epochs
         3
     """
+    if not isinstance(config, Config):
+        config = os.path.expanduser(config)
     if not isinstance(config, Config) and Path(config).is_dir() and shipped_config(config) is None:
         config, data_root = 'cssa_table', data_root or config
     name = config.filename if isinstance(config, Config) else str(config)
@@ -66,16 +71,27 @@ def _read(name: str) -> Config:
     path = Path(name) if Path(name).is_file() else shipped_config(name)
     if path is None:
         raise ConfigError(
-            f"config: found no file '{name}', expected one such as configs/cssa_demo.py, or the name of a shipped "
-            'config such as cssa_demo'
+            f"config: found no file '{name}', expected one such as configs/cssa_demo.py, the name of a shipped "
+            'config such as cssa_demo, or a folder of photos'
+        )
+    if path.suffix.lower() in LABELS:
+        raise ConfigError(
+            f'config: found the label file {path}, expected a config or a folder of photos; give the folder, and the '
+            f'file as --labels {path.name}'
         )
     try:
-        return Config.fromfile(path)
+        result = Config.fromfile(path)
     # A config file is a program: it can fail in any way.
     except Exception as error:
         raise ConfigError(
             f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
         ) from error
+    if path.suffix.lower() != '.py' and 'model' not in result:
+        raise ConfigError(
+            f'{path}: found no config, whose keys are model, train_dataloader and so on; if it is a label file, give '
+            f'the folder of photos instead, and --labels {path.name}'
+        )
+    return result
 
 
 def _set_data_root(config: Config, data_root: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from cssa_mm.cli.overrides import Overrides
-from cssa_mm.errors import CSSAError, OpenQuestionsError
+from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
 
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
@@ -31,10 +31,13 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     given = dict(options.cfg_options or {}) | (dict(accept='all') if getattr(options, 'yes', False) else {})
     if options.labels is None:
         return given
-    root = options.data_root or (options.config if os.path.isdir(options.config) else '')
-    path = os.path.join(root, options.labels)
+    if not options.labels:
+        raise ConfigError("--labels: found '', expected the label file of the training images, such as labels.csv")
+    config, labels = map(os.path.expanduser, (options.config, options.labels))
+    root = os.path.expanduser(options.data_root or (config if os.path.isdir(config) else ''))
+    path = os.path.join(root, labels)
     if not os.path.exists(path):
-        path = options.labels  # counted from here, not from the data
+        path = labels  # counted from here, not from the data
     is_below = os.path.abspath(path).startswith(os.path.join(os.path.abspath(root), ''))
     name = os.path.relpath(path, root) if root and is_below else os.path.abspath(path)
     return {'train_dataloader.dataset.ann_file': name, **given}

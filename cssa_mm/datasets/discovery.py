@@ -31,6 +31,20 @@ SUFFIXES = (
     '.data',
     '.txt',
 )
+UNREAD = (
+    '.xls',
+    '.ods',
+    '.numbers',
+    '.parquet',
+    '.feather',
+    '.arrow',
+    '.pkl',
+    '.mat',
+    '.npy',
+    '.npz',
+    '.tfrecord',
+    '.h5',
+)
 # Files beside labels that hold none.
 OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes')
 FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test')
@@ -69,8 +83,10 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
         parts = _class_folders(data_root)
         if parts:
             return {_part_of(name): dict(ann_file=name) for name in reversed(parts)}
+        unread = [path.name for path in sorted(Path(data_root).iterdir()) if path.suffix.lower() in UNREAD]
+        but = f' but {unread[0]}, which is not read,' if unread else ','
         raise DataError(
-            f'{data_root}: found no label file, expected labels.csv (image,labels), or COCO, YOLO, VOC, CVAT, Label '
+            f'{data_root}: found no label file{but} expected labels.csv (image,labels), COCO, YOLO, VOC, CVAT, Label '
             'Studio or another form of docs/formats.md; label some images, or name the file: --labels FILE'
         )
     result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
@@ -178,8 +194,14 @@ def _class_folders(data_root: str) -> list[str]:
     if 'train' in parts:
         return [name for name, path in parts.items() if any(child.is_dir() for child in path.iterdir())]
     place = root / 'images' if (root / 'images').is_dir() else root
-    children = [child for child in place.iterdir() if child.is_dir() and not child.name.startswith('.')]
-    return [place.relative_to(root).as_posix()] if sum(map(_holds_images, children)) > 1 else []
+    while len(children := _image_folders(place)) == 1 and len(_image_folders(children[0])) > 0:
+        place = children[0]  # an archive often has a folder around everything
+    return [place.relative_to(root).as_posix()] if len(children) > 1 else []
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith('.')]
+    return [child for child in children if _holds_images(child)]
 
 
 def _holds_images(folder: Path) -> bool:

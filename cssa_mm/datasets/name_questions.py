@@ -12,11 +12,12 @@ from cssa_mm.names import one_form, plain_name
 QUOTES = '"\'`“”„«»‘’'
 MARKS = QUOTES + '#'
 BRACKETS = re.compile(r'[\[\]{}"]')
-JOINTS = re.compile(r'[\s,;|/+&]+')
+JOINTS = re.compile(r'[\s,;|/+&_-]+')
 NUMBER = re.compile(r'[+-]?\d+([.,:]\d+)*%?')
-# WordNet and Open Images ids, letters before a number, a word for 'class' before a number, long hexadecimal numbers.
+# WordNet and Open Images ids, letters before a number, a word for 'class' before a number, long hexadecimal numbers,
+# folders of cameras (100CANON).
 CODE = re.compile(
-    r'/[mg]/\w+|[A-Za-z]{1,3}[-_.]?\d+|(class|label|category|cat|cls|tag|type|group|object|obj|id)[\s_-]?\d+|'
+    r'/[mg]/\w+|[A-Za-z]{1,3}[-_.]?\d+|(class|label|category|cat|cls|tag|type|group|object|obj|id)[\s_-]?\d+|\d{3}[A-Z_]{5}|'
     r'(?=\w*\d)[0-9a-f]{8,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}',
     re.IGNORECASE,
 )
@@ -61,13 +62,19 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
             'joined_names',
             list(_joined(simple)),
             'is made wholly of other class names, as if a cell with several had not been taken apart',
-            'set label_separators to the character between them (" " for a blank)',
+            'set label_separators to the character between them (" " for a blank); put photos into several folders',
         ),
         (
             'names_are_numbers',
             [name for name in simple if NUMBER.fullmatch(name)],
             'is only a number, as if an index or a measure had been read as a class',
             'leave the column out (ignore_columns), set label_column, or give the names in classes.txt',
+        ),
+        (
+            'wrong_encoding',
+            [name for name in simple if _is_garbled(name)],
+            'looks as if UTF-8 had been read in another encoding',
+            'write the names anew, or set encoding',
         ),
         (
             'scores_in_names',
@@ -139,6 +146,14 @@ def _joined(names: Sequence[str]) -> Iterator[str]:
 
 def _words(name: str) -> list[str]:
     return [plain_name(word) for word in JOINTS.split(name) if word]
+
+
+def _is_garbled(name: str) -> bool:
+    """Whether a name is UTF-8 that was read as Windows' encoding: 'cafÃ©'."""
+    try:
+        return not name.isascii() and name.encode('cp1252').decode('utf-8') != name
+    except UnicodeError:
+        return False
 
 
 def _is_column(name: str) -> bool:

@@ -24,6 +24,7 @@ from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.errors import ConfigError, DataError, nearest
 
 CLASS_FILES = ('classes.csv', 'classes.txt')
+SAYS = ('unknown', 'no')
 
 
 @DATASETS.register_module()
@@ -48,10 +49,9 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: Character between the columns; None finds it.
         encoding: Of a text file; None finds it.
         ignore_columns: Columns that are no class.
-        group_column: Column whose values (a video, a patient, a burst) keep images on one side of a drawn split and of
-            ``validation``.
-        unannotated: What an image without any annotation is, in formats of objects: 'unlabelled', 'negative' or 'drop'.
-            None: 'unlabelled' in training, 'negative' in a test set.
+        group_column: Column of videos, patients or bursts, which a drawn split and ``validation`` keep together.
+        unannotated: What an image without annotation is, in formats of objects: 'unlabelled' (the default in training),
+            'negative' (in a test set) or 'drop'.
         subset: Part of a file that holds several, such as 'train' of YOLO's data.yaml.
         include_unlisted: Whether images that no row mentions are part of the set; never in ``test_mode``.
         held_out: Label files of test images, which training leaves out: names, or dicts of ``ann_file``, ``img_dir``
@@ -92,12 +92,8 @@ class TableDataset(SemiMultiLabelDataset):
         **base_options: Any,
     ) -> None:
         check_types(TableDataset.__init__, locals())
-        choices = dict(
-            format=(format, FORMATS),
-            blank=(blank, ('unknown', 'no')),
-            minus_one=(minus_one, ('unknown', 'no')),
-            unannotated=(unannotated, ('unlabelled', 'negative', 'drop')),
-        )
+        choices = dict(format=(format, FORMATS), blank=(blank, SAYS), minus_one=(minus_one, SAYS),
+                       unannotated=(unannotated, ('unlabelled', 'negative', 'drop')))  # fmt: skip
         for key, (value, known) in choices.items():
             if value is not None and value not in known:
                 raise ConfigError(f"{key}: found '{value}', expected one of {', '.join(known)}.{nearest(value, known)}")
@@ -162,7 +158,12 @@ class TableDataset(SemiMultiLabelDataset):
         names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
         paths = [self.in_root(name) for name in names]
         own = self.in_root(self.ann_file)
-        return next((path for path in paths if self.backend(path).exists(path)), own)
+        found = next((path for path in paths if self.backend(path).exists(path)), None)
+        if found is None and self.classes_from and self.backend(own).exists(own):
+            raise DataError(
+                f'classes_from: found none of {", ".join(names)} in {self.data_root}, expected one; correct the name'
+            )
+        return found or own
 
     def _find_classes(self, path: str) -> None:
         """Take the classes of a class file, or of a label file."""
@@ -188,11 +189,12 @@ class TableDataset(SemiMultiLabelDataset):
         if self.test_mode and is_own:
             expected = 'a label file of test images like that of the training (to train without one: --no-validate)'
         # Classes that were found in this file are no evidence on how to read it: what was doubtful stays so.
-        known = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
-        options = replace(self.options, subset=subset, class_names=known)
+        names = () if is_own and self._tells_classes else tuple(self._metainfo.get('classes', ()))
+        may_lack = self.test_mode or not is_own
+        options = replace(self.options, subset=subset, class_names=names, may_lack=may_lack)
         source = LabelSource(self, path, img_dir, expected)
         table = read_labels(source, options, self.format)
-        if options.class_names:  # whoever lists the classes has said which are one
+        if names:  # whoever lists the classes has said which are one
             table.understanding.questions = [q for q in table.understanding.questions if q.kind != SPELLINGS]
         if is_own and subset == self.options.subset:
             self.understanding = table.understanding
@@ -243,7 +245,5 @@ def _several(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _nothing_labelled(rows: int) -> str:
-    return (
-        f'found {rows} rows and no label in any, expected at least one labelled image; write class names into the '
-        f'label column, or 1 and 0 into those of the classes.'
-    )
+    found = f'found {rows} rows and no label in any, expected at least one labelled image'
+    return f'{found}; write class names into the label column, or 1 and 0 into those of the classes.'

@@ -22,7 +22,7 @@ OWN = {
     'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init',
 }  # fmt: skip
 # What may differ between files of one data set.
-FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root'}
+FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root', 'ignore_columns'}
 # What no class list depends on.
 NO_CLASSES = OWN - {'ann_file', 'img_dir', 'image_set', 'subset'}
 PARTS = ('val', 'test')
@@ -39,7 +39,7 @@ def apply_data(config: Config) -> None:
         DataError: no label file is found, or several.
     """
     train = (config.get('train_dataloader') or {}).get('dataset')
-    if not isinstance(train, Mapping) or not _is_ours(train):
+    if not isinstance(train, dict) or not _is_ours(train):
         return
     for part in ('train', *PARTS):
         _check_types(_dataset(config, part), f'{part}_dataloader.dataset')
@@ -92,8 +92,11 @@ def _check_types(options: Any, where: str) -> None:
 def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:
     if options.get('type', leader['type']) != leader['type']:
         return
+    kinds = _own_classes(_class_of(leader))
+    defaults = {key: each.default for kind in kinds for key, each in inspect.signature(kind).parameters.items()}
     for key, value in options.items():
-        if is_training and value is not None and leader.get(key) is None and key not in OWN | FREE:
+        is_said = leader.get(key) not in (None, defaults.get(key)) or key in OWN | FREE
+        if is_training and value is not None and not is_said and value != leader.get(key, defaults.get(key)):
             raise ConfigError(
                 f'{where}.{key}: found {value!r} in this part alone, expected it in train_dataloader.dataset, which '
                 f'validation, test and model follow; set train_dataloader.dataset.{key}'

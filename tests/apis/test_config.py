@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 import cssa_mm
+from cssa_mm import load_config
 from cssa_mm.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -137,3 +138,21 @@ def test_loaders_without_workers_keep_none():
     found = cssa_mm.load_config('cssa_demo', overrides=overrides)
     assert found.train_dataloader.persistent_workers is False
     assert found.val_dataloader.persistent_workers is True
+
+
+def test_a_label_file_in_place_of_a_config_is_told_what_to_do(tmp_path):
+    (tmp_path / 'labels.csv').write_text('image,labels\n')
+    with pytest.raises(ConfigError, match='config: found the label file .*labels.csv.*--labels labels.csv'):
+        load_config(tmp_path / 'labels.csv')
+    for name, text in (('data.yaml', 'names: [cat]\n'), ('export.json', '{"images": []}')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(ConfigError, match=f'{name}: found no config, .*--labels {name}'):
+            load_config(tmp_path / name)
+
+
+def test_a_folder_below_the_home_directory_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'photos' / 'labels.csv').write_text('image,labels\n')
+    root = load_config('~/photos').train_dataloader.dataset.data_root
+    assert root == str(tmp_path / 'photos')

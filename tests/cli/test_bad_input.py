@@ -47,8 +47,8 @@ def rewrite(path, change) -> None:
 @pytest.mark.smoke
 def test_a_missing_config(run, refused):
     expected = (
-        "config: found no file 'configs/cssa_dem.py', expected one such as configs/cssa_demo.py, or the name of a "
-        'shipped config such as cssa_demo'
+        "config: found no file 'configs/cssa_dem.py', expected one such as configs/cssa_demo.py, the name of a "
+        'shipped config such as cssa_demo, or a folder of photos'
     )
     assert refused('train.py', 'configs/cssa_dem.py') == expected
     done = run(sys.executable, 'tools/train.py', 'configs/cssa_dem.py')

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from cssa_mm.datasets.discovery import discover
+from cssa_mm.datasets.discovery import LocalFiles, discover
+from cssa_mm.datasets.readers.source import LabelSource
 from cssa_mm.errors import DataError
 
 TABLE = 'image,labels\n1.jpg,cat\n'
@@ -62,6 +63,7 @@ def folder(tmp_path):
         ({'celeba.txt': '2\nYoung\n1.jpg 1\n2.jpg -1\n'}, {'train': 'celeba.txt'}),
         ({'1.xml': VOC, '2.xml': VOC, '1.jpg': ''}, {'train': '.'}),
         ({'cat/1.jpg': '', 'dog/2.jpg': ''}, {'train': '.'}),
+        ({'photos/cat/2020/1.jpg': '', 'photos/dog/2.jpg': '', 'notes/x.doc': ''}, {'train': 'photos'}),
         ({'train/cat/1.jpg': '', 'train/dog/2.jpg': '', 'test/cat/3.jpg': ''}, {'train': 'train', 'test': 'test'}),
     ],
 )  # fmt: skip
@@ -114,3 +116,14 @@ def test_a_single_folder_with_images_is_no_class(folder):
     """KITTI's: image_2 and label_2."""
     with pytest.raises(DataError, match='found no label file'):
         discover(folder({'image_2/1.jpg': '', 'label_2/1.txt': 'Car 0.0 0 1.5\n'}))
+
+
+def test_a_table_of_a_form_that_is_not_read_is_named(folder):
+    with pytest.raises(DataError, match='found no label file but labels.parquet, which is not read, expected'):
+        discover(folder({'labels.parquet': 'PAR1', 'images/1.jpg': ''}))
+
+
+def test_a_pointer_of_git_lfs_is_no_table(folder):
+    root = folder({'labels.csv': 'version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n'})
+    with pytest.raises(DataError, match="found a pointer of Git LFS, .* 'git lfs pull'"):
+        LabelSource(LocalFiles(root), f'{root}/labels.csv').content  # noqa: B018

@@ -382,3 +382,23 @@ def test_one_hundred_random_tables_survive_the_way_through_a_file(read, root):
             writer.writerows([*('' if v < 0 else v for v in truth[i]), IMAGES[i]] for i in order)
         data = read(None, class_names=names)
         assert rows_of(data) == {name: truth[i].tolist() for i, name in enumerate(IMAGES)}
+
+
+def test_a_label_file_of_another_folder_means_the_images_of_the_data_root(tmp_path):
+    for place in ('photos/images', 'downloads/other'):
+        (tmp_path / place).mkdir(parents=True)
+        Image.new('RGB', (8, 8)).save(tmp_path / place / 'a.png')
+    labels = tmp_path / 'downloads' / 'labels.csv'
+    labels.write_text('image,labels\na.png,cat\n')
+    dataset = TableDataset(data_root=str(tmp_path / 'photos'), ann_file=str(labels))
+    assert dataset.img_paths == [str(tmp_path / 'photos' / 'images' / 'a.png')]
+    (tmp_path / 'photos' / 'images' / 'a.png').unlink()
+    dataset = TableDataset(data_root=str(tmp_path / 'photos'), ann_file=str(labels))
+    assert dataset.img_paths == [str(tmp_path / 'downloads' / 'other' / 'a.png')]
+
+
+def test_classes_from_a_file_that_is_not_there_is_an_error(tmp_path):
+    Image.new('RGB', (8, 8)).save(tmp_path / 'a.png')
+    (tmp_path / 'labels.csv').write_text('image,labels\na.png,cat\n')
+    with pytest.raises(DataError, match='classes_from: found none of clases.txt in .*, expected'):
+        TableDataset(data_root=str(tmp_path), ann_file='labels.csv', classes_from='clases.txt')

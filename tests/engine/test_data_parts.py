@@ -159,3 +159,18 @@ def test_the_classes_of_voc_files_are_those_of_every_part_and_of_the_model(tmp_p
 def test_where_the_files_are_missing_the_classes_are_those_of_the_type(tmp_path, name):
     config = load_config(name, data_root=str(tmp_path))
     assert config.model.class_names == config[TRAIN.split('.')[0]].dataset.type
+
+
+@pytest.mark.parametrize(('key', 'value'), [('none_word', 'nix'), ('unknown_word', ['?'])])
+def test_words_of_a_part_alone_are_refused_although_they_have_a_default(photos, key, value):
+    with pytest.raises(ConfigError, match=rf'val_dataloader.dataset.{key}: found .* in this part alone'):
+        load_config(photos, overrides={f'val_dataloader.dataset.{key}': value})
+    both = {f'{part}_dataloader.dataset.{key}': value for part in ('train', 'val')}
+    assert load_config(photos, overrides=both).val_dataloader.dataset[key] == value
+    assert load_config(photos, overrides={f'{TRAIN}.{key}': value}).test_dataloader.dataset[key] == value
+
+
+def test_columns_of_the_test_file_alone_can_be_left_out(photos):
+    (photos / 'test.csv').write_text('file,tags,fold\n4.png,cat,1\n5.png,none,2\n')
+    config = load_config(photos, overrides=FILE | {'val_dataloader.dataset.ignore_columns': ['fold']})
+    assert len(parts(config)['val']) == 2

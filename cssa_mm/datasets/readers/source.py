@@ -16,6 +16,7 @@ from cssa_mm.datasets.images.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.errors import DataError
 
+LFS = b'version https://git-lfs.github.com/'
 HEAD = 2**20
 
 
@@ -36,6 +37,7 @@ class ReadOptions:
     subset: str | None = None
     encoding: str | None = None
     group_column: str | None = None
+    may_lack: bool = False  # columns of ignore_columns may be missing: those of another file
     class_names: tuple[str, ...] = ()  # the classes that are wanted, where they are known
 
 
@@ -66,7 +68,12 @@ class LabelSource:
     @cached_property
     def content(self) -> bytes:
         """The bytes of the file."""
-        return self.files.read_bytes(self.path, self.expected)
+        content = self.files.read_bytes(self.path, self.expected)
+        if content.startswith(LFS):
+            raise DataError(
+                f"{self.path}: found a pointer of Git LFS, expected {self.expected}; run 'git lfs pull' first."
+            )
+        return content
 
     @cached_property
     def head(self) -> bytes:
@@ -115,11 +122,13 @@ class LabelSource:
         places = [self.files.in_root(name) for name in ('images', 'JPEGImages')]
         if not self.files.is_local:
             return self._list(places[0])
-        if os.path.abspath(own) != os.path.abspath(self.files.data_root or '.') and os.path.isdir(own):
-            folder = self._list(own)
-            if folder.image_ids:
-                return folder
-        return self._list(next((place for place in places if os.path.isdir(place)), self.files.data_root or '.'))
+        root = self.files.data_root or '.'
+        usual = next((place for place in places if os.path.isdir(place)), root)
+        # A label file of another place, such as a folder of downloads, means the images of the data root.
+        is_below = os.path.abspath(own).startswith(os.path.join(os.path.abspath(root), ''))
+        order = [own, usual] if is_below else [usual, own]
+        folders = (self._list(place) for place in order if os.path.isdir(place))
+        return next((folder for folder in folders if folder.image_ids), None) or self._list(usual)
 
     def _list(self, root: str) -> ImageFolder:
         return list_images(self.files.backend(root), root)

@@ -69,14 +69,21 @@ class TableColumns:
         """The content of a column."""
         return self._content[id(column)]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name, as `named` finds it."""
+        return bool(self._called(name))
+
+    def _called(self, name: str) -> list[Column]:
+        exact = [column for column in self.grid.columns if column.name == name]
+        return exact or [column for column in self.grid.columns if plain_name(column.name) == plain_name(name)]
+
     def named(self, name: str, key: str, what: str = '') -> Column:
         """The column that the option ``key`` names; case, blanks, '_' and '-' don't matter unless two differ in them.
 
         Raises:
             ConfigError: There is no such column; DataError for the columns that a table must have.
         """
-        exact = [column for column in self.grid.columns if column.name == name]
-        alike = exact or [column for column in self.grid.columns if plain_name(column.name) == plain_name(name)]
+        alike = self._called(name)
         if not alike:
             raise (DataError if what else ConfigError)(
                 f"{self.source}: found the columns {self.shown()}, expected one called '{name}'{what}."

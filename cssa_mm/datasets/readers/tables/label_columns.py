@@ -28,7 +28,7 @@ def find_roles(grid: Grid, options: ReadOptions, understanding: Understanding) -
     table = TableColumns(grid, options, understanding)
     table.refuse_single()
     columns = list(grid.columns)
-    left = [(name, 'ignore_columns') for name in options.ignore_columns]
+    left = [(name, 'ignore_columns') for name in options.ignore_columns if not options.may_lack or table.has(name)]
     if options.group_column is not None and options.group_column in table.names:  # a test table may lack it
         left.append((options.group_column, 'group_column'))
     for name, key in left:

@@ -111,6 +111,12 @@ def test_names_of_several_words_are_never_cut(table_of):
     assert (table.class_names, kinds(table)) == (sorted(names), ['separators'])
 
 
+def test_a_name_of_which_a_word_is_a_class_is_kept_and_asked_about(table_of):
+    names = ['hot dog', 'ice cream', 'teddy bear', 'dog', 'tennis ball']
+    table = table_of('image,labels\n' + ''.join(f'{i}.jpg,{name}\n' for i, name in enumerate(names)))
+    assert (table.class_names, kinds(table)) == (sorted(names), ['separators'])
+
+
 def test_words_that_partly_stand_alone_are_refused_with_both_readings(refusal_of, table_of):
     content = 'image,labels\na.jpg,hot dog\nb.jpg,dog\nc.jpg,cat\n'
     message = refusal_of(content)
