@@ -31,7 +31,7 @@ class ServerError(Exception):
 
 
 def environment() -> Path:
-    """The virtual environment with Label Studio: ``CSSA_LABEL_STUDIO``, else one in the cache, made where it is missing.
+    """The virtual environment with Label Studio: ``CSSA_LABEL_STUDIO``, else one in the cache that is made.
 
     Raises:
         ServerError: It has no label-studio, or the installation failed.
@@ -41,8 +41,8 @@ def environment() -> Path:
     stamp = folder / '.cssa_installed'
     if given and not (folder / 'bin' / 'label-studio').exists():
         raise ServerError(
-            f'CSSA_LABEL_STUDIO: found no bin/label-studio in {folder}, expected a virtual environment with it; install '
-            f'{" ".join(PACKAGES)} there, or unset CSSA_LABEL_STUDIO'
+            f'CSSA_LABEL_STUDIO: found no bin/label-studio in {folder}, expected a virtual environment with it; '
+            f'install {" ".join(PACKAGES)} there, or unset CSSA_LABEL_STUDIO'
         )
     if given or (stamp.exists() and stamp.read_text() == ' '.join(PACKAGES)):
         return folder
