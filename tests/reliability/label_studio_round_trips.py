@@ -33,10 +33,13 @@ def fill(studio: LabelStudio, users: Sequence[int], each: LabelSet, title: str, 
         tasks = studio.upload(project, [folder / photo.name for photo in each.photos])
     else:
         tasks = studio.import_tasks(project, [dict(data=data_of(each, photo, folder)) for photo in each.photos])
+    suggested = [pair for pair in zip(tasks, each.photos, strict=True) if pair[1].suggested]
+    for task, photo in suggested:
+        add = studio.draft if photo.state == 'draft' else studio.predict
+        add(task, result_of(each, photo.suggested))
+    if any(photo.state != 'draft' for _, photo in suggested):
+        studio.show_predictions(project)
     for task, photo in zip(tasks, each.photos, strict=True):
-        if photo.suggested:
-            add = studio.draft if photo.state == 'draft' else studio.predict
-            add(task, result_of(each, photo.suggested))
         for user, labels in photo.answers:
             result = [] if labels is None else result_of(each, labels, photo.weather)
             studio.annotate(task, result, users[user], skipped=labels is None)

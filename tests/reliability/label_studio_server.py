@@ -23,6 +23,7 @@ from cssa_mm.files import cache_root
 
 PACKAGES = ('label-studio==1.23.2', 'label-studio-sdk==2.1.2')
 START_SECONDS = 600  # migrations of a new database take minutes on a busy machine
+MODEL = 'model-1'
 EXPORTS = {'JSON': '.json', 'JSON_MIN': '.json', 'CSV': '.csv'}
 
 
@@ -174,7 +175,11 @@ class LabelStudio:
 
     def predict(self, task: int, result: Sequence[Mapping]) -> None:
         """Add what a model says about a task."""
-        self._post('/api/predictions/', dict(task=task, result=result, score=0.9, model_version='model-1'))
+        self._post('/api/predictions/', dict(task=task, result=result, score=0.9, model_version=MODEL))
+
+    def show_predictions(self, project: int) -> None:
+        """Show annotators what the model says, which goes into each of their annotations from then on."""
+        self._send('PATCH', f'/api/projects/{project}/', dict(model_version=MODEL))
 
     def draft(self, task: int, result: Sequence[Mapping]) -> None:
         """Keep an annotation that nobody has submitted."""
@@ -186,7 +191,10 @@ class LabelStudio:
         return self._ask('GET', f'/api/projects/{project}/export?exportType={kind}&download_all_tasks={every}')
 
     def _post(self, path: str, content: Any) -> Any:
-        return json.loads(self._ask('POST', path, json.dumps(content).encode(), 'application/json'))
+        return self._send('POST', path, content)
+
+    def _send(self, method: str, path: str, content: Any) -> Any:
+        return json.loads(self._ask(method, path, json.dumps(content).encode(), 'application/json'))
 
     def _ask(self, method: str, path: str, body: bytes | None = None, kind: str = '') -> bytes:
         headers = {'Authorization': f'Token {self.token}'} | ({'Content-Type': kind} if kind else {})
