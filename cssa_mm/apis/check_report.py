@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -188,7 +189,7 @@ def _examples(part: Part, count: int = 3) -> list[int]:
     positives, known = (labels == 1).sum(axis=1), (labels >= 0).any(axis=1)
     is_named = np.array([named is None or image_id in named for image_id in part.data.image_ids])
 
-    def first(wanted: int, *kinds: np.ndarray) -> list[int]:
+    def first(wanted: int, *kinds: Any) -> list[int]:  # bool (n,)
         rows = [row for kind in kinds for mask in (kind & is_named, kind) for row in np.flatnonzero(mask)[:wanted]]
         return list(dict.fromkeys(map(int, rows)))[:wanted]
 

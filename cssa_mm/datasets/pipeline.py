@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from mmengine.dataset import Compose
 from mmpretrain.registry import TRANSFORMS
@@ -21,7 +22,7 @@ def build_pipeline(pipeline: Sequence, backend_args: dict | None) -> Compose:
             raise ConfigError(
                 f"pipeline: found the step {step!r}, expected a transform such as dict(type='RandomFlip')"
             )
-    steps = [_built(step) if isinstance(step, dict) else step for step in pipeline]
+    steps: list[Any] = [_built(step) if isinstance(step, dict) else step for step in pipeline]
     for step in steps:
         if getattr(step, 'backend_args', 'none of this kind') is None:
             step.backend_args = backend_args

@@ -83,7 +83,7 @@ def _class_of(options: Mapping) -> Any:
 
 
 def _check_types(options: Any, where: str) -> None:
-    if isinstance(options, Mapping) and _is_ours(options):
+    if isinstance(options, dict) and _is_ours(options):
         said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
         for kind in _own_classes(_class_of(options)):
             options |= check_types(vars(kind).get('__init__', kind), said, where)

@@ -145,15 +145,13 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 def _checked_ground(ground: str | Sequence[int]) -> Sequence[int]:
-    if isinstance(ground, str):
-        if ground in GROUNDS:
-            return GROUNDS[ground]
-    elif (
-        isinstance(ground, Sequence)
-        and len(ground) == 3
-        and all(isinstance(part, Integral) and 0 <= part <= 255 for part in ground)
+    colour: Any = GROUNDS.get(ground) if isinstance(ground, str) else ground
+    if (
+        isinstance(colour, Sequence)
+        and len(colour) == 3
+        and all(isinstance(part, Integral) and 0 <= part <= 255 for part in colour)
     ):
-        return ground
+        return colour
     raise ConfigError(
         f"transparency: found {ground!r}, expected 'white', 'mean' or three numbers from 0 to 255, the colour below "
         f'transparent pixels.{nearest(str(ground), GROUNDS)}'
