@@ -3,6 +3,9 @@
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 200, always the same)
+#   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
+#           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
+#           --sets 20 --seed 0 --keep FOLDER
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -50,10 +53,15 @@ round-trips() {
     CSSA_ROUND_TRIPS=2000 "$PYTHON" -m pytest -q tests/reliability/test_round_trips.py
 }
 
+label-studio() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
+}
+
 case ${1:-} in
-    wheel | round-trips) "$1" ;;
+    wheel | round-trips | label-studio) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel or round-trips" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips or label-studio" >&2
         exit 2
         ;;
 esac

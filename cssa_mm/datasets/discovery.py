@@ -31,9 +31,24 @@ SUFFIXES = (
     '.data',
     '.txt',
 )
+UNREAD = (
+    '.xls',
+    '.ods',
+    '.numbers',
+    '.parquet',
+    '.feather',
+    '.arrow',
+    '.pkl',
+    '.mat',
+    '.npy',
+    '.npz',
+    '.tfrecord',
+    '.h5',
+)
 # Files beside labels that hold none.
 OTHERS = ('classes', 'readme', 'requirements', 'license', 'sample_submission', 'bad_images', 'notes')
-FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test')
+FOLDERS = ('annotations', 'Annotations', 'labels', 'train', 'training', 'valid', 'val', 'validation', 'test', 'data',
+           'images')  # fmt: skip
 
 
 class LocalFiles(DataRoot):
@@ -60,7 +75,9 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
     """
     found: dict[str, list[str]] = {'train': [], 'val': [], 'test': []}
     for name in _candidates(data_root):
-        found[_part_of(name)].append(name)
+        part = _part_of(name)
+        if part == 'train' or not _is_bare_list(Path(data_root, name)):
+            found[part].append(name)
     if labels is not None:
         found = {part: [name for name in names if name != labels] for part, names in found.items()} | {
             'train': [labels]
@@ -69,14 +86,32 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
         parts = _class_folders(data_root)
         if parts:
             return {_part_of(name): dict(ann_file=name) for name in reversed(parts)}
+        unread = [path.name for path in sorted(Path(data_root).iterdir()) if path.suffix.lower() in UNREAD]
+        deeper = next((path for path in _image_folders(Path(data_root)) if any(_candidates(str(path)))), None)
+        hint = f' (the labels of {deeper.name}/ are read with --data-root {deeper})' if deeper else ''
+        but = f' but {unread[0]}, which is not read,' if unread else ','
         raise DataError(
-            f'{data_root}: found no label file, expected labels.csv (image,labels), or COCO, YOLO, VOC, CVAT, Label '
-            'Studio or another form of docs/formats.md; label some images, or name the file: --labels FILE'
+            f'{data_root}: found no label file{but} expected labels.csv (image,labels), COCO, YOLO, VOC, CVAT, Label '
+            f'Studio or another form of docs/formats.md{hint}; label some images, or name the file: --labels FILE'
         )
     result = {part: dict(ann_file=_only(names, part, data_root)) for part, names in found.items() if names}
     for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
         result[part] = dict(ann_file=result['train']['ann_file'], subset=subset)
-    return result
+    return _with_image_folders(result, Path(data_root))
+
+
+def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[str, dict[str, str]]:
+    """The parts with the folder of the images of each, where these have the same names: instances_val.json, val/."""
+    folders: dict[str, Path] = {}
+    for part, options in found.items():
+        name = Path(options['ann_file']).stem.rpartition('_')[2]
+        places = [root / 'images' / name, root / name] if options['ann_file'].endswith('.json') else []
+        for place in filter(Path.is_dir, places[::-1]):
+            folders[part] = place
+    known = [set(os.listdir(folder)) for folder in folders.values()]
+    if len(known) < len(found) or len(known) < 2 or not any(known[0] & other for other in known[1:]):
+        return found
+    return {part: options | dict(img_dir=str(folders[part].relative_to(root))) for part, options in found.items()}
 
 
 def _candidates(data_root: str) -> Iterator[str]:
@@ -117,6 +152,8 @@ def _is_label_file(data_root: str, path: Path) -> bool:
     if path.suffix.lower() == '.txt' and not (path.parent == Path(data_root) and _names_images(path)):
         return False
     source = LabelSource(LocalFiles(data_root), str(path))
+    if path.suffix.lower() == '.json' and b'"shapes"' in source.head:
+        return False  # labelme's file of one image
     reader = next((name for name, reader in READERS.items() if reader.recognises(source)), None)
     return reader is not None and not _is_one_of_many(path)
 
@@ -127,6 +164,15 @@ def _names_images(path: Path) -> bool:
         lines = file.read(2**16).lower().splitlines()
     suffixes = [suffix.encode() for suffix in readable_suffixes() if len(suffix) > 3]
     return any(suffix in line and not line.strip().endswith(suffix) for line in lines for suffix in suffixes)
+
+
+def _is_bare_list(path: Path) -> bool:
+    """Whether a table has a single column: Kaggle's test.csv lists images without labels."""
+    if path.suffix.lower() not in ('.csv', '.tsv') or not path.is_file():
+        return False
+    with path.open('rb') as file:
+        lines = file.read(2**16).replace(b'\0', b'').splitlines()[:100]
+    return not any(mark in line for line in lines for mark in (b',', b';', b'\t', b'|'))
 
 
 def _is_one_of_many(path: Path) -> bool:
@@ -178,8 +224,14 @@ def _class_folders(data_root: str) -> list[str]:
     if 'train' in parts:
         return [name for name, path in parts.items() if any(child.is_dir() for child in path.iterdir())]
     place = root / 'images' if (root / 'images').is_dir() else root
-    children = [child for child in place.iterdir() if child.is_dir() and not child.name.startswith('.')]
-    return [place.relative_to(root).as_posix()] if sum(map(_holds_images, children)) > 1 else []
+    while len(children := _image_folders(place)) == 1 and len(_image_folders(children[0])) > 0:
+        place = children[0]  # an archive often has a folder around everything
+    return [place.relative_to(root).as_posix()] if len(children) > 1 else []
+
+
+def _image_folders(folder: Path) -> list[Path]:
+    children = [child for child in folder.iterdir() if child.is_dir() and not child.name.startswith('.')]
+    return [child for child in children if _holds_images(child)]
 
 
 def _holds_images(folder: Path) -> bool:

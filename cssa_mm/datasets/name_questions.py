@@ -12,11 +12,12 @@ from cssa_mm.names import one_form, plain_name
 QUOTES = '"\'`“”„«»‘’'
 MARKS = QUOTES + '#'
 BRACKETS = re.compile(r'[\[\]{}"]')
-JOINTS = re.compile(r'[\s,;|/+&]+')
+JOINTS = re.compile(r'[\s,;|/+&_~#*·>、，；،-]+')
 NUMBER = re.compile(r'[+-]?\d+([.,:]\d+)*%?')
-# WordNet and Open Images ids, letters before a number, a word for 'class' before a number, long hexadecimal numbers.
+# WordNet and Open Images ids, addresses, letters before a number, a word for 'class' before a number, long hexadecimal
+# numbers, folders of cameras (100CANON).
 CODE = re.compile(
-    r'/[mg]/\w+|[A-Za-z]{1,3}[-_.]?\d+|(class|label|category|cat|cls|tag|type|group|object|obj|id)[\s_-]?\d+|'
+    r'/[mg]/\w+|https?://\S+|[A-Za-z]{1,3}[-_.]?\d+|(class|label|category|cat|cls|tag|type|group|object|obj|id)[\s_-]?\d+|\d{3}[A-Z_]{5}|'
     r'(?=\w*\d)[0-9a-f]{8,}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}',
     re.IGNORECASE,
 )
@@ -25,6 +26,8 @@ SCORE = re.compile(r'.*\D[\s:=(]\s*(0?[.,]\d+|[01][.,]0+|\d+([.,]\d+)?\s?%)\s*\)
 ENDINGS = re.compile(
     r'[\s_.-](pred|preds|predicted|prediction|prob|proba|probability|score|conf|confidence|logit|count)$', re.IGNORECASE
 )
+HTML = re.compile(r'&(amp|lt|gt|quot|nbsp|#\d+)\b')
+PREFIX = re.compile(r'((label|class|tag|category|target|attr|attribute|num|count|y)[_.: -]+)\w', re.IGNORECASE)
 MISSING = frozenset(
     ('nan', 'n/a', 'na', '<na>', '#n/a', 'null', 'nil', 'none', 'undefined', 'unknown', 'unlabelled', 'unlabeled',
      'missing', 'notavailable', 'tbd', '?', '??', '.', '', 'nothing', 'nofinding', 'nofindings', 'nolabel', 'nolabels',
@@ -61,13 +64,19 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
             'joined_names',
             list(_joined(simple)),
             'is made wholly of other class names, as if a cell with several had not been taken apart',
-            'set label_separators to the character between them (" " for a blank)',
+            'set label_separators to the character between them (" " for a blank); put photos into several folders',
         ),
         (
             'names_are_numbers',
             [name for name in simple if NUMBER.fullmatch(name)],
             'is only a number, as if an index or a measure had been read as a class',
             'leave the column out (ignore_columns), set label_column, or give the names in classes.txt',
+        ),
+        (
+            'wrong_encoding',
+            [name for name in simple if _is_garbled(name)],
+            'looks as if it had been read in another encoding or form (cafÃ©, black &amp; white)',
+            'write the names anew, or set encoding',
         ),
         (
             'scores_in_names',
@@ -109,6 +118,15 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
         asked.update(new)
         if new:
             questions.append(Question(kind, f'{_classes(new)} {reason}', fix))
+    prefixes = {match[1].lower() if (match := PREFIX.match(name)) else '' for name in simple if name not in asked}
+    if len(simple) > 1 and len(prefixes) == 1 and prefixes != {''}:
+        questions.append(
+            Question(
+                'common_prefix',
+                f"{_classes(simple)} begins with '{prefixes.pop()}', which CLIP would read, too",
+                'give the words in classes.csv (name,prompt), or take the beginning off',
+            )
+        )
     groups = _alike_groups([name for name in simple if name not in asked])
     return questions + ([_alike(groups)] if groups else [])
 
@@ -139,6 +157,14 @@ def _joined(names: Sequence[str]) -> Iterator[str]:
 
 def _words(name: str) -> list[str]:
     return [plain_name(word) for word in JOINTS.split(name) if word]
+
+
+def _is_garbled(name: str) -> bool:
+    """Whether a name is UTF-8 that was read as Windows' encoding, or HTML: 'cafÃ©', 'black &amp; white'."""
+    try:
+        return HTML.search(name) is not None or not name.isascii() and name.encode('cp1252').decode('utf-8') != name
+    except UnicodeError:
+        return False
 
 
 def _is_column(name: str) -> bool:

@@ -49,10 +49,9 @@ class TableDataset(SemiMultiLabelDataset):
         delimiter: Character between the columns; None finds it.
         encoding: Of a text file; None finds it.
         ignore_columns: Columns that are no class.
-        group_column: Column whose values (a video, a patient, a burst) keep images on one side of a drawn split and of
-            ``validation``.
-        unannotated: What an image without any annotation is, in formats of objects: 'unlabelled', 'negative' or 'drop'.
-            None: 'unlabelled' in training, 'negative' in a test set.
+        group_column: Column of videos, patients or bursts, which a drawn split and ``validation`` keep together.
+        unannotated: What an image without annotation is, in formats of objects: 'unlabelled' (the default in training),
+            'negative' (in a test set) or 'drop'.
         subset: Part of a file that holds several, such as 'train' of YOLO's data.yaml.
         include_unlisted: Whether images that no row mentions are part of the set; never in ``test_mode``.
         held_out: Label files of test images, which training leaves out: names, or dicts of ``ann_file``, ``img_dir``
@@ -244,7 +243,5 @@ def _several(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _nothing_labelled(rows: int) -> str:
-    return (
-        f'found {rows} rows and no label in any, expected at least one labelled image; write class names into the '
-        f'label column, or 1 and 0 into those of the classes.'
-    )
+    found = f'found {rows} rows and no label in any, expected at least one labelled image'
+    return f'{found}; write class names into the label column, or 1 and 0 into those of the classes.'

@@ -39,7 +39,7 @@ def apply_data(config: Config) -> None:
         DataError: no label file is found, or several.
     """
     train = (config.get('train_dataloader') or {}).get('dataset')
-    if not isinstance(train, Mapping) or not _is_ours(train):
+    if not isinstance(train, dict) or not _is_ours(train):
         return
     for part in ('train', *PARTS):
         _check_types(_dataset(config, part), f'{part}_dataloader.dataset')

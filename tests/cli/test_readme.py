@@ -20,7 +20,7 @@ from cssa_mm.demo.scenes import generate_demo
 ROOT = Path(__file__).parents[2]
 README = (ROOT / 'README.md').read_text('utf-8')
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
-PAGES += ['cssa_mm/demo/clip/MODEL_CARD.md']
+PAGES += ['docs/formats.md', 'docs/towers.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
 
 IN_PROCESS = 'train_dataloader.num_workers=0 val_dataloader.num_workers=0 default_hooks.pseudo_labels.num_workers=0'
 SHORT_TRAINING = f'train_cfg.warmup_epochs=2 train_cfg.semi_epochs=1 train_cfg.val_begin=3 {IN_PROCESS}'

@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from cssa_mm.datasets.discovery import discover
+from cssa_mm.datasets.discovery import LocalFiles, discover
+from cssa_mm.datasets.readers.source import LabelSource
 from cssa_mm.errors import DataError
 
 TABLE = 'image,labels\n1.jpg,cat\n'
 COCO = json.dumps(dict(images=[dict(id=1, file_name='1.jpg')], annotations=[], categories=[dict(id=1, name='cat')]))
 STUDIO = json.dumps([dict(id=1, data=dict(image='1.jpg'), annotations=[])])
 COCO_FILES = ('instances_train1', 'instances_val', 'captions_train1', 'captions_val')
+LABELME = '{"shapes": [{"label": "cat"}], "imagePath": "1.jpg"}'
 VOC = '<annotation><filename>1.jpg</filename><object><name>cat</name></object></annotation>'
 CVAT = '<annotations><version>1.1</version><image id="0" name="1.jpg"><tag label="cat"></tag></image></annotations>'
 
@@ -36,6 +38,9 @@ def folder(tmp_path):
         ({'tags.csv': TABLE, 'classes.txt': 'cat\n', 'README.txt': 'image\n'}, {'train': 'tags.csv'}),
         # Kaggle's: the labels of the training set have its name.
         ({'train.csv': TABLE, 'sample_submission.csv': TABLE}, {'train': 'train.csv'}),
+        ({'train.csv': TABLE, 'test.csv': 'image\n2.jpg\n'}, {'train': 'train.csv'}),
+        ({'data/labels.csv': TABLE, 'data/images/1.jpg': ''}, {'train': 'data/labels.csv'}),
+        ({'images/labels.csv': TABLE, 'images/1.jpg': ''}, {'train': 'images/labels.csv'}),
         # A file at the top comes before those in folders.
         ({'labels.csv': TABLE, 'annotations/old.json': COCO}, {'train': 'labels.csv'}),
         (
@@ -61,7 +66,9 @@ def folder(tmp_path):
         ({'annots/1.xml': VOC, 'images/1.jpg': ''}, {'train': '.'}),
         ({'celeba.txt': '2\nYoung\n1.jpg 1\n2.jpg -1\n'}, {'train': 'celeba.txt'}),
         ({'1.xml': VOC, '2.xml': VOC, '1.jpg': ''}, {'train': '.'}),
+        ({'1.jpg': '', '1.json': LABELME, '2.json': LABELME, '3.json': LABELME}, {'train': '.'}),
         ({'cat/1.jpg': '', 'dog/2.jpg': ''}, {'train': '.'}),
+        ({'photos/cat/2020/1.jpg': '', 'photos/dog/2.jpg': '', 'notes/x.doc': ''}, {'train': 'photos'}),
         ({'train/cat/1.jpg': '', 'train/dog/2.jpg': '', 'test/cat/3.jpg': ''}, {'train': 'train', 'test': 'test'}),
     ],
 )  # fmt: skip
@@ -114,3 +121,36 @@ def test_a_single_folder_with_images_is_no_class(folder):
     """KITTI's: image_2 and label_2."""
     with pytest.raises(DataError, match='found no label file'):
         discover(folder({'image_2/1.jpg': '', 'label_2/1.txt': 'Car 0.0 0 1.5\n'}))
+
+
+def test_a_table_of_a_form_that_is_not_read_is_named(folder):
+    with pytest.raises(DataError, match='found no label file but labels.parquet, which is not read, expected'):
+        discover(folder({'labels.parquet': 'PAR1', 'images/1.jpg': ''}))
+
+
+def test_a_pointer_of_git_lfs_is_no_table(folder):
+    root = folder({'labels.csv': 'version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n'})
+    with pytest.raises(DataError, match="found a pointer of Git LFS, .* 'git lfs pull'"):
+        LabelSource(LocalFiles(root), f'{root}/labels.csv').content  # noqa: B018
+
+
+@pytest.mark.parametrize('place', ['', 'images/'])
+def test_images_of_the_same_names_are_found_in_the_folder_of_their_part(folder, place):
+    files = {f'annotations/instances_{part}2017.json': COCO for part in ('train', 'val')}
+    images = {f'{place}{part}2017/1.jpg': '' for part in ('train', 'val')}
+    found = discover(folder(files | images))
+    assert {part: options['img_dir'] for part, options in found.items()} == {
+        'train': f'{place}train2017',
+        'val': f'{place}val2017',
+    }
+
+
+def test_images_of_other_names_need_no_folder_of_a_part(folder):
+    files = {f'annotations/instances_{part}.json': COCO for part in ('train', 'val')}
+    found = discover(folder(files | {'train/1.jpg': '', 'val/2.jpg': '', 'unlabelled/3.jpg': ''}))
+    assert not any('img_dir' in options for options in found.values())
+
+
+def test_labels_a_folder_deeper_are_named(folder):
+    with pytest.raises(DataError, match=r'found no label file.*the labels of export/ are read with --data-root'):
+        discover(folder({'export/labels.csv': TABLE, 'export/images/1.jpg': ''}))

@@ -36,7 +36,9 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
         ('marks_in_names', ["['Comedy'", "'Drama']", '{"choices": [cat', '"cat"', '“cat”', 'a [b]', '#cat']),
         ('scores_in_names', ['cat:0.9', 'cat (0.87)', 'cat 1.0', 'cat=.5', 'cat (87%)', 'cat 12,5 %']),
         ('derived_names', ['sun_pred', 'cloud prob', 'sun-score', 'Traffic_Light_confidence']),
-        ('joined_names', ['sun cloud', 'sun,cloud', 'cloud | sun', 'traffic light sun', 'sun cloud traffic light']),
+        ('joined_names', ['sun cloud', 'sun,cloud', 'cloud | sun', 'traffic light sun', 'sun cloud traffic light',
+                          'sun_cloud', 'cloud-sun']),
+        ('wrong_encoding', ['cafÃ©', 'MÃ¼hle', 'â€œsun', 'black &amp; white']),
         ('names_are_numbers', ['1', '07', '-2.5', '1:2', '50%']),
         (
             'missing_value_names',
@@ -47,7 +49,7 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
             ['Unnamed: 0', 'index', 'id', 'fold', 'Split', 'is_valid', 'width', 'height', 'URL', 'file name',
              'filename', '_background_', 'test', 'images'],
         ),
-        ('codes', ['n01440764', 'C12', '/m/01g317', 'class_3', 'Q42', '5f2b9c01']),
+        ('codes', ['n01440764', 'C12', '/m/01g317', 'class_3', 'Q42', '5f2b9c01', '100CANON', 'http://x.org/Cat']),
     ],
 )  # fmt: skip
 def test_each_suspicious_name_is_asked_about_and_its_neighbours_are_not(kind, suspicious):
@@ -64,6 +66,9 @@ def test_each_suspicious_name_is_asked_about_and_its_neighbours_are_not(kind, su
         'bird count',
         'route 66',
         'engine (2.5 l)',
+        'café',
+        'São Paulo',
+        't-shirt',
     ]
     for name in suspicious:
         (found,) = questions_of_names([*ordinary, name])
@@ -196,3 +201,9 @@ def test_a_question_is_open_until_its_kind_or_all_is_accepted():
     assert is_open(question, ['marks_in_names'])
     assert not is_open(question, ['codes'])
     assert not is_open(question, ['all'])
+
+
+def test_a_beginning_that_all_names_share_is_asked_about_once():
+    assert kinds(['label_cat', 'label_dog', 'Label_bird']).keys() == {'common_prefix'}
+    assert questions_of_names(['label_cat', 'dog']) == []
+    assert questions_of_names(['is_full', 'is_empty', 'red fox', 'red deer']) == []

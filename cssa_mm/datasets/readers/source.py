@@ -16,6 +16,7 @@ from cssa_mm.datasets.images.image_folder import ImageFolder, list_images
 from cssa_mm.datasets.readers.text import decode_text
 from cssa_mm.errors import DataError
 
+LFS = b'version https://git-lfs.github.com/'
 HEAD = 2**20
 
 
@@ -67,7 +68,12 @@ class LabelSource:
     @cached_property
     def content(self) -> bytes:
         """The bytes of the file."""
-        return self.files.read_bytes(self.path, self.expected)
+        content = self.files.read_bytes(self.path, self.expected)
+        if content.startswith(LFS):
+            raise DataError(
+                f"{self.path}: found a pointer of Git LFS, expected {self.expected}; run 'git lfs pull' first."
+            )
+        return content
 
     @cached_property
     def head(self) -> bytes:

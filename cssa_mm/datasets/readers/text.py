@@ -15,6 +15,7 @@ MARKS = (
     (codecs.BOM_UTF16_BE, 'utf-16'),
 )
 PIECE = 1 << 20  # bytes that are decoded at a time
+INNER_CAPITAL = re.compile('[a-z][\u00c0-\u00d6\u00d8-\u00deŠŽŒŸ]')
 FOREIGN = re.compile(r'[^\x00-\x7f]+')
 
 
@@ -92,6 +93,8 @@ def looks_foreign(text: str) -> str | None:
 
     Western words have single accented letters between plain ones; three in a row are rare.
     """
+    if inner := INNER_CAPITAL.search(text):  # cafŽ: Mac Roman
+        return text[: inner.end()].split('\n')[-1][-10:].strip()
     for found in FOREIGN.finditer(text):
         letters = found.group()
         if len(letters) > 2 or any(not letter.isalpha() and letter not in '–—’‘“”«»°€…ºª²³½×´' for letter in letters):

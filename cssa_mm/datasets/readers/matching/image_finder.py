@@ -10,13 +10,14 @@ from functools import cached_property
 from typing import NamedTuple
 
 from cssa_mm.datasets.images.image_folder import ImageFolder
-from cssa_mm.datasets.readers.matching.written_paths import WrittenPath
+from cssa_mm.datasets.readers.matching.written_paths import WrittenPath, upload_names
 from cssa_mm.names import one_form
 
 AS_WRITTEN = 'as written'
 BY_END = 'by the end of the path'
 BY_ADDRESS = 'by the path in the address'
 BY_NAME = 'by the file name'
+BY_UPLOAD = 'by the file name as uploads are stored'
 CASE = 'without regard to case'
 STEM = 'without the extension'
 # The ways of comparing names, in the order in which they are tried.
@@ -141,6 +142,15 @@ class ImageFinder:
         names = next(self._ways())[1]
         return len(names.by_name[names.form(posixpath.basename(image_id))]) == 1
 
+    @cached_property
+    def _uploaded(self) -> dict[str, list[str]]:
+        """Image ids by the names that uploads are stored by."""
+        result: dict[str, list[str]] = defaultdict(list)
+        for image_id in self.folder.image_ids:
+            for name in upload_names(posixpath.basename(self.folder.path_of(image_id))):
+                result[name].append(image_id)
+        return result
+
     def _ways(self) -> Iterator[tuple[str, Names]]:
         for way, options in WAYS.items():
             if way not in self._names:
@@ -150,7 +160,10 @@ class ImageFinder:
     def _find(self, written: WrittenPath, way: str, names: Names) -> Found:
         name = names.form(written.name)
         if written.is_kept_name and not written.directory:
-            return _one_of(names.below('', name), BY_NAME)
+            found = names.below('', name)
+            # An upload loses blanks and signs, so that other images can have the same name as this one.
+            uploaded = [] if way else self._uploaded.get(name, [])
+            return _one_of(list(dict.fromkeys([*found, *uploaded])), BY_NAME if found else BY_UPLOAD)
         place = self._places.get((written.directory, way))
         if place is None:
             place = self._places[written.directory, way] = self._place(written.directory, names)

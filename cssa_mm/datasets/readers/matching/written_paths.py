@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import posixpath
 import re
+import unicodedata
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
+
+from cssa_mm.names import one_form
 
 ADDRESS = re.compile(r'([A-Za-z][A-Za-z0-9+.-]+)://+([^/]*)/?(.*)', re.DOTALL)  # more than a drive's letter
 LOCAL_FILES = re.compile(r'/local-files/?\?(.*)$')  # Label Studio's address of a file on a disk
@@ -55,6 +58,17 @@ def readings_of(text: str) -> list[WrittenPath]:
             leaves = not is_address and (path == '..' or path.startswith('../'))
             result.append(WrittenPath(*_parts(path), leaves=leaves))
     return result
+
+
+def upload_names(name: str) -> set[str]:
+    """The names that Label Studio can store an upload by: blanks become '_', and all but letters, digits, '-', '_' and
+    '.' goes. Which letters these are differs with the Unicode form in which the browser sent the name.
+
+    >>> upload_names("Tom's photo (2).jpg")
+    {'Toms_photo_2.jpg'}
+    """
+    forms = (name, unicodedata.normalize('NFC', name), unicodedata.normalize('NFD', name))
+    return {one_form(re.sub(r'[^-\w.]', '', form.strip().replace(' ', '_'))) for form in forms}
 
 
 def _without_address(text: str) -> tuple[str, bool]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tqdm import tqdm
@@ -22,7 +23,7 @@ from cssa_mm.datasets.readers.objects.unannotated import (
 from cssa_mm.datasets.readers.objects.yolo_layout import Layout, label_paths, layout_of, yaml_in
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import decode_text
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 
 LINE = re.compile(rb'\s*\d+(\.0+)?(\s+[-+.\deE]+){4,}\s*$')
@@ -49,7 +50,7 @@ def _has_boxes(folder: str) -> bool:
         if name.lower().endswith('.txt') and name != 'classes.txt':
             try:
                 with open(os.path.join(folder, name), 'rb') as file:
-                    lines = file.read(4096).splitlines()[:1]
+                    lines = file.read(4096).removeprefix(b'\xef\xbb\xbf').splitlines()[:1]
             except OSError:
                 return False
             if lines:
@@ -89,6 +90,7 @@ def read_yolo(source: LabelSource, options: ReadOptions) -> LabelTable:
             f'{source.path}: found no text file with labels for any of {len(rows)} images, expected one an image '
             f'(looked for {looked}); correct the paths.'
         )
+    _ask_about_orphans(understanding, layout, [row.where for row in rows])
     ask_about_empty_files(understanding, empty, len(rows) - len(without), 'label files')
     note_unannotated(understanding, without, len(rows), option, 'label file')
     names = once(layout.names[number] for number in sorted(shown))
@@ -100,6 +102,32 @@ def read_yolo(source: LabelSource, options: ReadOptions) -> LabelTable:
     table = table_of_rows(rows, understanding, names)
     table.folder = folder
     return table
+
+
+def _ask_about_orphans(understanding: Understanding, layout: Layout, used: Sequence[str]) -> None:
+    """Ask about label files without an image: their images may lie under other names, and look unlabelled."""
+    if not all(os.path.isdir(place) for place in layout.places):
+        return  # a list of images leaves some out
+    known = set(map(os.path.normpath, used))
+    orphans = [
+        path
+        for folder in sorted({os.path.dirname(path) for path in known if path.endswith('.txt')})
+        for path in (os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith('.txt'))
+        if path not in known and _is_label(path)
+    ]
+    if orphans:
+        understanding.questions.append(
+            Question(
+                'labels_without_image',
+                f'{len(orphans)} label files have no image of their name, such as {orphans[0]}, and are left out',
+                'add the images, rename the files, or remove them',
+            )
+        )
+
+
+def _is_label(path: str) -> bool:
+    with open(path, 'rb') as file:
+        return LINE.match(file.read(4096).removeprefix(b'\xef\xbb\xbf').split(b'\n')[0]) is not None
 
 
 def _images(source: LabelSource, layout: Layout) -> ImageFolder:

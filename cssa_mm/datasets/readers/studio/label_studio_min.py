@@ -13,7 +13,7 @@ from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.studio.label_studio import OTHER_TYPES, label_key, labels_of_result
 from cssa_mm.datasets.readers.studio.studio_answers import Annotation, Label, Task, table_of_tasks
-from cssa_mm.datasets.readers.studio.studio_images import image_field, image_of, looks_like_image
+from cssa_mm.datasets.readers.studio.studio_images import image_field, image_of, is_inline, looks_like_image
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError
 
@@ -22,6 +22,7 @@ OWN_COLUMNS = frozenset('id annotator annotation_id created_at updated_at lead_t
 MARKS = ('annotation_id', 'lead_time')
 REGION_KEYS = frozenset('x y width height points format rle original_width original_height vertices'.split())
 TEXTS = 'choices of one label, or a field of the data'
+IMAGES = 'holds images'
 
 
 def is_label_studio_min(source: LabelSource) -> bool:
@@ -61,7 +62,9 @@ def read_label_studio_min(source: LabelSource, options: ReadOptions) -> LabelTab
             answers = {
                 name: labels for name in columns if (labels := _labels(record.get(name), name, where)) is not None
             }
-            others = any(record.get(name) not in (None, '') for name in understanding.left)
+            others = any(
+                record.get(name) not in (None, '') for name, why in understanding.left.items() if why != IMAGES
+            )
             person = record.get('annotator')
             updated = str(record.get('updated_at') or record.get('created_at') or '')
             asked = frozenset(name for name in answers if not isinstance(record[name], list))
@@ -79,6 +82,7 @@ def _records(source: LabelSource) -> list[dict[str, Any]]:
                 f'{source.path}: found no list of objects, expected a JSON-MIN export of Label Studio; export it again.'
             )
         return records
+    csv.field_size_limit(max(csv.field_size_limit(), 1 << 27))  # images in base64
     delimiter = '\t' if '\t' in source.text.split('\n', 1)[0] else ','
     try:
         lines = list(csv.DictReader(io.StringIO(source.text, newline=''), delimiter=delimiter, strict=True))
@@ -109,7 +113,9 @@ def _label_columns(
         kinds = {_kind(value) for value in values}
         if 'labels' in kinds or (name in wanted and 'text' in kinds):
             evident.append(name)
-        elif kinds == {'text'} and not all(map(looks_like_image, values)):
+        elif values and all(is_inline(value) or looks_like_image(value) for value in values):
+            understanding.left[name] = IMAGES
+        elif kinds == {'text'}:
             texts[name] = values
         elif values:
             understanding.left[name] = 'holds no labels'

@@ -202,6 +202,9 @@ def _tell(
         f'{len(tasks)} images: {finished} with a finished annotation, {skipped} skipped and '
         f'{len(tasks) - finished - skipped} without one, which are unlabelled'
     )
+    left = sum(len(task.annotations) - len(_that_count(task.annotations)) for task in tasks)
+    if left:
+        facts['left out'] = f'{left} annotations: older ones of the same person, or beside one marked as ground truth'
     several = sum(len(given) > 1 for given in answers)
     if several:
         where = f': {", ".join(f"{name} ({count})" for name, count in conflicts.most_common(5))}' if conflicts else ''

@@ -31,9 +31,9 @@ def image_field(records: Sequence[Mapping[str, Any]], source: str, wanted: str |
         name: [record.get(name) for record in records]
         for name in dict.fromkeys(key for each in records for key in each)
     }
-    image = [value for value in values.get('image', ()) if isinstance(value, str) and not _is_inline(value)]
+    image = [value for value in values.get('image', ()) if isinstance(value, str) and not is_inline(value)]
     texts = {name: each for name, each in values.items() if all(isinstance(value, str) for value in each)}
-    inline = [name for name, each in texts.items() if _is_inline(each[0])]
+    inline = [name for name, each in texts.items() if is_inline(each[0])]
     paths = {name: each for name, each in texts.items() if name not in inline}
     images = [name for name, each in paths.items() if all(map(looks_like_image, each))]
     if image and (any(map(looks_like_image, image)) or not images):
@@ -74,7 +74,7 @@ def image_of(record: Mapping[str, Any], field: str, where: str) -> str:
             f"{where}: found the fields {found or 'none'}, expected '{field}' with the image."
             f'{nearest(field, record)} Set image_column to the field that holds it.'
         )
-    if _is_inline(value):
+    if is_inline(value):
         raise DataError(
             f"{where}: found the image itself (base64) in '{field}', expected its path; set image_column to a field of "
             'the data that holds file names.'
@@ -82,5 +82,6 @@ def image_of(record: Mapping[str, Any], field: str, where: str) -> str:
     return value
 
 
-def _is_inline(value: object) -> bool:
+def is_inline(value: object) -> bool:
+    """Whether a value is an image itself, in base64."""
     return isinstance(value, str) and value.startswith('data:image')

@@ -21,6 +21,8 @@ NAME_FIELDS = (
     'displayName', 'display_name', 'class_name', 'className', 'label_name', 'tagName', 'name', 'label', 'class',
     'category', 'tag', 'text', 'title', 'value', 'id',
 )  # fmt: skip
+# Fields of an entry that say, by true or false, whether it is shown.
+FLAG_FIELDS = ('value', 'present', 'isPresent', 'is_present', 'selected', 'checked', 'shown', 'answer', 'positive')
 LIST_FIELDS = (
     'choices', 'labels', 'tags', 'classes', 'rectanglelabels', 'polygonlabels', 'brushlabels', 'keypointlabels',
     'ellipselabels', 'label', 'class', 'categories',
@@ -107,6 +109,11 @@ def _names(found: Any, cell: str, where: Callable[[], str]) -> list[str]:
 
 def _name(entry: Any, cell: str, where: Callable[[], str]) -> str:
     if isinstance(entry, Mapping):
+        flags = [entry[key] for key in FLAG_FIELDS if isinstance(entry.get(key), bool | int)]
+        kept = {key: value for key, value in entry.items() if key not in FLAG_FIELDS}
+        if flags and all(flag in (0, 1) for flag in flags) and any(key in kept for key in NAME_FIELDS):
+            name = _name(kept, cell, where)
+            return name if all(flags) else NEGATIVE + name
         entry = next((entry[key] for key in NAME_FIELDS if isinstance(entry.get(key), str | int)), None)
     elif entry is None:
         return 'nan'

@@ -177,4 +177,4 @@ def _refuse_blank_images(grid: Grid, image: Column) -> None:
     row = image.first('')
     if row >= 0:
         name = f"in the column '{image.name}'" if image.name else 'in the row'
-        raise DataError(f'{grid.where(row)}: found no image name {name}; add it.')
+        raise DataError(f'{grid.where(row)}: found no image name {name}; add it, or remove the row.')

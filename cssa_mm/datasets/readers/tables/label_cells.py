@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from cssa_mm.datasets.readers.tables.codes import vectors_to_names, with_names_o
 from cssa_mm.datasets.readers.tables.grid import Column, Grid
 from cssa_mm.datasets.readers.tables.separators import Separators, find_separators
 from cssa_mm.datasets.readers.tables.tokens import MISSING, NONE, Tokens
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import plain_name
 
+SCORED = re.compile(r'["\'](score|confidence|probability|prob|conf)["\']: ?(0?\.\d+|[1-9]\d?\.\d+)')
 PIECE = 8192  # cells that are taken apart at a time
 
 
@@ -121,6 +123,14 @@ class _CellReader:
                     f"none, expected ['cat', 'dog'] or cat;dog; correct the cell."
                 )
         if found:
+            if score := next(filter(None, map(SCORED.search, found)), None):
+                self.understanding.questions.append(
+                    Question(
+                        'scores',
+                        f'the labels have scores, as predictions do ({score[0]}), and all of them are read',
+                        'take out the labels below a threshold of yours, or those that nobody has checked',
+                    )
+                )
             example = max(found, key=lambda text: (len(found[text]) > 1, -len(text)))
             self.understanding.facts['labels'] = (
                 f'lists in the cells, such as {example if len(example) < 80 else example[:77] + "..."}'

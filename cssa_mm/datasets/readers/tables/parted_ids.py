@@ -31,9 +31,9 @@ def parted_ids(grid: Grid, roles: Roles, options: ReadOptions, understanding: Un
     parts = [path.rpartition('_') for path in roles.image.cells()]
     suffixes = Counter(suffix for _, _, suffix in parts)
     stems = Counter(stem for stem, _, _ in parts)
-    if not 1 < len(suffixes) <= MOST_SUFFIXES or '' in stems or len(stems) * len(suffixes) != grid.count:
+    if not 1 < len(suffixes) <= MOST_SUFFIXES or '' in stems:
         return None
-    if set(stems.values()) != {len(suffixes)} or set(suffixes.values()) != {len(stems)}:
+    if len(set(parts)) != grid.count or len(stems) * len(suffixes) != grid.count:
         return None
     if is_mask:
         values = np.array([cell != '' for cell in column.cells()], dtype=np.int8)

@@ -12,7 +12,7 @@ from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name
 
-USUAL = ';,|\n'  # each of them separates class names, as README says
+USUAL = ';,|\n；，、،'  # each of them separates class names, as README says; the last are commas of other scripts
 POSSIBLE = ' /+&:'  # they stand within names too
 NAMES = {' ': 'blanks', '\n': 'line ends', '\t': 'tabs'}
 MANY, FEW = 2 / 3, 1 / 3  # shares of words that stand alone or recur in other company
@@ -115,11 +115,10 @@ def _weigh(
     singles = {cell for cell in cells if len(_words(cell, character)) == 1}
     alone = sum(word in singles for word in words)
     pieces = sorted(singles | set(words))
-    if alone == len(words) or (is_long and alone):
-        if alone == len(words):
-            separators.fact += ': each of the words stands alone in other cells'
-            return separators
-    elif not is_long:
+    if alone == len(words):
+        separators.fact += ': each of the words stands alone in other cells'
+        return separators
+    if not is_long:
         recurring = sum(word in singles or words[word] > 1 for word in words) / len(words)
         sizes = {len(_words(cell, character)) for cell in cells}
         is_wide = len(pieces) * 2 <= len(cells) and len(sizes) > 2 and not _have_companions(multiple, words, character)

@@ -12,6 +12,7 @@ from cssa_mm.datasets.readers.label_table import TableRow, table_of_rows
 from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError
+from cssa_mm.names import one_form
 
 
 def folder_of(*names: str, root: str = '/srv/photos') -> ImageFolder:
@@ -118,6 +119,24 @@ def test_a_name_that_fits_several_images_is_refused_with_them():
     assert "fits 2 images of '/srv/photos' ('a.jpg', 'a.png')" in refused('a', 'a.jpg', 'a.png')
     assert "fits 2 images of '/srv/photos' ('A.jpg', 'a.jpg')" in refused('a.JPG', 'a.jpg', 'A.jpg')
     assert "fits 2 images of '/srv/photos' ('1.jpg', 'b/1.jpg')" in refused('/data/upload/7/0a1b2c3d-1.jpg', *NESTED)
+
+
+@pytest.mark.parametrize(
+    ('name', 'stored'),
+    [
+        ('photo 2.jpg', 'photo_2.jpg'),
+        ("Tom's photo (2).jpg", 'Toms_photo_2.jpg'),
+        ('größe, 猫.jpg', 'größe_猫.jpg'),
+        ('gro\u0308ße.jpg', 'große.jpg'),  # sent by a Mac: the mark is a sign of its own there
+        ('größe.jpg', 'große.jpg'),
+    ],
+)
+def test_an_upload_is_found_by_the_name_that_the_server_gave_it(name, stored):
+    image_id = one_form(name)
+    assert match(f'/data/upload/7/0a1b2c3d-{stored}', image_id, 'other.jpg', 'b/1.jpg') == [image_id]
+    line = refused(f'/data/upload/7/0a1b2c3d-{stored}', image_id, stored)
+    assert 'fits 2 images' in line
+    assert 'but no such image' in refused(f'/data/7/{stored}', image_id, 'other.jpg')  # no upload
 
 
 def test_in_a_folder_without_directories_the_name_decides():

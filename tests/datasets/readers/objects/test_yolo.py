@@ -207,3 +207,23 @@ def test_a_folder_of_labels_without_names_is_refused(tmp_path, read):
     label(tmp_path / 'set' / 'labels' / 'a.txt', 0)
     with pytest.raises(DataError, match='set: found YOLO labels without the names of their classes'):
         read('set')
+
+
+def test_label_files_without_an_image_are_asked_about(tmp_path, read):
+    for name in ('a', 'b'):
+        save(tmp_path / 'images' / f'{name}.jpg')
+    label(tmp_path / 'labels' / 'a.txt', 0)
+    (tmp_path / 'classes.txt').write_text('cat\n')
+    assert read('.').understanding.questions == []
+    label(tmp_path / 'labels' / 'B (1).txt', 0)
+    (question,) = read('.').understanding.questions
+    assert question.kind == 'labels_without_image'
+    assert 'B (1).txt' in question.text
+
+
+def test_a_byte_order_mark_does_not_hide_the_labels(tmp_path, read):
+    save(tmp_path / 'images' / 'a.jpg')
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels' / 'a.txt').write_text(f'\ufeff0 {BOX}\n', 'utf-8')
+    (tmp_path / 'classes.txt').write_text('cat\n')
+    assert rows(read('.')) == {'images/a.jpg': ['cat']}

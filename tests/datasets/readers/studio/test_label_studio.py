@@ -209,7 +209,9 @@ def test_of_one_annotator_the_newest_and_of_all_the_ground_truth_counts(read):
         task(4, '5.jpg', answered(choices('cat'), completed_by=2)),
         task(5, '5.jpg'),
     ]
-    assert labels_of(read(tasks)) == {'3.jpg': [1, 0], '4.jpg': [0, 1], '5.jpg': [-1, -1]}
+    data = read(tasks)
+    assert labels_of(data) == {'3.jpg': [1, 0], '4.jpg': [0, 1], '5.jpg': [-1, -1]}
+    assert data.understanding.facts['left out'].startswith('2 annotations')
 
 
 def test_predictions_and_drafts_are_never_labels(read):

@@ -128,6 +128,19 @@ def test_paths_and_numbers_of_the_data_are_no_labels(read):
     assert set(data.understanding.left) == {'path', 'year'}
 
 
+def test_images_in_the_data_are_no_labels_and_no_answers(read):
+    records = [record(1, tags='cat'), record(2, tags='dog'), record(3)]
+    for number, each in enumerate(records, 1):
+        # More than the 128 KiB that Python's csv module takes by default.
+        each |= dict(
+            image=f'{number}.jpg', picture=f'data:image/jpeg;base64,{number}{"A" * 140_000}', path=f'x/{number}.png'
+        )
+    data = read(records)
+    assert labels_of(data) == {'1.jpg': [1, 0], '2.jpg': [0, 1], '3.jpg': [0, 0]}
+    assert data.understanding.left == dict.fromkeys(('picture', 'path'), 'holds images')
+    assert 'unanswered' not in {question.kind for question in data.understanding.questions}
+
+
 @pytest.mark.parametrize(
     ('records', 'message'),
     [

@@ -102,6 +102,11 @@ def test_columns_that_nobody_has_filled_in_are_asked_about(table_of):
     assert kinds(table_of('image,cat,dog\na.jpg,1,\nb.jpg,0,\n')) == ['column_role']
 
 
+def test_text_about_an_image_is_no_label(rows_of):
+    content = 'image,photographer,source,thing\na.jpg,Ann,web,cat\nb.jpg,Bob,own,dog\n'
+    assert rows_of(content) == {'a.jpg': '+cat -dog', 'b.jpg': '-cat +dog'}
+
+
 def test_ignored_columns_are_left_and_must_be_there(table_of, refusal_of):
     content = f'image,cat,dog\n{CLASSES}'
     table = table_of(content, ignore_columns=('dog',))

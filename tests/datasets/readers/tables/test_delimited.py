@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from cssa_mm.datasets.readers.tables.grid import Column
 from cssa_mm.datasets.readers.tables.rows import RowReader
 from tests.datasets.readers.conftest import kinds, said
 
@@ -35,7 +36,9 @@ def test_encodings_are_found(table_of, encoding):
     assert table.understanding.facts['encoding'][:6] == {'latin-1': 'cp1252'}.get(encoding, encoding)[:6].rstrip('-')
 
 
-@pytest.mark.parametrize(('encoding', 'word'), [('cp1251', 'собака'), ('shift_jis', 'ねこ'), ('gbk', '小狗')])
+@pytest.mark.parametrize(
+    ('encoding', 'word'), [('cp1251', 'собака'), ('shift_jis', 'ねこ'), ('gbk', '小狗'), ('mac_roman', 'café')]
+)
 def test_an_encoding_that_is_guessed_wrongly_is_asked_about_or_refused(table_of, refusal_of, encoding, word):
     content = f'image,labels\na.jpg,{word}\n'.encode(encoding)
     assert table_of(content, encoding=encoding).class_names == [word]
@@ -95,6 +98,19 @@ def test_blank_lines_remarks_and_trailing_delimiters_are_left_out(table_of):
 def test_places_count_lines_of_the_file_whatever_is_quoted(refusal_of):
     content = 'image,cat,dog,note\na.jpg,1,0,"two\nlines"\n\nb.jpg,0,1,""\nc.jpg,1,maybe,""\n'
     assert refusal_of(content).startswith("labels.csv, line 6: found 'maybe'")
+
+
+def test_a_short_row_and_one_with_a_trailing_delimiter_do_not_make_up_for_each_other(rows_of):
+    assert rows_of('image,labels,x\na.jpg,cat\nb.jpg,dog,1,\n', label_column='labels') == READ
+
+
+def test_a_column_whose_cells_begin_to_differ_late_is_read_whole():
+    cells = ['same'] * 1500 + [f'{number} ' for number in range(40_000)] + ['same', '1']
+    column = Column('x')
+    for start in range(0, len(cells), 1000):
+        column.add(cells[start : start + 1000])
+    assert column.cells() == [cell.strip() for cell in cells]
+    assert (column.first('39999'), column.first('other'), column[1500]) == (41_499, -1, '0')
 
 
 def test_a_row_with_more_cells_than_the_header_is_refused(refusal_of):

@@ -112,3 +112,22 @@ def test_ids_that_end_in_the_class_are_parted_where_masks_follow(read, header):
 def test_masks_are_not_read_as_class_names(read):
     with pytest.raises(DataError, match="found masks in the column 'EncodedPixels', expected class names"):
         read(table('ImageId,EncodedPixels', '1.jpg,1 3 5 3', '2.jpg,'))
+
+
+@pytest.mark.parametrize('key', ['value', 'present', 'selected', 'checked'])
+@pytest.mark.parametrize(('yes', 'no'), [('true', 'false'), ('1', '0')])
+def test_an_entry_of_a_list_that_is_marked_as_not_shown_is_negative(read, key, yes, no):
+    def entry(name, flag):
+        return f'{{"name": "{name}", "{key}": {flag}}}'
+
+    lists = [f'[{entry("cat", yes)}, {entry("dog", no)}]', f'[{entry("dog", yes)}]']
+    data = read(table('', *(f'{{"image": "{k}.jpg", "labels": {text}}}' for k, text in enumerate(lists, 1))), 'a.jsonl')
+    labels = dict(zip(data.image_ids, data.labels.tolist(), strict=True))
+    assert data.class_names == ['cat', 'dog']
+    assert (labels['1.jpg'], labels['2.jpg'][1]) == ([1, 0], 1)
+
+
+def test_labels_with_scores_are_asked_about(read):
+    entry = '{"image": "1.jpg", "labels": [{"name": "cat", "score": %s}]}'
+    assert kinds(read(entry % '0.31' + '\n', 'a.jsonl')) == ['scores']
+    assert kinds(read(entry % '1' + '\n', 'a.jsonl')) == []

@@ -111,6 +111,12 @@ def test_names_of_several_words_are_never_cut(table_of):
     assert (table.class_names, kinds(table)) == (sorted(names), ['separators'])
 
 
+def test_a_name_of_which_a_word_is_a_class_is_kept_and_asked_about(table_of):
+    names = ['hot dog', 'ice cream', 'teddy bear', 'dog', 'tennis ball']
+    table = table_of('image,labels\n' + ''.join(f'{i}.jpg,{name}\n' for i, name in enumerate(names)))
+    assert (table.class_names, kinds(table)) == (sorted(names), ['separators'])
+
+
 def test_words_that_partly_stand_alone_are_refused_with_both_readings(refusal_of, table_of):
     content = 'image,labels\na.jpg,hot dog\nb.jpg,dog\nc.jpg,cat\n'
     message = refusal_of(content)
@@ -223,3 +229,9 @@ def test_names_in_another_unicode_form_are_one_class_without_a_question(table_of
     table = table_of('image,labels\na.jpg,caf\u00e9;cat\nb.jpg,cafe\u0301\nc.jpg,cat\nd.jpg,none\n')
     assert table.class_names == ['caf\u00e9', 'cat']
     assert 'spellings' not in [question.kind for question in table.understanding.questions]
+
+
+@pytest.mark.parametrize('separator', ['；', '，', '、', '،'])
+def test_the_commas_of_other_scripts_separate_names(table_of, separator):
+    table = table_of(f'image,labels\na.jpg,猫{separator}狗\nb.jpg,猫\n')
+    assert table.class_names == ['狗', '猫']

@@ -19,6 +19,19 @@ def test_the_rows_of_an_image_are_joined(table_of):
     assert [table.where(row).rpartition(' ')[2] for row in range(4)] == ['2', '3', '5', '6']
 
 
+def test_a_blank_row_takes_nothing_from_the_other_rows_of_its_image(rows_of):
+    rows = rows_of('image,labels\na.jpg,cat\na.jpg,\nb.jpg,\nb.jpg,none\nb.jpg,\nc.jpg,dog\n')
+    assert rows == {'a.jpg': '+cat -dog', 'b.jpg': '-cat -dog', 'c.jpg': '-cat +dog'}
+
+
+def test_via_s_csv_is_read(rows_of):
+    header = 'filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n'
+    cells = ['"{""name"":""rect"",""x"":1}","{""name"":""cat""}"', '"{}","{}"', '"{}","{""tags"":{}}"']
+    content = header + ''.join(f'{i}.jpg,1,"{{}}",1,0,{cell}\n' for i, cell in enumerate(cells))
+    assert rows_of(content) == {'0.jpg': '+cat', '1.jpg': '?', '2.jpg': '?'}
+    assert rows_of(content, unannotated='negative') == {'0.jpg': '+cat', '1.jpg': '-cat', '2.jpg': '-cat'}
+
+
 def test_boxes_are_joined_and_their_sizes_left(table_of):
     table = table_of(BOXES + 'b.jpg,9,9,dog,1,1,2,2\n')
     assert said(table) == {'a.jpg': '+cat +dog', 'b.jpg': '-cat +dog'}
@@ -64,6 +77,8 @@ def test_contradictions_are_asked_about(table_of):
 def test_a_row_for_each_image_and_class_in_the_id_is_read(rows_of, refusal_of):
     rows = rows_of('ID,Label\nID_1_any,1\nID_1_epidural,0\nID_2_any,0\nID_2_epidural,0\n')
     assert rows == {'ID_1': '+any -epidural', 'ID_2': '-any -epidural'}
+    pairs = 'ID,Label\nID_1_any,1\nID_1_any,0\nID_2_epidural,0\nID_2_epidural,0\n'
+    assert "in the column 'Label'" in refusal_of(pairs)
     # Without the rows of each class for each image it is a column label of 1 and 0.
     assert "in the column 'Label'" in refusal_of('ID,Label\nID_1_any,1\nID_1_epidural,0\nID_2_any,0\n')
 
