@@ -15,6 +15,7 @@ from cssa_mm.datasets.base import SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.images.image_folder import ImageFolder
+from cssa_mm.datasets.label_files import label_files
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
 from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
@@ -57,8 +58,8 @@ class TableDataset(SemiMultiLabelDataset):
         held_out: Label files of test images, which training leaves out: names, or dicts of ``ann_file``, ``img_dir``
             and ``subset``. A file may be missing.
         classes_from: Files below ``data_root``; the first that exists defines the classes, unless ``class_names``
-            does: a ``.txt`` with one name a line, a ``classes.csv`` (name,prompt), or a label file. None: classes.csv,
-            classes.txt, ``ann_file``.
+            does: a ``.txt`` with one name a line, a ``classes.csv`` (name,prompt), or a label file, also with
+            its ``subset`` as in ``held_out``. None: classes.csv, classes.txt, ``ann_file``.
         **base_options: The keys of :class:`SemiMultiLabelDataset`.
 
     Raises:
@@ -88,7 +89,7 @@ class TableDataset(SemiMultiLabelDataset):
         subset: str | None = None,
         include_unlisted: bool = True,
         held_out: str | Mapping | Sequence | None = None,
-        classes_from: str | Sequence[str] | None = None,
+        classes_from: str | Mapping | Sequence | None = None,
         **base_options: Any,
     ) -> None:
         check_types(TableDataset.__init__, locals())
@@ -115,9 +116,8 @@ class TableDataset(SemiMultiLabelDataset):
             subset=subset,
         )
         self.include_unlisted = include_unlisted
-        others = held_out if isinstance(held_out, (list, tuple)) else [] if held_out is None else [held_out]
-        self.held_out = [_held_out(other) for other in others]
-        self.classes_from = None if classes_from is None else _several(classes_from)
+        self.held_out = label_files('held_out', held_out or [])
+        self.classes_from = None if classes_from is None else label_files('classes_from', classes_from)
         if unannotated is None:  # before the files are read
             self.options.unannotated = 'negative' if base_options.get('test_mode') else 'unlabelled'
         super().__init__(**base_options)
@@ -154,25 +154,27 @@ class TableDataset(SemiMultiLabelDataset):
             for image_id in sorted(found)
         ]
 
-    def _class_file(self) -> str:
-        own = self.in_root(self.ann_file)
-        names = [*CLASS_FILES, self.ann_file] if self.classes_from is None else self.classes_from
-        found = next((path for path in map(self.in_root, names) if self.backend(path).exists(path)), None)
-        if found is None and self.classes_from and self.backend(own).exists(own):
-            raise DataError(
-                f'classes_from: found none of {", ".join(names)} in {self.data_root}, expected one; correct the name'
-            )
+    def _class_file(self) -> tuple[str, str | None]:
+        """The file that tells the classes, and the part of it."""
+        own = self.in_root(self.ann_file), self.options.subset
+        names = [dict(ann_file=name) for name in CLASS_FILES] if self.classes_from is None else self.classes_from
+        files = [(self.in_root(item['ann_file']), item.get('subset')) for item in names]
+        found = next((file for file in files if self.backend(file[0]).exists(file[0])), None)
+        if found is None and self.classes_from and self.backend(own[0]).exists(own[0]):
+            shown = ', '.join(item['ann_file'] for item in names)
+            raise DataError(f'classes_from: found none of {shown} in {self.data_root}, expected one; correct the name')
         return found or own
 
-    def _find_classes(self, path: str) -> None:
+    def _find_classes(self, file: tuple[str, str | None]) -> None:
         """Take the classes of a class file, or of a label file."""
-        if path != self.in_root(self.ann_file) and self._is_class_file(path):
+        (path, subset), own = file, (self.in_root(self.ann_file), self.options.subset)
+        if path != own[0] and self._is_class_file(path):
             self.set_classes(path)
             return
-        table, folder = self._read(path, self.img_dir, self.options.subset)
+        table, folder = self._read(path, self.img_dir, subset)
         if not table.class_names:
             raise DataError(f'{path}: {_nothing_labelled(len(table))}')
-        if path == self.in_root(self.ann_file):
+        if file == own:
             self._own_table, self._tells_classes = (table, folder), True
         self._metainfo['classes'] = tuple(table.class_names)
 
@@ -221,21 +223,6 @@ class TableDataset(SemiMultiLabelDataset):
 
 def _real(folder: ImageFolder, image_id: str) -> str:
     return os.path.normpath(os.path.join(folder.root, folder.path_of(image_id)))
-
-
-def _held_out(option: object) -> dict[str, Any]:
-    options: Any = dict(ann_file=option) if isinstance(option, str) else option
-    keys = ('ann_file', 'img_dir', 'subset')
-    if (
-        not isinstance(options, Mapping)
-        or 'ann_file' not in options
-        or not all(key in keys and isinstance(value, str | None) for key, value in options.items())
-    ):
-        raise ConfigError(
-            f"held_out: found {option!r}, expected label files: names, or dicts such as dict(ann_file='test.csv'), "
-            'with img_dir and subset where they differ'
-        )
-    return dict(options)
 
 
 def _several(value: str | Sequence[str]) -> tuple[str, ...]:

@@ -131,7 +131,8 @@ def _discover(config: Config, train: dict) -> None:
     if train.get('held_out') is None:
         train['held_out'] = others
     if train.get('class_names') is None and train.get('classes_from') is None:
-        train['classes_from'] = ['classes.csv', 'classes.txt', train['ann_file']]
+        own = {key: train[key] for key in ('ann_file', 'subset') if train.get(key) is not None}
+        train['classes_from'] = ['classes.csv', 'classes.txt', own if len(own) > 1 else train['ann_file']]
     for part in PARTS:
         options = _dataset(config, part)
         if options is not None and options.get('type') == train['type'] and options.get('class_names') is None:

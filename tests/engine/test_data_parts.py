@@ -174,3 +174,18 @@ def test_columns_of_the_test_file_alone_can_be_left_out(photos):
     (photos / 'test.csv').write_text('file,tags,fold\n4.png,cat,1\n5.png,none,2\n')
     config = load_config(photos, overrides=FILE | {'val_dataloader.dataset.ignore_columns': ['fold']})
     assert len(parts(config)['val']) == 2
+
+
+def test_the_parts_of_one_file_have_the_classes_of_the_training_part(tmp_path):
+    for part, name, text in (('train', 'a', '0 .5 .5 .1 .1\n1 .5 .5 .1 .1\n'), ('valid', 'b', '1 .5 .5 .1 .1\n')):
+        save(tmp_path / part / 'images' / f'{name}.png', ord(name))
+        save(tmp_path / part / 'images' / f'{name}2.png', ord(name) + 9)
+        (tmp_path / part / 'labels').mkdir()
+        (tmp_path / part / 'labels' / f'{name}.txt').write_text(text)
+    (tmp_path / 'data.yaml').write_text('train: train/images\nval: valid/images\nnames: [cat, dog, cow]\n')
+    config = load_config(tmp_path)
+    assert {name: dataset.class_names for name, dataset in parts(config).items()} == dict.fromkeys(
+        ('train', 'val', 'test'), ['cat', 'dog']
+    )
+    assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
+    assert load_config(config).to_dict() == config.to_dict()

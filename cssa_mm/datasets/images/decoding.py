@@ -149,7 +149,7 @@ def _checked_ground(ground: str | Sequence[int]) -> Sequence[int]:
     if (
         isinstance(colour, Sequence)
         and len(colour) == 3
-        and all(isinstance(part, Integral) and 0 <= part <= 255 for part in colour)
+        and all(isinstance(part, Integral) and 0 <= int(part) <= 255 for part in colour)
     ):
         return colour
     raise ConfigError(
