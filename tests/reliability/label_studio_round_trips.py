@@ -119,7 +119,8 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--keep', type=Path, help='folder for images and exports, which are removed otherwise')
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped, too
+    for sign in (signal.SIGINT, signal.SIGTERM):  # an exception, so that the server is stopped, too
+        signal.signal(sign, lambda number, _: sys.exit(128 + number))
     try:
         with running_server() as studio:
             users = [studio.me(), studio.new_user('second@example.com')]

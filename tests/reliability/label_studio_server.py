@@ -87,7 +87,9 @@ def running_server() -> Iterator[LabelStudio]:
             if process.poll() is not None or time.monotonic() > end:
                 lines = [line for line in log.read_text('utf-8', 'replace').splitlines() if line.strip()]
                 what = f'did not answer in {START_SECONDS} s' if process.poll() is None else 'ended'
-                raise ServerError(f"Label Studio {what}, expected a running server; its last words: '{lines[-1:]}'")
+                raise ServerError(
+                    f'Label Studio {what}, expected a running server; its last words: {lines[-1] if lines else "none"}'
+                )
             time.sleep(1)
         yield studio
 
@@ -125,7 +127,7 @@ class LabelStudio:
         """Whether the server answers."""
         try:
             return bool(self._ask('GET', '/health'))
-        except (ServerError, OSError):
+        except ServerError:
             return False
 
     def version(self) -> str:
@@ -206,3 +208,5 @@ class LabelStudio:
         except urllib.error.HTTPError as error:
             said = ' '.join(error.read(2000).decode('utf-8', 'replace').split())[:300]
             raise ServerError(f'{method} {path}: found {error.code} {said}, expected an answer') from error
+        except OSError as error:
+            raise ServerError(f'{method} {path}: found {error}, expected an answer') from error
