@@ -6,6 +6,7 @@
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
+#   reading   reads label files of a million rows, against pandas and json alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -58,10 +59,19 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+reading() {
+    source "$ROOT/tools/environment.sh"
+    local extra
+    extra=$(mktemp -d)
+    trap 'rm -rf "$extra"' EXIT
+    "$PYTHON" -m pip install --quiet --no-deps --target "$extra" pandas python-dateutil six # the baseline alone
+    PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
+}
+
 case ${1:-} in
-    wheel | round-trips | label-studio) "$@" ;;
+    wheel | round-trips | label-studio | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips or label-studio" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
         exit 2
         ;;
 esac
