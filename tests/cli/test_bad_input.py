@@ -93,7 +93,7 @@ def test_overrides_that_mean_nothing(refused, config, override, start, end):
 def test_openai_s_resnet_weights_under_the_wrong_name(refused, config):
     options = ['model.backbone.model_name=RN50', 'model.backbone.pretrained=openai']
     assert refused('train.py', config, '--cfg-options', *options).startswith(
-        "backbone.model_name: found 'RN50' with OpenAI weights, which were trained with QuickGELU: expected "
+        "backbone.model_name: found 'RN50' with the weights 'openai', which were trained with QuickGELU: expected "
         "'RN50-quickgelu'"
     )
 
