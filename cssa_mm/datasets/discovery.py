@@ -196,10 +196,12 @@ def _words(text: str) -> list[str]:
 
 
 def _only(names: Sequence[str], part: str, data_root: str) -> str:
-    usual = [name for name in names if Path(name).stem.lower() in ('labels', part)]
-    usual = usual or [name for name in names if 'instances' in _words(Path(name).stem)]  # beside captions, in COCO
-    if len(names) == 1 or len(usual) == 1:
-        return (usual or names)[0]
+    stems = [Path(name).stem.lower() for name in names]
+    groups = [[name for name, stem in zip(names, stems, strict=True) if stem == usual] for usual in ('labels', part)]
+    groups.append([name for name, stem in zip(names, stems, strict=True) if 'instances' in _words(stem)])  # COCO's
+    chosen = next((group for group in groups if group), names)
+    if len(chosen) == 1:
+        return chosen[0]
     shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
     key = '--labels FILE' if part == 'train' else f'{part}_dataloader.dataset.ann_file=FILE'
     raise DataError(f'{data_root}: found {len(names)} label files for {part} ({shown}), expected one; name it: {key}')

@@ -41,6 +41,7 @@ def folder(tmp_path):
         ({'train.csv': TABLE, 'test.csv': 'image\n2.jpg\n'}, {'train': 'train.csv'}),
         ({'data/labels.csv': TABLE, 'data/images/1.jpg': ''}, {'train': 'data/labels.csv'}),
         ({'images/labels.csv': TABLE, 'images/1.jpg': ''}, {'train': 'images/labels.csv'}),
+        ({'labels.csv': TABLE, 'train.json': COCO, 'other.csv': TABLE}, {'train': 'labels.csv'}),
         # A file at the top comes before those in folders.
         ({'labels.csv': TABLE, 'annotations/old.json': COCO}, {'train': 'labels.csv'}),
         (
