@@ -135,7 +135,7 @@ def test_images_without_labels_are_refused_by_cap_s_rule_and_left_out_by_the_str
     for item in content['annotations']:
         if item['image_id'] in annotated:
             labels[item['image_id']] += f'{names[item["category_id"]]};'
-    data = shutil.copytree(toy_data, tmp_path / 'data')
+    data = shutil.copytree(toy_data, tmp_path / 'data', ignore=shutil.ignore_patterns('*.json'))
     rows = [f'{image_id}.png,{cell}' for image_id, cell in labels.items()]
     (data / 'labels.csv').write_text('\n'.join(['image,labels', *rows]) + '\n')
     arguments = ['--labelled', '0.2', '--data-root', data]
