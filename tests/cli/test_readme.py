@@ -32,8 +32,8 @@ SMALL_TOWER = (
 SHORTER = {
     'bash tools/quickstart.sh': f'--cfg-options train_cfg.warmup_epochs=2 train_cfg.val_begin=1 {IN_PROCESS}',
     'bash tools/run_tests.sh': f'--collect-only -q --rootdir {ROOT} {ROOT}/tests/test_compat.py',
-    'python tools/train.py configs/cssa_table.py': SMALL_TOWER,
-    'python tools/test.py configs/cssa_table.py': SMALL_TOWER,
+    'python tools/train.py photos': SMALL_TOWER,
+    'python tools/test.py photos': SMALL_TOWER,
     'python tools/demo_data.py': '--num-train 120 --num-test 24',
     'python tools/study.py': '--seeds 1 2 --rows zero_shot linear_probe',
     # The checkpoint of its last epoch, 162, is tested afterwards.
@@ -169,6 +169,21 @@ def make_photos(root: Path) -> None:
     (root / 'classes.txt').write_text('cat\ndog\nperson\nsheep\n')
 
 
+def make_coco(root: Path) -> None:
+    """The files of the section on labels in another form: three annotated images of five."""
+    names = [f'{index}.jpg' for index in range(5)]
+    (root / 'images').mkdir(parents=True)
+    for name in names:
+        Image.fromarray(np.full((20, 30, 3), 40 * int(name[0]), np.uint8)).save(root / 'images' / name)
+    content = dict(
+        images=[dict(id=index, file_name=name) for index, name in enumerate(names)],
+        annotations=[dict(id=index, image_id=index, category_id=index % 2) for index in range(3)],
+        categories=[dict(id=0, name='cat'), dict(id=1, name='dog')],
+    )
+    (root / 'annotations').mkdir()
+    (root / 'annotations' / 'instances_default.json').write_text(json.dumps(content))
+
+
 @pytest.mark.cli
 @pytest.mark.slow
 def test_every_command_and_program_of_the_readme_runs(tmp_path):
@@ -177,6 +192,7 @@ def test_every_command_and_program_of_the_readme_runs(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     generate_demo(tmp_path / 'data' / 'icons', num_train=120, num_test=24)
     make_photos(tmp_path / 'photos')
+    make_coco(tmp_path / 'downloads' / 'coco')
     environment = os.environ | dict(
         PATH=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
         PYTHONPATH=str(ROOT),
