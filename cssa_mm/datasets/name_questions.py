@@ -10,7 +10,7 @@ from cssa_mm.datasets.readers.understanding import Question
 from cssa_mm.names import one_form, plain_name
 
 QUOTES = '"\'`“”„«»‘’'
-MARKS = QUOTES + '#'
+MARKED = (*QUOTES, '#', '- ', '* ', '• ')
 BRACKETS = re.compile(r'[\[\]{}"]')
 JOINTS = re.compile(r'[\s,;|/+&_~#*·>、，；،-]+')
 NUMBER = re.compile(r'[+-]?\d+([.,:]\d+)*%?')
@@ -56,8 +56,8 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
     kinds: list[tuple[str, list[str], str, str]] = [
         (
             'marks_in_names',
-            [name for name in simple if BRACKETS.search(name) or name[:1] in MARKS or name[-1:] in QUOTES],
-            'holds quotes, brackets, braces or a #, as if a list or JSON had been read as a name',
+            [name for name in simple if BRACKETS.search(name) or name.startswith(MARKED) or name[-1:] in QUOTES],
+            'holds quotes, brackets, braces or a mark of a list or remark, as if a list or JSON had been read as a name',
             'set label_separators or format, or write the names plainly (cat;dog)',
         ),
         (

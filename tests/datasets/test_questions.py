@@ -33,7 +33,7 @@ def test_the_classes_of_the_field_and_of_the_demo_raise_no_question(names):
 @pytest.mark.parametrize(
     ('kind', 'suspicious'),
     [
-        ('marks_in_names', ["['Comedy'", "'Drama']", '{"choices": [cat', '"cat"', '“cat”', 'a [b]', '#cat']),
+        ('marks_in_names', ["['Comedy'", "'Drama']", '{"choices": [cat', '"cat"', '“cat”', 'a [b]', '#cat', '- cat']),
         ('scores_in_names', ['cat:0.9', 'cat (0.87)', 'cat 1.0', 'cat=.5', 'cat (87%)', 'cat 12,5 %']),
         ('derived_names', ['sun_pred', 'cloud prob', 'sun-score', 'Traffic_Light_confidence']),
         ('joined_names', ['sun cloud', 'sun,cloud', 'cloud | sun', 'traffic light sun', 'sun cloud traffic light',
