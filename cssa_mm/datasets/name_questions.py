@@ -57,7 +57,7 @@ def questions_of_names(names: Sequence[str], with_words: Collection[str] = ()) -
         (
             'marks_in_names',
             [name for name in simple if BRACKETS.search(name) or name.startswith(MARKED) or name[-1:] in QUOTES],
-            'holds quotes, brackets, braces or a mark of a list or remark, as if a list or JSON had been read as a name',
+            'holds quotes, brackets, braces or a mark of a list, as if a list or JSON had been read as a name',
             'set label_separators or format, or write the names plainly (cat;dog)',
         ),
         (
