@@ -162,16 +162,15 @@ def test_weights_count_by_their_content(photos):
 
 
 def test_rows_with_the_same_data_read_them_once(small_demo, monkeypatch):
+    shares = [{'train_dataloader.dataset.split.proportion': share} for share in (0.1, 0.5)]
+    noise = {'train_dataloader.dataset.wrong_labels': 0.2}
+    configs = [load_config('cssa_demo', data_root=small_demo, overrides=options) for options in (*shares, noise)]
     built = []
     build = DataDigests.of.__globals__['DATASETS'].build
     monkeypatch.setattr('cssa_mm.studies.fingerprint.DATASETS.build', lambda *a: built.append(a) or build(*a))
     digests = DataDigests()
-    shares = [{'train_dataloader.dataset.split.proportion': share} for share in (0.1, 0.5)]
-    noise = {'train_dataloader.dataset.wrong_labels': 0.2}
-    found = {digests.of(load_config('cssa_demo', data_root=small_demo, overrides=o)) for o in (*shares, noise)}
-    assert len(found) == 1
-    read = [options for (options, *_) in built if 'pipeline' in options]  # the others tell class names alone
-    assert len(read) == 2  # training and test data
+    assert len({digests.of(config) for config in configs}) == 1
+    assert len(built) == 2  # training and test data
 
 
 def test_no_image_is_opened(tmp_path):
