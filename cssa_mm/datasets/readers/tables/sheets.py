@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -13,12 +15,13 @@ from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables.forms import table_of_grid
 from cssa_mm.datasets.readers.tables.grid import Column, Grid
-from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.errors import DataError
 from cssa_mm.names import one_form, plain_name
 
 SUFFIXES = ('.xlsx', '.xlsm', '.xls', '.xlsb', '.ods')
 READ = ('.xlsx', '.xlsm')
+FORMULA = re.compile(rb'<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>|</c>)')  # without a value behind it
 
 
 def is_sheet(source: LabelSource) -> bool:
@@ -51,8 +54,16 @@ def read_sheet(source: LabelSource, options: ReadOptions) -> LabelTable:
     except Exception as error:
         reason = ' '.join(str(error).split())
         raise DataError(f'{path}: found no Excel workbook ({reason}), expected .xlsx; save it again.') from error
-    filled = {title: rows for title, rows in sheets.items() if len(rows) > 1 and max(len(row) for _, row in rows) > 1}
     understanding = Understanding(path)
+    if formulas := _without_values(source.content):
+        understanding.questions.append(
+            Question(
+                'formulas_without_values',
+                f'{formulas} cells hold formulas whose values are not stored, and read as blank',
+                'open the workbook in a spreadsheet program and save it, or write the values in place of the formulas',
+            )
+        )
+    filled = {title: rows for title, rows in sheets.items() if len(rows) > 1 and max(len(row) for _, row in rows) > 1}
     if not filled:
         raise DataError(f'{path}: found 0 rows and no label in any, expected a sheet with image,labels.')
     named = next(
@@ -71,6 +82,13 @@ def read_sheet(source: LabelSource, options: ReadOptions) -> LabelTable:
     return table_of_grid(_grid(filled[title], path, title), options, understanding)
 
     return replace(options, subset=None)
+
+
+def _without_values(content: bytes) -> int:
+    """How many cells hold a formula without its value, as programs write them that compute nothing."""
+    with zipfile.ZipFile(io.BytesIO(content)) as book:
+        sheets = [name for name in book.namelist() if name.startswith('xl/worksheets/') and name.endswith('.xml')]
+        return sum(len(FORMULA.findall(book.read(name))) for name in sheets)
 
 
 def _rows(sheet: Any) -> list[tuple[int, list[str]]]:

@@ -41,6 +41,14 @@ def test_cells_of_numbers_and_truth_values_are_read(rows_of):
     assert rows_of(workbook(S=rows), 'l.xlsx') == {'a.jpg': '+cat -dog', 'b.jpg': '+cat -dog', '17': '-cat ?dog'}
 
 
+def test_formulas_whose_values_are_not_stored_are_asked_about(table_of):
+    """openpyxl computes nothing, as other programs that write workbooks."""
+    rows = [['image', 'labels'], ['a.jpg', 'cat'], ['b.jpg', '=LOWER("DOG")']]
+    (question,) = table_of(workbook(S=rows), 'l.xlsx').understanding.questions
+    assert (question.kind, question.text[:8]) == ('formulas_without_values', '1 cells ')
+    assert not table_of(workbook(S=ROWS), 'l.xlsx').understanding.questions
+
+
 def test_of_several_sheets_one_is_chosen(rows_of, refusal_of):
     content = workbook(Train=ROWS, Test=[ROWS[0], ['d.jpg', 'cow', None]])
     message = refusal_of(content, 'l.xlsx')
