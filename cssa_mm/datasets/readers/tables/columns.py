@@ -177,7 +177,7 @@ class TableColumns:
         """DataError for a table of one column."""
         if len(self.grid.columns) > 1:
             return
-        name = self.names[0] or self.grid.columns[0][0]
+        name = self.names[0] or next(iter(self.grid.columns[0].cells()), '')
         if joined := re.search(r'[,;\t|]', name):
             raise DataError(
                 f"{self.source}: found the one column '{name}', expected an image and its labels; set "

@@ -158,3 +158,8 @@ def test_progress_is_shown_on_a_terminal_only_and_for_large_files_only(rows_of, 
     monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
     rows_of(TABLE.format(d=','))
     assert 'labels.csv' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('content', [b'\xad', b'\xef\xbb\xbf', b'\xe2\x80\x8b'])
+def test_a_file_of_invisible_characters_is_refused_in_one_line(refusal_of, content):
+    assert '\n' not in refusal_of(content)
