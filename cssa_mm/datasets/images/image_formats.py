@@ -99,7 +99,7 @@ def _accepts(name: str, start: bytes) -> bool:
     accept = Image.OPEN[name][1]
     try:
         return accept is not None and accept(start[:16]) is True
-    except Exception:
+    except Exception:  # as above: what a plugin can't look at is no image of its format
         return False
 
 

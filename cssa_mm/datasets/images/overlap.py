@@ -51,7 +51,7 @@ def overlap_of(train: Sequence[str], test: Sequence[str], is_local: bool = True)
         # What is equal so far, in both sets.
         left: dict[str, Hashable] = {path: size for path, (_, size) in trained.items()}
         right: dict[str, Hashable] = {path: size for path, (_, size) in tested.items() if path not in shared}
-        for function in (_sample, _digest):
+        for function in (sample_of, digest_of):
             common = set(left.values()) & set(right.values())
             left = look([path for path, key in left.items() if key in common], function)
             right = look([path for path, key in right.items() if key in common], function)
@@ -73,7 +73,8 @@ def _stat(path: str) -> tuple[Hashable, int] | None:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path), found.st_size
 
 
-def _sample(path: str) -> Hashable:
+def sample_of(path: str) -> Hashable:
+    """Size and some bytes of a file; None where it can't be read."""
     try:
         size = os.path.getsize(path)
         with open(path, 'rb') as file:
@@ -83,7 +84,8 @@ def _sample(path: str) -> Hashable:
         return None
 
 
-def _digest(path: str) -> Hashable:
+def digest_of(path: str) -> Hashable:
+    """The hash of all bytes of a file; None where it can't be read."""
     hasher = hashlib.sha256()
     try:
         with open(path, 'rb') as file:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-START = 1 << 16
+from cssa_mm.datasets.images.overlap import digest_of, sample_of
 
 
 def copies_among(paths: Mapping[str, str]) -> list[list[str]]:
@@ -16,7 +15,7 @@ def copies_among(paths: Mapping[str, str]) -> list[list[str]]:
         paths: Path of a local file by its name.
     """
     groups = [list(paths)]
-    for sign in (_size, lambda path: _digest(path, START), lambda path: _digest(path, -1)):
+    for sign in (_size, sample_of, digest_of):
         groups = [part for names in groups for part in _parts(names, paths, sign)]
     return groups
 
@@ -24,18 +23,13 @@ def copies_among(paths: Mapping[str, str]) -> list[list[str]]:
 def _parts(names: Sequence[str], paths: Mapping[str, str], sign: Callable[[str], Hashable]) -> list[list[str]]:
     parts: dict[Hashable, list[str]] = {}
     for name in names:
-        try:
-            parts.setdefault(sign(paths[name]), []).append(name)
-        except OSError:  # said where the images are read
-            continue
+        parts.setdefault(sign(paths[name]), []).append(name)
     return [part for key, part in parts.items() if key and len(part) > 1]
 
 
-def _size(path: str) -> int:
-    """Empty files are no copies of each other."""
-    return os.stat(path).st_size
-
-
-def _digest(path: str, length: int) -> bytes:
-    with open(path, 'rb') as file:
-        return hashlib.sha256(file.read(length)).digest()
+def _size(path: str) -> Hashable:
+    """Empty files are no copies of each other; one that can't be read is said where the images are."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None

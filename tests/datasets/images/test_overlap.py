@@ -50,8 +50,8 @@ def test_only_files_of_equal_size_and_sample_are_read_whole(write, monkeypatch):
     train = [write(f'train/{n}.jpg', random_bytes(n, 9000 + n % 3)) for n in range(9)]
     test = [write('test/a.jpg', random_bytes(100, 9000)), write('test/b.jpg', random_bytes(4, 9001))]
     read = []
-    original = overlap._digest
-    monkeypatch.setattr(overlap, '_digest', lambda path: read.append(path) or original(path))
+    original = overlap.digest_of
+    monkeypatch.setattr(overlap, 'digest_of', lambda path: read.append(path) or original(path))
     assert overlap_of(train, test).same_bytes == [(train[4], test[1])]
     assert sorted(read) == sorted([train[4], test[1]])
 
