@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'cssa_mm' / '__init__.py').read_text('utf-8')).group(1)
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'cssa_mm' / 'version.py').read_text('utf-8')).group(1)
 README = HERE / 'README.md'
 
 
@@ -65,11 +65,17 @@ setup(
         'safetensors>=0.4',
         'matplotlib>=3.7',
         'tqdm>=4.65',
+        'pyarrow>=14',  # scores.parquet
     ],
     # The two families share their import names and can't live together: the user chooses one.
     extras_require={
         'openmmlab': ['mmengine>=0.10.4', 'mmcv-lite>=2.1', 'mmpretrain>=1.2', 'setuptools>=77,<82'],
         'onedl': ['onedl-mmengine>=0.10.8', 'onedl-mmcv>=2.3', 'onedl-mmpretrain>=1.3'],
+        'onnx': [
+            'onnx>=1.17',
+            'onnxscript>=0.3',
+            'onnxruntime>=1.20',
+        ],  # cssa export, and predicting with what it wrote
         'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.
@@ -84,6 +90,9 @@ setup(
             'pyyaml',
             'hypothesis',
             'openpyxl>=3.1',
+            'onnx>=1.17',
+            'onnxscript>=0.3',
+            'onnxruntime>=1.20',
         ],
     },
 )

@@ -13,9 +13,9 @@ from cssa_mm.apis.predictor import Prediction, Predictor  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
 from cssa_mm.demo.dataset import IconsDataset  # noqa: E402, F401
+from cssa_mm.version import __version__  # noqa: E402, F401
 
 register_models()
 give_paths_to_the_loader()
 
-__version__ = '0.1.0'
 __all__ = ['Prediction', 'Predictor', 'TrainingResult', 'load_config', 'load_model', 'test', 'train', 'zero_shot']

@@ -16,7 +16,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.errors import CheckpointError
 from cssa_mm.files import replacing
-from cssa_mm.models.identity import (
+from cssa_mm.models.description import (
     FORMAT,
     KEY,
     check_registered,
@@ -38,7 +38,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
 
     Args:
         checkpoint: the old file.
-        out: the new file; NAME-format2.pth beside the old one by default.
+        out: the new file; NAME-format3.pth beside the old one by default.
 
     Returns:
         The path of the new file.

@@ -21,7 +21,7 @@ from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import CheckpointError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import given_classes
-from cssa_mm.models.identity import read_description
+from cssa_mm.models.description import read_description
 from cssa_mm.models.thresholds import ClassThresholds
 from cssa_mm.models.tower_plan import config_file, trained_activation
 

@@ -13,7 +13,7 @@ from cssa_mm.datasets.class_words import ClassWords, same_classes
 from cssa_mm.errors import CSSAError
 from cssa_mm.models.class_names import resolve_classes
 from cssa_mm.models.context_head import adapted_contexts
-from cssa_mm.models.identity import with_defaults
+from cssa_mm.models.description import with_defaults
 from cssa_mm.models.open_clip_loader import load_open_clip, load_tokenizer
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.tokens import token_problems

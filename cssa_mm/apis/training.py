@@ -16,7 +16,7 @@ from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
 from cssa_mm.features.view import LOADERS
-from cssa_mm.models.identity import read_description
+from cssa_mm.models.description import read_description
 
 
 @dataclass(frozen=True)

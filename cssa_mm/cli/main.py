@@ -78,5 +78,5 @@ def usage() -> str:
 
 def version() -> str:
     """The version of the package."""
-    text = Path(__file__).parents[1].joinpath('__init__.py').read_text('utf-8')
+    text = Path(__file__).parents[1].joinpath('version.py').read_text('utf-8')
     return re.findall(r"__version__ = '(.+)'", text)[0]

@@ -19,9 +19,11 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import Alignment, LabelAlignmentHead
 from cssa_mm.models.class_names import Source, resolve_classes
 from cssa_mm.models.context_head import ContextHead, adapted_contexts
+from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
-from cssa_mm.models.identity import CheckpointIdentity, with_defaults
+from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
+from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.thresholds import ClassThresholds
@@ -78,7 +80,10 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         self.class_words = resolve_classes(class_names)
         self.class_names = list(self.class_words.names)
         self.view = None if view is None else TRANSFORMS.build(dict(view))
+        # Found after training on labelled images (`CalibrationHook`); they travel with the checkpoint.
+        self.calibration = ScoreCalibration.none(len(self.class_names))
         self.thresholds = ClassThresholds.default(len(self.class_names))
+        self.zero_shot: ZeroShotCalibration | None = None
         self.text_encoder = TextEncoder(built.clip)
         contexts = None if context_head is None else with_defaults('ContextHead', context_head)
         contexts, line = adapted_contexts(contexts, len(self.class_names))
@@ -147,17 +152,25 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     # -- inference ---------------------------------------------------------------------------------------------
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
-        """Scores (C,) of each image: `pred_score` by the EMA teacher, `student_score` by the student."""
+        """Fields of each image's sample, scores (C,) and labels.
+
+        `pred_score`: calibrated, by the EMA teacher; `raw_score`: the same before calibration; `pred_label`: indices
+        of the classes that reach their threshold; `student_score`: by the student, not calibrated.
+        """
         features: Features = self.backbone(inputs)
         ema, student = self.score(*features, 'ema'), self.score(*features, 'student')
+        calibrated = self.calibration(ema)
+        reached = self.thresholds.reached(calibrated.float().cpu().numpy())
         data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
-        for sample, ema_score, student_score in zip(data_samples, ema, student, strict=True):
-            sample.set_pred_score(ema_score)
-            sample.set_field(student_score, 'student_score')
+        for row, sample in enumerate(data_samples):
+            sample.set_pred_score(calibrated[row])
+            sample.set_pred_label(torch.from_numpy(reached[row].nonzero()[0]).to(ema.device))
+            sample.set_field(ema[row], 'raw_score')
+            sample.set_field(student[row], 'student_score')
         return data_samples
 
     def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
-        """Scores (B, C) in 0..1 of local (B, N, D) and global (B, D) features by 'ema' or 'student'."""
+        """Raw scores (B, C) in 0..1 of local (B, N, D) and global (B, D) features by 'ema' or 'student'."""
         if who == 'ema' and self.evidence is not None and self.evidence.is_fitted:
             return torch.sigmoid(self.evidence(*self.readings(local, pooled)))
         return torch.sigmoid(self.alignment_of(local, pooled, who).logits)

@@ -12,7 +12,7 @@ import cssa_mm
 from cssa_mm.apis.conversion import convert_checkpoint
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError
-from cssa_mm.models.identity import KEY, read_description
+from cssa_mm.models.description import KEY, read_description
 
 RESIZE = dict(type='Resize', scale=(96, 64), backend='pillow', interpolation='bicubic')
 
@@ -61,7 +61,7 @@ def refusal(path, **options) -> str:
         convert_checkpoint(path, **options)
     assert '\n' not in str(error.value)
     assert str(error.value).startswith('checkpoint: found ')
-    assert not list(path.parent.glob('*format2*'))
+    assert not list(path.parent.glob('*format3*'))
     return str(error.value)
 
 
@@ -72,7 +72,7 @@ def test_a_converted_checkpoint_opens_alone_and_scores_as_before(kind, request, 
     old = make_old(trained)
     before = old.read_bytes()
     path = convert_checkpoint(old)
-    assert path == tmp_path / 'epoch_2-format2.pth'
+    assert path == tmp_path / 'epoch_2-format3.pth'
     assert old.read_bytes() == before
     alone = tmp_path / 'alone'
     alone.mkdir()
@@ -164,7 +164,7 @@ def test_a_checkpoint_without_a_config_is_refused(run, make_old):
 def test_today_s_checkpoint_needs_no_conversion(run, tmp_path):
     path = tmp_path / 'new.pth'
     shutil.copy(run.result.checkpoint, path)
-    assert 'of format 2, expected format 1; use it as it is' in refusal(path)
+    assert 'of format 3, expected format 1; use it as it is' in refusal(path)
 
 
 @pytest.mark.parametrize('said', ['{', '[1]', '{}', '{"tower": {}, "class_names": []}'])

@@ -13,7 +13,7 @@ import cssa_mm
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import DEMO_CLIP
-from cssa_mm.models.identity import KEY, encode_description, read_description
+from cssa_mm.models.description import KEY, encode_description, read_description
 from cssa_mm.models.thresholds import ClassThresholds
 
 NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']

@@ -9,7 +9,7 @@ from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.errors import CheckpointError, ConfigError, DataError
 from cssa_mm.models.class_names import resolve_class_names, resolve_classes
 from cssa_mm.models.context_head import adapted_contexts
-from cssa_mm.models.identity import KEY, decode_description, encode_description
+from cssa_mm.models.description import KEY, decode_description, encode_description
 
 WORDS = {'A1': ['dog'], 'B2': ['cat', 'a small tiger'], 'red bicycle': []}
 TABLE = 'name,prompt\nA1,dog\nB2,cat;a small tiger\nred bicycle,\n'

@@ -9,7 +9,7 @@ from mmengine.runner import load_checkpoint
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError
-from cssa_mm.models.identity import FORMAT, KEY, encode_description, read_description, with_defaults
+from cssa_mm.models.description import FORMAT, KEY, encode_description, read_description, with_defaults
 from cssa_mm.models.thresholds import ClassThresholds
 
 NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
@@ -88,7 +88,7 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
     model = make_model(view=dict(type='View', size=64), evidence=dict(anchor=0.25))
     found = json.loads(bytes(model.state_dict()[KEY].tolist()))
     assert found == dict(
-        format=2,
+        format=3,
         tower=dict(
             model_name='tiny-rn',
             weights_hash=model.backbone.clip.weights_hash,
@@ -412,7 +412,7 @@ def test_a_description_without_one_of_its_keys_is_refused(make_model, saved, key
         (dict(tower=None), "found a tower without 'model_name'"),
         (dict(tower=dict(model_name='tiny-rn', pretrained=None)), "found a tower without 'config_dir'"),
         (dict(thresholds=dict(values=[0.5], rule='default')), 'found 1 thresholds, expected 6'),
-        (dict(format='two'), 'found format two, expected 2'),
+        (dict(format='two'), 'found format two, expected 3'),
     ],
 )
 def test_a_description_of_another_form_is_refused(make_model, saved, changes, message, tmp_path):

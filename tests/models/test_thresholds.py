@@ -8,7 +8,7 @@ from cssa_mm.models.thresholds import ClassThresholds
 
 
 def test_the_default_is_one_half_for_every_class_and_says_so():
-    assert ClassThresholds.default(3) == ((0.5, 0.5, 0.5), 'default')
+    assert ClassThresholds.default(3) == ((0.5, 0.5, 0.5), 'default', (), ())
 
 
 def test_a_model_that_was_never_trained_has_none():

@@ -1,0 +1,1 @@
+"""Write predictions as the next tool reads them."""

@@ -1,0 +1,98 @@
+"""What gives scores to images: a torch model, or anything else with the same few attributes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cssa_mm.datasets.view import View
+from cssa_mm.features.view import model_view
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.version import __version__
+
+
+class Scores(NamedTuple):
+    """Scores (B, C), float32 in 0..1: `calibrated`, which every output shows, and `raw`, before calibration."""
+
+    calibrated: np.ndarray
+    raw: np.ndarray
+
+
+class Scorer(Protocol):
+    """A model as `Predictor` uses it.
+
+    class_names: the C names.
+    view: how an image file becomes pixels.
+    zero_shot_names: those of the names that were never trained.
+    """
+
+    class_names: list[str]
+    view: View
+    zero_shot_names: tuple[str, ...]
+
+    @property
+    def thresholds(self) -> ClassThresholds:
+        """Those of the calibrated scores."""
+
+    def __call__(self, pixels: Tensor) -> Scores:
+        """Scores of images that the view has made, uint8 (B, 3, H, W), RGB."""
+
+    def facts(self) -> dict[str, Any]:
+        """What the scores rest on, as plain data; see `model_facts`."""
+
+
+class TorchScorer:
+    """A `CSSAClassifier` as a scorer; it is put into eval mode while it scores."""
+
+    zero_shot_names: tuple[str, ...] = ()
+
+    def __init__(self, model: CSSAClassifier) -> None:
+        self.model = model
+        self.view = model_view(model)
+        self.class_names = list(model.class_names)
+        if model.thresholds.rule == 'none':  # untrained: every name is
+            self.zero_shot_names = tuple(self.class_names)
+
+    @property
+    def thresholds(self) -> ClassThresholds:
+        """The thresholds of the model."""
+        return self.model.thresholds
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> Scores:
+        """Scores of images that the view has made, uint8 (B, 3, H, W), RGB."""
+        inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
+        raw = self.model.score(*self.model.backbone(inputs)).float()
+        return Scores(self.model.calibration(raw).float().cpu().numpy(), raw.cpu().numpy())
+
+    def facts(self) -> dict[str, Any]:
+        """What the scores rest on, as plain data; see `model_facts`."""
+        return model_facts(self.model)
+
+
+def model_facts(model: CSSAClassifier) -> dict[str, Any]:
+    """What a model's scores rest on, as plain data for JSON: what every file that leaves says of its model.
+
+    class_names (C); zero_shot_names, those never trained; thresholds, calibration: see their classes; view: the
+    options of the plain view; input_size: (height, width) of images after the view, None where it keeps their own;
+    tower: model_name, pretrained, weights_hash; version of this package.
+    """
+    description = model.description()
+    tower = description['tower']
+    size = description['view'] and description['view'].get('size')
+    untrained = model.thresholds.rule == 'none'
+    return dict(
+        made_by=f'cssa_mm {__version__}',
+        class_names=description['class_names'],
+        prompts=description['prompts'],
+        zero_shot_names=description['class_names'] if untrained else [],
+        thresholds=description['thresholds'],
+        calibration=description['calibration'],
+        view=description['view'],
+        input_size=[size, size] if isinstance(size, int) else size,
+        tower={key: tower.get(key) for key in ('model_name', 'pretrained', 'weights_hash')},
+    )
