@@ -120,8 +120,7 @@ class CalibrationHook(Hook):
         broadcast_object_list(found)
         (result,) = found
         if result is not None:
-            model.calibration, model.thresholds = result.calibration, result.thresholds
-            model.zero_shot = result.zero_shot
+            model.adopt(result.calibration, result.thresholds, result.zero_shot)
             for line in result.lines:
                 print_log(line, 'current')
 

@@ -10,19 +10,17 @@ import numpy as np
 from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
 from cssa_mm.evaluation.metrics import cf1_of1
 from cssa_mm.evaluation.score_fitting import (
-    HeldOut,
     Maps,
+    Spread,
     expected_f1_thresholds,
     fit_maps,
     fit_shared_map,
-    logits,
     one_threshold,
     rate_thresholds,
     smoothed_rates,
-    stacked,
 )
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
-from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.models.thresholds import DEFAULT, ClassThresholds
 
 RULES = ('f1', 'rate', 'one')
 
@@ -73,23 +71,23 @@ def find(
     num_classes = len(class_names)
     positives = (labels == 1).sum(0)
     sources = tuple('own' if count >= min_positives else 'pooled' for count in positives)
-    held_out = stacked([HeldOut(_aligned(fold, references), truth) for fold, truth in folds]) if folds else None
-    maps = None if held_out is None else fit_maps(held_out)
     zero_shot = None if similarity is None else fit_shared_map(similarity, labels)
-    if maps is None or held_out is None:
-        rule, calibration = 'rate', ScoreCalibration.none(num_classes)
-        spread = references
-        if not len(references):
-            rule, values = 'default', np.full(num_classes, 0.5)
+    held_out = _held_out(folds, references) if folds else None
+    maps = None if held_out is None else fit_maps(held_out.values, held_out.labels)
+    calibration, scores = ScoreCalibration.none(num_classes), references
+    if held_out is None or maps is None:
+        rule = 'rate' if len(references) else 'default'
     else:
-        calibration = ScoreCalibration(tuple(maps.slope.tolist()), tuple(maps.offset.tolist()), 'platt')
-        spread = maps(references if len(references) else held_out.scores)
+        raw = maps.of_raw(held_out.spread)
+        calibration = ScoreCalibration(tuple(raw.slope.tolist()), tuple(raw.offset.tolist()), 'platt')
+        scores = maps(held_out.spread.standardised(references) if len(references) else held_out.values)
+    values = np.full(num_classes, DEFAULT)
     if rule == 'f1':
-        values = expected_f1_thresholds(spread)
+        values = expected_f1_thresholds(scores)
     elif rule == 'rate':
-        values = rate_thresholds(spread, smoothed_rates(labels))
+        values = rate_thresholds(scores, smoothed_rates(labels))
     elif rule == 'one' and maps is not None and held_out is not None:
-        values = np.full(num_classes, one_threshold(maps(held_out.scores), held_out.labels))
+        values = np.full(num_classes, one_threshold(maps(held_out.values), held_out.labels))
     thresholds = ClassThresholds(tuple(values.tolist()), rule, tuple(positives.tolist()), sources)
     lines = _lines(thresholds, len(labels), class_names, min_positives)
     if maps is not None and held_out is not None:
@@ -97,17 +95,27 @@ def find(
     return Found(calibration, thresholds, None if zero_shot is None else ZeroShotCalibration(*zero_shot), tuple(lines))
 
 
-def _aligned(fold: FoldScores, references: np.ndarray) -> np.ndarray:
-    """Held-out scores on the scale of the finished model.
+class _HeldOut(NamedTuple):
+    """Raw scores, standardised logits and labels (h, C) of all folds, and the spread of the finished model."""
 
-    Two trainings agree on the order of images better than on the level of scores. Per class, the logits are moved and
-    stretched so that those of the reference images have the mean and the deviation that the finished model gives them.
+    scores: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+    spread: Spread
+
+
+def _held_out(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.ndarray) -> _HeldOut:
+    """The folds on one scale.
+
+    Two trainings agree on the order of images better than on the level of scores. So the logits of each are
+    standardised, per class, by those that it gives to the reference images.
     """
+    scores, labels = np.concatenate([fold.scores for fold, _ in folds]), np.concatenate([truth for _, truth in folds])
     if not len(references):
-        return fold.scores
-    theirs, ours, moved = (logits(scores) for scores in (fold.references, references, fold.scores))
-    scale = np.maximum(ours.std(0), 1e-6) / np.maximum(theirs.std(0), 1e-6)
-    return 1 / (1 + np.exp(-((moved - theirs.mean(0)) * scale + ours.mean(0))))
+        spread = Spread.of(scores)
+        return _HeldOut(scores, spread.standardised(scores), labels, spread)
+    values = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
+    return _HeldOut(scores, np.concatenate(values), labels, Spread.of(references))
 
 
 def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str], min_positives: int) -> list[str]:
@@ -126,9 +134,9 @@ def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str],
     return lines
 
 
-def _expectation(maps: Maps, held_out: HeldOut, thresholds: np.ndarray) -> str:
+def _expectation(maps: Maps, held_out: _HeldOut, thresholds: np.ndarray) -> str:
     """What the held-out images say of new ones."""
-    calibrated = maps(held_out.scores)
+    calibrated = maps(held_out.values)
     cf1, of1 = (100 * value for value in cf1_of1(calibrated, held_out.labels, thresholds))
     errors, briers = (
         [100 * measure(scores, held_out.labels) for scores in (held_out.scores, calibrated)]

@@ -1,13 +1,12 @@
 """Fit calibration and thresholds to scores whose labels the model did not see (ours; Platt 1999, Lipton et al. 2014).
 
-Calibration is logistic regression on the logits of all classes at once: one slope and offset for all, the class's
-rate, and for each class a deviation from both that a penalty shrinks. A class with many labels gets its own map; one
-with few keeps the pooled one. Thresholds of the rule 'f1' maximise the F1 that calibrated scores let expect.
+Calibration is logistic regression on the standardised logits of all classes at once: one slope and offset for all,
+the class's rate, and for each class a deviation from both that a penalty shrinks. A class with many labels gets its own
+map; one with few keeps the pooled one. Thresholds of the rule 'f1' maximise the F1 that calibrated scores let expect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,22 +21,37 @@ MOST_IMAGES = 4096  # that are fitted to: more change nothing but the time
 GRID = np.linspace(0.01, 0.99, 99)
 
 
-class HeldOut(NamedTuple):
-    """Images whose labels a model did not see: raw scores (h, C) and labels (h, C) in 1, 0, -1 (unknown)."""
+class Spread(NamedTuple):
+    """Mean and standard deviation, float64 (C,) each, of the logits that a model gives to many images."""
 
-    scores: np.ndarray
-    labels: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> Spread:
+        """That of raw scores (m, C)."""
+        values = logits(scores)
+        return cls(values.mean(0), np.maximum(values.std(0), 1e-6))
+
+    def standardised(self, scores: np.ndarray) -> np.ndarray:
+        """Standardised logits (n, C) of raw scores (n, C)."""
+        return (logits(scores) - self.mean) / self.deviation
 
 
 class Maps(NamedTuple):
-    """calibrated = expit(slope * logit(raw) + offset), float64 (C,) each."""
+    """calibrated = expit(slope * logit + offset), float64 (C,) each."""
 
     slope: np.ndarray
     offset: np.ndarray
 
-    def __call__(self, raw: np.ndarray) -> np.ndarray:
-        """Calibrated scores (n, C), float64, of raw ones (n, C)."""
-        return expit(self.slope * logits(raw) + self.offset)
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Calibrated scores (n, C), float64, of logits (n, C)."""
+        return expit(self.slope * values + self.offset)
+
+    def of_raw(self, spread: Spread) -> Maps:
+        """The same for raw logits, where these are for standardised ones."""
+        slope = self.slope / spread.deviation
+        return Maps(slope, self.offset - slope * spread.mean)
 
 
 def logits(scores: np.ndarray) -> np.ndarray:
@@ -51,12 +65,14 @@ def smoothed_rates(labels: np.ndarray) -> np.ndarray:
     return ((labels == 1).sum(0) + 0.5) / ((labels >= 0).sum(0) + 1)
 
 
-def fit_maps(held_out: HeldOut) -> Maps | None:
+def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
     """The calibration of C classes; None if all labels are equal.
 
-    The labels must be those of images that the scores did not see.
+    Args:
+        values: standardised logits (n, C) by models that did not see the labels.
+        labels: (n, C) in 1, 0, -1 (unknown).
     """
-    scores, labels = (values[:MOST_IMAGES] for values in held_out)
+    values, labels = values[:MOST_IMAGES], labels[:MOST_IMAGES]
     known = labels >= 0
     positive = labels[known] == 1
     if not 0 < positive.sum() < len(positive):
@@ -64,11 +80,11 @@ def fit_maps(held_out: HeldOut) -> Maps | None:
     num_classes = labels.shape[1]
     rates = smoothed_rates(labels)
     prior = np.log(rates / (1 - rates))
-    z, classes = logits(scores[known]), np.nonzero(known)[1]
+    z, classes = values[known], np.nonzero(known)[1]
     rows = np.arange(len(z))
 
-    def per_class(values: np.ndarray) -> sparse.csr_matrix:
-        return sparse.csr_matrix((OWN * values, (rows, classes)), shape=(len(z), num_classes))
+    def per_class(cells: np.ndarray) -> sparse.csr_matrix:
+        return sparse.csr_matrix((OWN * cells, (rows, classes)), shape=(len(z), num_classes))
 
     shared = sparse.csr_matrix(SHARED * np.stack([z, prior[classes]], 1))
     readings = sparse.hstack([shared, per_class(z), per_class(np.ones(len(z)))]).tocsr()
@@ -121,9 +137,3 @@ def fit_shared_map(values: np.ndarray, labels: np.ndarray) -> tuple[float, float
     if slope <= 0:
         return None
     return slope, offset, one_threshold(expit(slope * values + offset), labels)
-
-
-def stacked(parts: Sequence[HeldOut]) -> HeldOut:
-    """The images of several folds as one."""
-    scores, labels = zip(*parts, strict=True)
-    return HeldOut(np.concatenate(scores), np.concatenate(labels))

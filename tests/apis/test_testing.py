@@ -38,7 +38,7 @@ def test_metrics_can_be_written(settings, run, tmp_path):
 
 
 def scores_in(path) -> np.ndarray:
-    return np.stack([np.asarray(sample['pred_score']) for sample in pickle.loads(path.read_bytes())])
+    return np.stack([np.asarray(sample['raw_score']) for sample in pickle.loads(path.read_bytes())])
 
 
 def test_without_a_checkpoint_the_model_is_tested_as_training_would_begin(settings, run, toy_data, tmp_path):
