@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from mmengine.fileio import get_file_backend
+from mmengine.fileio import LocalBackend
 from mmpretrain.apis import ImageClassificationInferencer
 from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
@@ -19,10 +18,11 @@ from mmpretrain.visualization import UniversalVisualizer
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.image_input import ImageLike, checked_order, decoded, several, view_batches
 from cssa_mm.apis.label_pictures import draw_labels
-from cssa_mm.apis.model_sources import is_ours, open_model
+from cssa_mm.apis.model_sources import open_model
 from cssa_mm.apis.predictor import Predictor
 from cssa_mm.datasets.images.image_folder import list_images
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.models import CSSAClassifier
 
 
 class CSSAInferencer(ImageClassificationInferencer):
@@ -31,8 +31,8 @@ class CSSAInferencer(ImageClassificationInferencer):
     mmpretrain's own `ImageClassificationInferencer` becomes one when it is given a model of ours.
 
     Args:
-        model: a shipped config by its name, a config file or a config, with `pretrained`; a checkpoint, which needs no
-            config; or a model from `load_model`, `zero_shot` or `mmpretrain.get_model`.
+        model: a shipped config by its name, a config file or a config, with `pretrained`; a checkpoint or ONNX file,
+            which need no config; or a model from `load_model`, `zero_shot` or `mmpretrain.get_model`.
         pretrained: the checkpoint of a config's model. True: the one that the config names as `load_from`. Without
             one the model is untrained: a line says so, and each image gets its best class.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has, or that of a given model.
@@ -70,7 +70,8 @@ class CSSAInferencer(ImageClassificationInferencer):
     ) -> None:
         self.channel_order = checked_order(channel_order, allows_none=True)
         self.model, self.config = open_model(model, pretrained, device, **kwargs)
-        self.model.eval()
+        if isinstance(self.model, CSSAClassifier):
+            self.model.eval()
         self.predictor = Predictor(self.model)
         self.visualizer = None
         own = self.predictor.class_names
@@ -215,34 +216,9 @@ class CSSAInferencer(ImageClassificationInferencer):
         """The images that were meant: those of a folder, one, or several."""
         if isinstance(inputs, str | os.PathLike):
             folder = os.fspath(inputs)
-            backend = get_file_backend(folder)
-            if hasattr(backend, 'isdir') and backend.isdir(folder):
-                names = list_images(backend, folder).image_ids.values()
+            if os.path.isdir(folder):
+                names = list_images(LocalBackend(), folder).image_ids.values()
                 if not names:
                     raise DataError(f'{folder}: found no images in this folder, expected one at least')
                 return [os.path.join(folder, name) for name in names]
         return list(several(inputs))
-
-
-def label_by_toolbox() -> None:
-    """Let mmpretrain's `ImageClassificationInferencer` of a model of ours be a `CSSAInferencer`.
-
-    This is the one place where its classes are changed for labels: `inference_model` makes an inferencer of this class
-    for every model whose task in the metafile is image classification. It would tell the argmax alone.
-    """
-    original = ImageClassificationInferencer.__init__
-    if not hasattr(original, 'knows_labels'):
-        ImageClassificationInferencer.__init__ = _choosing(original)
-
-
-def _choosing(original: Callable) -> Callable:
-    @wraps(original)  # inference_model reads the signature
-    def init(self: Any, model: Any, *args: Any, **kwargs: Any) -> None:
-        if type(self) is ImageClassificationInferencer and is_ours(model):
-            self.__class__ = CSSAInferencer
-            CSSAInferencer.__init__(self, model, *args, **kwargs)
-        else:
-            original(self, model, *args, **kwargs)
-
-    init.knows_labels = True  # type: ignore[attr-defined]
-    return init

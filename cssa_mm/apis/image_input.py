@@ -108,8 +108,15 @@ def checked_order(channel_order: str | None, allows_none: bool = False) -> str |
 def _read(path: str) -> bytes:
     try:
         return fileio.get(path)
-    except OSError as error:
-        raise ImageError(f'{path}: cannot be read ({error.strerror or error}), expected an image file') from error
+    except MemoryError:
+        raise  # the machine's fault, not the image's
+    # Storage backends raise what they like.
+    except Exception as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
+        reason = reason or f'{type(error).__name__}: {" ".join(str(error).split())}'
+        raise ImageError(
+            f'{path if path.isprintable() else ascii(path)}: cannot be read ({reason}), expected an image file'
+        ) from error
 
 
 def _array_of(image: Image.Image | np.ndarray | Tensor, view: LoadRGBImage) -> np.ndarray:

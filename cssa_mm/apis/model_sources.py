@@ -14,7 +14,8 @@ from mmengine.logging import print_log
 from mmpretrain.apis import ModelHub, get_model, list_models
 from mmpretrain.registry import MODELS
 
-from cssa_mm.apis.loading import load_model
+from cssa_mm.apis.exporting.opening import open_scorer
+from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
@@ -46,11 +47,11 @@ def open_model(
     pretrained: bool | str | os.PathLike | None = True,
     device: str | torch.device | None = None,
     **options: Any,
-) -> tuple[CSSAClassifier, Config | None]:
+) -> tuple[CSSAClassifier | Scorer, Config | None]:
     """The model, with the view that it scores images on, and the config that it was built from, if any.
 
     Args:
-        model: a shipped config by its name, a config file or a config; a checkpoint; or a model.
+        model: a shipped config by its name, a config file or a config; a checkpoint or ONNX file; or a model.
         pretrained: the checkpoint; True: that of the config's `load_from`, if any.
         device: see `checked_device`; a model that is given stays where it is by default.
         options: of the config's model.
@@ -77,7 +78,8 @@ def open_model(
         _refuse_options(options, f"the checkpoint '{model}'")
         if checkpoint is not None:
             raise ConfigError(f"pretrained: found '{checkpoint}' beside the checkpoint '{model}', expected one of them")
-        return load_model(model, device=device), None
+        scorer = open_scorer(model, device=device)
+        return (scorer.model if isinstance(scorer, TorchScorer) else scorer), None
     _check_source(model, is_config or is_known)
     return _of_config(model, pretrained, checked_device(device), options)
 

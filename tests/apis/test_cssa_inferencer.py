@@ -1,5 +1,6 @@
 """CSSAInferencer, and mmpretrain's own doors to it: every way in gives the scores of the same pixels."""
 
+import copy
 import inspect
 import io
 import json
@@ -21,6 +22,7 @@ from PIL import Image
 
 import cssa_mm
 from cssa_mm import CSSAInferencer, Predictor
+from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import CheckpointError, ConfigError, DataError, ImageError
 from cssa_mm.models.score_calibration import ScoreCalibration
 from cssa_mm.models.thresholds import ClassThresholds
@@ -234,6 +236,17 @@ def test_the_constructor_says_the_order_for_all_calls(model, photos):
     inferencer = CSSAInferencer(model, channel_order='bgr')
     assert np.array_equal(inferencer(photos[0][:, :, ::-1])[0]['pred_scores'], expected)
     assert np.array_equal(inferencer(photos[0], channel_order='rgb')[0]['pred_scores'], expected)
+
+
+@pytest.mark.parametrize(
+    'address',
+    ['foo://a.png', 'http://127.0.0.1/a b.png', 'https://[::1/a.png', 'http://127.0.0.1:1/a.png', 'a\0b.png', ''],
+)
+def test_an_address_that_cannot_be_read_is_told_in_one_line(model, inferencer, address):
+    for call in (inferencer, lambda given: list(Predictor(model).predict(given))):
+        with pytest.raises(ImageError, match='cannot be read .*, expected an image file') as error:
+            call(address)
+        assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize('order', ['BGR', 'rgba', 3, ''])
@@ -463,6 +476,15 @@ def test_what_is_no_model_is_refused(given, message):
         CSSAInferencer(**given)
 
 
+def test_an_onnx_file_is_opened_as_such(model, tmp_path, monkeypatch, photos):
+    path = tmp_path / 'model.onnx'
+    path.touch()
+    monkeypatch.setattr('cssa_mm.apis.model_sources.open_scorer', lambda found, device: TorchScorer(model))
+    for source in (CSSAInferencer, ImageClassificationInferencer):
+        (found,) = source(str(path))(photos[0], channel_order='rgb')
+        assert np.array_equal(found['pred_scores'], by_predictor(model, photos[0], None)[0])
+
+
 def test_arguments_that_contradict_each_other_are_refused(model, checkpoint):
     with pytest.raises(ConfigError, match='pretrained: found .* beside the checkpoint'):
         CSSAInferencer(checkpoint, pretrained=checkpoint)
@@ -504,6 +526,28 @@ def test_inference_model_knows_every_config(photos, monkeypatch):
     assert set(names) <= set(ImageClassificationInferencer.list_models())
     result = mmpretrain.inference_model('cssa_demo', photos[0], channel_order='rgb', top=3, device='cpu')
     assert len(result['pred_classes']) == 3
+
+
+def test_inference_model_takes_models_and_configs_of_any_origin(model, config, checkpoint, folder):
+    expected = by_predictor(model, folder / 'photo.png', None)
+    built = mmpretrain.get_model(str(config), pretrained=str(checkpoint))
+    for given in (cssa_mm.load_model(checkpoint), built, copy.deepcopy(built)):
+        found = mmpretrain.inference_model(given, str(folder / 'photo.png'))
+        np.testing.assert_allclose(found['pred_scores'], expected[0], atol=1e-6)
+        assert found['pred_classes'] == expected[2]
+    assert mmpretrain.get_model('cssa_demo')._metainfo.name == 'cssa_demo'
+
+
+def test_get_model_with_and_without_a_checkpoint(config, checkpoint, model):
+    with pytest.warns(UserWarning, match='Unable to find pre-defined checkpoint'):
+        untrained = mmpretrain.get_model('cssa_demo', pretrained=True)
+    for found in (untrained, mmpretrain.get_model('cssa_demo', pretrained=False)):
+        assert found.calibration.rule == 'none'
+        assert found.thresholds.rule == 'default'
+    trained = mmpretrain.get_model(str(config), pretrained=str(checkpoint))
+    assert not trained.training
+    assert trained.thresholds == model.thresholds
+    assert trained.calibration == model.calibration
 
 
 FRESH = """
