@@ -6,6 +6,9 @@
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
+#   doors     compares the scores and labels of every door, image by image, on 200 test images: Predictor, the inferencers,
+#           cssa test, mmpretrain's test.py and ONNX; arguments: [CONFIG CHECKPOINT] --data-root FOLDER --images 200 (by
+#           default the demo, trained briefly)
 #   reading   reads label files of a million rows, against pandas and json alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -59,6 +62,11 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+doors() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/doors_agree.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -69,9 +77,9 @@ reading() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors or reading" >&2
         exit 2
         ;;
 esac

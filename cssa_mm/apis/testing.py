@@ -25,6 +25,9 @@ from cssa_mm.semi.pseudo_label_hook import bare_model
 # The endings of `out`, by what it holds.
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
 
+# Shorter side of the pictures of predictions, in pixels: text on the view itself, of 128 pixels, can't be read.
+PICTURE_SIZE = 480
+
 
 def test(
     *,
@@ -58,7 +61,7 @@ def test(
         out: file for the predictions (.pkl) or metrics (.json, .pkl).
         out_item: 'pred' (default) or 'metrics': what `out` holds.
         show: show the predictions in a window.
-        show_dir: directory for pictures of the predictions.
+        show_dir: directory for pictures of the views, with the labels that reach their thresholds.
         interval: show every n-th image.
         wait_time: seconds that a window stays open.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
@@ -89,9 +92,9 @@ def test(
     if amp:
         settings.test_cfg.fp16 = True
     if show or show_dir:
-        settings.default_hooks.visualization.update(
-            enable=True, show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval
-        )
+        shown = dict(show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval)
+        size = dict(resize=PICTURE_SIZE) | settings.default_hooks.visualization
+        settings.default_hooks.visualization.update(size, enable=True, **shown)
     set_loaders(settings, pin_memory, persistent_workers=True)
     runner = build_runner(settings, work_dir_of(settings, work_dir), launcher)
     if out and out_item != 'metrics':
