@@ -49,8 +49,8 @@ class TorchExport:
         sizes = f'any size (trained on {height} x {width})' if self.takes_any_size else f'{height} x {width} alone'
         return (
             f'{self.path}: {self.megabytes:.1f} MB, any batch, images of {sizes}; scores differ from the model by at '
-            f'most {self.difference:.1g}\nRead it with torch {self.torch_version} or later, without this package: scores, '
-            f"raw = torch.export.load('{self.path.name}').module()(images), images uint8 (B, 3, H, W)"
+            f'most {self.difference:.1g}\nRead it with torch {self.torch_version} or later, without this package: '
+            f"scores, raw = torch.export.load('{self.path.name}').module()(images), images uint8 (B, 3, H, W)"
         )
 
 
