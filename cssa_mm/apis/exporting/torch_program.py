@@ -79,8 +79,10 @@ def export_torch(
     path = Path(out)
     if path.suffix != SUFFIX or path.is_dir():
         raise ConfigError(f"out: found '{out}', expected the name of a file that ends in {SUFFIX}; correct it")
-    is_model = isinstance(checkpoint, CSSAClassifier)
-    model = checkpoint if is_model else load_model(checkpoint, tower=tower, device='cpu')
+    if isinstance(checkpoint, CSSAClassifier):
+        model = checkpoint
+    else:
+        model = load_model(checkpoint, tower=tower, device='cpu')
     module = ExportModule(model)
     facts = metadata(model, module) | dict(torch=torch.__version__)
     with replacing(path) as partial, warnings.catch_warnings():
