@@ -6,6 +6,8 @@
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
+#   int8      quantises real towers and measures their mAP and speed against fp32; arguments: see
+#           tests/reliability/int8_towers.py
 #   reading   reads label files of a million rows, against pandas and json alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -59,6 +61,11 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+int8() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/int8_towers.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -69,9 +76,9 @@ reading() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | reading) "$@" ;;
+    wheel | round-trips | label-studio | int8 | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, int8 or reading" >&2
         exit 2
         ;;
 esac

@@ -133,8 +133,8 @@ def export_int8(
         if not result.map_fp32 - result.map_int8 <= WORST_FALL:
             raise ConfigError(
                 f'--int8: found mAP {result.map_int8:.2f} with the best kind ({best.kind}) and {result.map_fp32:.2f} '
-                f'with fp32, on {result.images} images, expected a fall of {WORST_FALL:g} at most; nothing was written: take the '
-                'fp32 file (--onnx without --int8)'
+                f'with fp32, on {result.images} images, expected a fall of {WORST_FALL:g} at most; nothing was '
+                'written: take the fp32 file (--onnx without --int8)'
             )
         _write(fp32, folder / f'{trials.index(best)}.onnx', path, facts)
         with replacing(result.script) as copy:

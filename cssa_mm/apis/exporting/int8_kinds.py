@@ -29,7 +29,8 @@ class Kind:
     Attributes:
         name: for tables and metadata.
         is_static: ranges of activations come from images; else from each image as it comes.
-        operators: types of the ONNX operators that are quantised; None stands for all.
+        operators: types of the ONNX operators that are quantised; None stands for all. Behind the last convolution,
+            where the scores are made, nothing but matrix products ever is: scores would come in steps.
         is_clipped: ranges leave out the outermost values (percentile 99.999), so that a few don't spoil the rest.
     """
 
@@ -63,9 +64,14 @@ def kinds_for(path: Path) -> tuple[Kind, ...]:
 
 
 def prepare(source: Path, out: Path) -> None:
-    """Bring an fp32 file into the form that quantising starts from: shapes inferred, nodes fused."""
+    """Bring an fp32 file into the form that quantising starts from: shapes inferred, nodes fused and named."""
+    onnx = needed('onnx', 'int8')
     with _quiet():
         _quantization().shape_inference.quant_pre_process(str(source), str(out), skip_symbolic_shape=True)
+    content = onnx.load(str(out))
+    for index, node in enumerate(content.graph.node):
+        node.name = f'{index}_{node.op_type}'
+    onnx.save(content, str(out))
 
 
 def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) -> None:
@@ -96,12 +102,28 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
             _reader(tools, images),
             quant_format=tools.QuantFormat.QDQ,
             op_types_to_quantize=operators,
+            nodes_to_exclude=_behind_convolutions(source),
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
             calibrate_method=method,
             extra_options=dict(CalibStridedMinMax=CHUNK, CalibPercentile=99.999),
         )
+
+
+def _behind_convolutions(path: Path) -> list[str]:
+    """The names of the nodes that lead to no convolution, but for matrix products."""
+    nodes = needed('onnx', 'int8').load(str(path)).graph.node
+    makers = {output: node for node in nodes for output in node.output}
+    waiting = [node for node in nodes if node.op_type == 'Conv']
+    leading = {node.name for node in waiting}
+    while waiting:
+        for name in waiting.pop().input:
+            node = makers.get(name)
+            if node is not None and node.name not in leading:
+                leading.add(node.name)
+                waiting.append(node)
+    return [node.name for node in nodes if node.name not in leading and node.op_type not in PRODUCTS]
 
 
 def _reader(tools: Any, images: Sequence[np.ndarray]) -> Any:
