@@ -81,6 +81,11 @@ def _check(options: argparse.Namespace) -> None:
     Raises:
         ConfigError: some do not.
     """
+    if options.checkpoint == 'none':
+        raise ConfigError(
+            '--checkpoint: found none, expected a checkpoint that training wrote; an untrained model is exported in '
+            'Python: export_onnx(checkpoint=cssa_mm.zero_shot(...), out=...)'
+        )
     if options.hub == '':
         raise ConfigError("--hub: found '', expected the folder to write")
     if options.hub and options.out:

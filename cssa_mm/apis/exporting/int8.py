@@ -17,7 +17,8 @@ from cssa_mm.apis.exporting.int8_kinds import kinds_for, prepare, quantise
 from cssa_mm.apis.exporting.int8_measures import Speed, map_of, opened, scores_of, speed_of
 from cssa_mm.apis.exporting.module import ExportModule
 from cssa_mm.apis.exporting.onnx_extra import needed
-from cssa_mm.apis.exporting.onnx_file import INPUT, SCRIPT, export_onnx
+from cssa_mm.apis.exporting.onnx_file import SCRIPT, checked_out, checked_script, export_onnx
+from cssa_mm.apis.exporting.onnx_metadata import INPUT
 from cssa_mm.apis.loading import load_model
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.features.view import model_view
@@ -116,9 +117,8 @@ def export_int8(
         DataError: the labels cannot be read, are of other classes, or too few.
         CheckpointError: the checkpoint cannot be opened, or onnxruntime can quantise it in no way.
     """
-    path = Path(out)
-    if path.suffix != '.onnx' or path.is_dir():
-        raise ConfigError(f"out: found '{out}', expected the name of a file that ends in .onnx; correct it")
+    path = checked_out(out)
+    script = checked_script(path)
     if isinstance(checkpoint, CSSAClassifier):
         model = checkpoint
     else:
@@ -137,7 +137,7 @@ def export_int8(
                 'written: take the fp32 file (--onnx without --int8)'
             )
         _write(fp32, folder / f'{trials.index(best)}.onnx', path, facts)
-        with replacing(result.script) as copy:
+        with replacing(script) as copy:
             shutil.copyfile(folder / SCRIPT, copy)
     return result
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cssa_mm.apis.exporting.onnx_extra import needed
-from cssa_mm.apis.exporting.onnx_file import INPUT
+from cssa_mm.apis.exporting.onnx_metadata import INPUT
 
 # What convolutional towers consist of beside the convolutions. With its activation quantised too, a convolution needs
 # no range for what the activation cuts off: for mobile towers that decides.

@@ -10,7 +10,7 @@ import numpy as np
 
 from cssa_mm.apis.exporting.int8_data import LabelledImages
 from cssa_mm.apis.exporting.onnx_extra import needed
-from cssa_mm.apis.exporting.onnx_file import INPUT, OUTPUTS
+from cssa_mm.apis.exporting.onnx_metadata import INPUT, OUTPUTS
 from cssa_mm.datasets.view import View
 from cssa_mm.evaluation import mean_average_precision
 

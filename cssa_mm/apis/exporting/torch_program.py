@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from cssa_mm.apis.exporting.module import ExportModule
-from cssa_mm.apis.exporting.onnx_file import metadata
+from cssa_mm.apis.exporting.module import ExportModule, checked_module
+from cssa_mm.apis.exporting.onnx_metadata import metadata
 from cssa_mm.apis.loading import load_model
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import replacing
@@ -83,7 +83,7 @@ def export_torch(
         model = checkpoint
     else:
         model = load_model(checkpoint, tower=tower, device='cpu')
-    module = ExportModule(model)
+    module = checked_module(model)
     facts = metadata(model, module) | dict(torch=torch.__version__)
     with replacing(path) as partial, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of torch, about itself
