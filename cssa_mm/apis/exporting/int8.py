@@ -128,7 +128,7 @@ def export_int8(
         folder = Path(name)
         fp32 = export_onnx(checkpoint=model, out=folder / 'fp32.onnx').path
         trials = _tried(model, fp32, folder, fitted)
-        best = _best(trials)
+        best = best_of(trials)
         result, facts = _measured(model, fp32, folder / f'{trials.index(best)}.onnx', measured, best, trials, path)
         if not result.map_fp32 - result.map_int8 <= WORST_FALL:
             raise ConfigError(
@@ -174,8 +174,12 @@ def _check_batch(file: Path, batch: np.ndarray) -> None:
         raise ValueError(f'found {len(scores)} scores of {len(batch)} images, or such that are no numbers')
 
 
-def _best(trials: list[Trial]) -> Trial:
-    """Of the kinds within `CLOSE` of the best mAP the fastest."""
+def best_of(trials: list[Trial]) -> Trial:
+    """Of the kinds within `CLOSE` of the best mAP the fastest.
+
+    Raises:
+        CheckpointError: all failed.
+    """
     done = [trial for trial in trials if trial.map is not None and trial.speed is not None]
     if not done:
         raise CheckpointError(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.image_input import viewed
@@ -91,7 +90,7 @@ def _is_config(source: str) -> bool:
 def _of_config(source: str, model: CSSAClassifier, data_root: str | os.PathLike | None) -> SemiMultiLabelDataset:
     config = load_config(source, data_root=data_root)
     require_test_data(config)
-    dataset: SemiMultiLabelDataset = DATASETS.build(config.test_dataloader.dataset)
+    dataset = build_dataset(config.test_dataloader.dataset, f'{source}: test_dataloader.dataset')
     check_same_classes(model, dataset, f'--calibration-data {source}: test_dataloader.dataset')
     dataset.full_init()
     return dataset

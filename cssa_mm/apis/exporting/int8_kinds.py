@@ -19,6 +19,7 @@ from cssa_mm.apis.exporting.onnx_metadata import INPUT
 # no range for what the activation cuts off: for mobile towers that decides.
 AROUND = ('Relu', 'Clip', 'Add', 'MaxPool', 'AveragePool', 'GlobalAveragePool')
 PRODUCTS = ('MatMul', 'Gemm')
+LARGE = 2**20  # values of a matrix
 CHUNK = 2  # images whose activations are in memory at a time
 
 
@@ -30,7 +31,8 @@ class Kind:
         name: for tables and metadata.
         is_static: ranges of activations come from images; else from each image as it comes.
         operators: types of the ONNX operators that are quantised; None stands for all. Behind the last convolution,
-            where the scores are made, nothing but matrix products ever is: scores would come in steps.
+            where the scores are made, only large matrices ever are, such as those of an attention pool: scores would
+            come in steps.
         is_clipped: ranges leave out the outermost values (percentile 99.999), so that a few don't spoil the rest.
     """
 
@@ -112,8 +114,10 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
 
 
 def _behind_convolutions(path: Path) -> list[str]:
-    """The names of the nodes that lead to no convolution, but for matrix products."""
-    nodes = needed('onnx', 'int8').load(str(path)).graph.node
+    """The names of the nodes that lead to no convolution, but for products with a large matrix."""
+    graph = needed('onnx', 'int8').load(str(path)).graph
+    nodes = graph.node
+    large = {tensor.name for tensor in graph.initializer if np.prod(tensor.dims) >= LARGE}
     makers = {output: node for node in nodes for output in node.output}
     waiting = [node for node in nodes if node.op_type == 'Conv']
     leading = {node.name for node in waiting}
@@ -123,7 +127,8 @@ def _behind_convolutions(path: Path) -> list[str]:
             if node is not None and node.name not in leading:
                 leading.add(node.name)
                 waiting.append(node)
-    return [node.name for node in nodes if node.name not in leading and node.op_type not in PRODUCTS]
+    heavy = {node.name for node in nodes if node.op_type in PRODUCTS and large & set(node.input)}
+    return [node.name for node in nodes if node.name not in leading | heavy]
 
 
 def _reader(tools: Any, images: Sequence[np.ndarray]) -> Any:

@@ -22,7 +22,7 @@ def open_scorer(
     """Open a model for scoring.
 
     Args:
-        path: a checkpoint that training wrote (.pth), a folder of `export_hub`, or an ONNX file of `export_onnx` (.onnx).
+        path: a checkpoint that training wrote (.pth), a folder of `export_hub`, or a file of `export_onnx` (.onnx).
         device: 'cpu', 'cuda' or 'mps'; by default the best one for a checkpoint, the CPU for an ONNX file.
         tower: new path of the weights of a checkpoint's tower, if they were moved.
 

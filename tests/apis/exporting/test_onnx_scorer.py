@@ -181,7 +181,7 @@ def test_a_missing_file_is_named(tmp_path, name):
 
 
 def test_what_holds_no_model_is_refused(files, tmp_path):
-    with pytest.raises(CheckpointError, match='found the folder'):
+    with pytest.raises(CheckpointError, match='found no config.json, expected a folder that cssa export --hub wrote'):
         open_scorer(tmp_path)
     shutil.copy(files['rn'].path, tmp_path / 'renamed.pth')
     with pytest.raises(CheckpointError, match='renamed.pth'):
