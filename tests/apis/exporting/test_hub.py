@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import cssa_mm
 from cssa_mm.apis.exporting.hub import export_hub
+from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import DEMO_CLIP
 from cssa_mm.models.score_calibration import ScoreCalibration
@@ -315,3 +316,14 @@ def test_a_model_without_a_view_is_refused(make_model, save, tmp_path):
     with pytest.raises(ConfigError, match=r'model\.view: found none'):
         export_hub(checkpoint=save(make_model()), out=tmp_path / 'hub')
     assert not (tmp_path / 'hub').exists()
+
+
+def test_a_folder_opens_for_scoring_like_a_checkpoint(demo, folder, plus_run, clip_dir, tmp_path):
+    found = cssa_mm.Predictor(open_scorer(folder))
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    (ours,), (theirs,) = (list(predictor.predict(pixels)) for predictor in (found, cssa_mm.Predictor(demo[0])))
+    assert np.array_equal(ours.scores, theirs.scores)
+    assert ours.labels == theirs.labels
+    export_hub(checkpoint=plus_run.result.checkpoint, out=tmp_path / 'lean')
+    scorer = open_scorer(tmp_path / 'lean', tower=clip_dir / 'tiny-rn.pt')
+    assert scorer.class_names == cssa_mm.load_model(plus_run.result.checkpoint).class_names

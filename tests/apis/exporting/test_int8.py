@@ -19,7 +19,7 @@ import cssa_mm
 from cssa_mm.apis.exporting import int8, int8_data
 from cssa_mm.apis.exporting.int8 import Trial, export_int8
 from cssa_mm.apis.exporting.int8_data import two_halves
-from cssa_mm.apis.exporting.int8_kinds import DYNAMIC, STATIC, kinds_for, prepare, quantise
+from cssa_mm.apis.exporting.int8_kinds import DYNAMIC, GROUPED, STATIC, kinds_for, prepare, quantise
 from cssa_mm.apis.exporting.int8_measures import Speed
 from cssa_mm.apis.exporting.onnx_file import export_onnx
 from cssa_mm.apis.exporting.opening import open_scorer
@@ -156,6 +156,28 @@ def test_behind_the_last_convolution_scores_are_made_in_float(files, tmp_path):
     for node in graph.node:
         if node.op_type in ('Sigmoid', 'Softmax'):
             assert all(makers[name].op_type != 'DequantizeLinear' for name in node.input if name in makers)
+
+
+def small_graph(path, convolutions: int, products: int, group: int = 1):
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [helper.make_node('Conv', ['x', 'w'], [f'c{n}'], group=group) for n in range(convolutions)]
+    nodes += [helper.make_node('MatMul', ['x', 'x'], [f'p{n}']) for n in range(products)]
+    value = helper.make_tensor_value_info('x', kind, None)
+    onnx.save(helper.make_model(helper.make_graph(nodes, 'g', [value], [value])), str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('convolutions', 'products', 'group', 'kinds'),
+    [
+        (1, 40, 1, (DYNAMIC,)),
+        (50, 6, 1, STATIC),
+        (50, 6, 32, (*STATIC, *GROUPED)),
+        (20, 40, 32, (*STATIC, *GROUPED, DYNAMIC)),
+    ],
+)
+def test_a_tower_is_told_by_what_it_consists_of(tmp_path, convolutions, products, group, kinds):
+    assert kinds_for(small_graph(tmp_path / 'graph.onnx', convolutions, products, group)) == kinds
 
 
 # -- which kind is taken, and when none is ---------------------------------------------------------------------
