@@ -9,6 +9,8 @@
 #   doors     compares the scores and labels of every door, image by image, on 200 test images: Predictor, the inferencers,
 #           cssa test, mmpretrain's test.py and ONNX; arguments: [CONFIG CHECKPOINT] --data-root FOLDER --images 200 (by
 #           default the demo, trained briefly)
+#   int8      quantises real towers and measures their mAP and speed against fp32; arguments: see
+#           tests/reliability/int8_towers.py
 #   reading   reads label files of a million rows, against pandas and json alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -67,6 +69,11 @@ doors() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/doors_agree.py" "$@"
 }
 
+int8() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/int8_towers.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -77,9 +84,9 @@ reading() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | doors | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | int8 | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8 or reading" >&2
         exit 2
         ;;
 esac

@@ -1,4 +1,4 @@
-"""One way to open whatever holds a model: a training checkpoint, or an ONNX file."""
+"""One way to open whatever holds a model: a training checkpoint, a hub folder, or an ONNX file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from cssa_mm.apis.exporting.onnx_scorer import OnnxScorer
 from cssa_mm.apis.loading import load_model
 from cssa_mm.apis.scorer import Scorer, TorchScorer
-from cssa_mm.errors import CheckpointError, ConfigError
+from cssa_mm.errors import ConfigError
 
 
 def open_scorer(
@@ -22,7 +22,7 @@ def open_scorer(
     """Open a model for scoring.
 
     Args:
-        path: a checkpoint that training wrote (.pth), or an ONNX file of `export_onnx` (.onnx).
+        path: a checkpoint that training wrote (.pth), a folder of `export_hub`, or a file of `export_onnx` (.onnx).
         device: 'cpu', 'cuda' or 'mps'; by default the best one for a checkpoint, the CPU for an ONNX file.
         tower: new path of the weights of a checkpoint's tower, if they were moved.
 
@@ -35,8 +35,4 @@ def open_scorer(
         if tower is not None:
             raise ConfigError(f"tower: found '{tower}' with '{path}', which holds its tower; leave it out")
         return OnnxScorer(path, device=device)
-    if Path(path).is_dir():
-        raise CheckpointError(
-            f"checkpoint: found the folder '{path}', expected a checkpoint (.pth) or an ONNX file (.onnx); name one"
-        )
     return TorchScorer(load_model(path, tower=tower, device=device))
