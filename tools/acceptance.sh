@@ -7,6 +7,8 @@
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
 #   reading   reads label files of a million rows, against pandas and json alone
+#   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
+#           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -68,10 +70,15 @@ reading() {
     PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
 }
 
+onnx() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
+}
+
 case ${1:-} in
-    wheel | round-trips | label-studio | reading) "$@" ;;
+    wheel | round-trips | label-studio | reading | onnx) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, reading or onnx" >&2
         exit 2
         ;;
 esac
