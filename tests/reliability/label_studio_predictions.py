@@ -31,7 +31,7 @@ def run_predictions(studio: LabelStudio, user: int, files: Path, seed: int) -> l
     facts: dict[str, Any] = dict(class_names=names, zero_shot_names=names[:2], tower=dict(model_name='RN50'))
     rows = _rows(names, files / 'photos', seed)
     tasks_file, config_file = files / 'label_studio.json', files / 'label_studio.xml'
-    write_label_studio(rows, facts, tasks_file, document_root=files)
+    write_label_studio(rows, facts, tasks_file)
     write_label_studio_config(facts, config_file)
     tasks = json.loads(tasks_file.read_text('utf-8'))
     project = studio.new_project('predictions', config_file.read_text('utf-8'))

@@ -124,7 +124,7 @@ def main() -> int:
     for sign in (signal.SIGINT, signal.SIGTERM):  # an exception, so that the server is stopped, too
         signal.signal(sign, lambda number, _: sys.exit(128 + number))
     try:
-        with tempfile.TemporaryDirectory(prefix='label-studio-files-') as files, running_server(Path(files)) as studio:
+        with tempfile.TemporaryDirectory(prefix='label-studio-files-') as files, running_server() as studio:
             users = [studio.me(), studio.new_user('second@example.com')]
             print(f'Label Studio {studio.version()} answers at {studio.address}', flush=True)
             equal = sum(run_set(studio, users, number, args.seed, args.keep) for number in range(args.sets))

@@ -59,11 +59,8 @@ def environment() -> Path:
 
 
 @contextlib.contextmanager
-def running_server(document_root: Path) -> Iterator[LabelStudio]:
+def running_server() -> Iterator[LabelStudio]:
     """A server with an empty database on a free port of this machine; it is stopped and its folder removed at the end.
-
-    Args:
-        document_root: the folder whose files it may show, by addresses such as ``/data/local-files/?d=photos/1.jpg``.
 
     Raises:
         ServerError: It does not start.
@@ -74,7 +71,6 @@ def running_server(document_root: Path) -> Iterator[LabelStudio]:
         token, port = secrets.token_hex(20), _free_port()
         settings = dict(COLLECT_ANALYTICS='false', LATEST_VERSION_CHECK='false', SENTRY_DSN='', FRONTEND_SENTRY_DSN='')
         settings['LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED'] = 'true'
-        settings['LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT'] = str(document_root)
         process = subprocess.Popen(
             [
                 programs / 'label-studio', 'start', '--no-browser', '--data-dir', Path(folder, 'data'),

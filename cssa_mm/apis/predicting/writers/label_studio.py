@@ -16,7 +16,6 @@ import numpy as np
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.writers.streams import (
     LabelColumns,
-    folder_of,
     refused_in_one_line,
     rounded_score,
     text_file,
@@ -49,19 +48,19 @@ def write_label_studio(
         rows: the images.
         facts: those of the model.
         path: the file.
-        document_root: the folder that the server knows as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; addresses count from
-            it. None: the folder above that of the images.
+        document_root: the folder that the server has as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; addresses count from
+            it. None: the server's own default, '/'. It shows files if LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true
+            and the project has the folder of the images as a local storage, which must not be synced.
         prefix: what stands before that path, percent-encoded, in an address; for images that a web server shows.
 
     Raises:
         ConfigError: the file cannot be written, or an image lies outside of `document_root`.
     """
     columns, untrained, version = LabelColumns(facts['class_names']), zero_shot_names(facts), model_version(facts)
-    root = None if document_root is None else Path(os.path.abspath(document_root))
+    root = Path(os.path.abspath(document_root or os.sep))
     with text_file(path) as file:
         file.write('[')
         for number, row in enumerate(rows):
-            root = root or _root_of(row)
             score = certainty(row, columns)
             data = dict(
                 image=f'{prefix}{quote(_below(root, row))}',
@@ -122,10 +121,6 @@ def _shown(row: PredictedImage, columns: LabelColumns) -> dict[str, float]:
     labels = set(columns.of(row))
     kept = [c for place, c in enumerate(order.tolist()) if place < SHOWN_SCORES or c in labels]
     return {columns.names[c]: rounded_score(row.scores[c]) for c in kept}
-
-
-def _root_of(row: PredictedImage) -> Path:
-    return (folder_of(row) or Path(os.path.abspath(row.path)).parent).parent
 
 
 def _below(root: Path, row: PredictedImage) -> str:
