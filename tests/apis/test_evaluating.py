@@ -195,7 +195,7 @@ def test_a_name_that_fits_several_images_is_refused(drawn, tmp_path):
 
 
 def test_unknown_labels_are_left_out(written, drawn, tmp_path):
-    scores, truth = drawn
+    scores, truth = drawn[0], drawn[1].copy()
     cells = [['1' if cell else '0' for cell in row] for row in truth.tolist()]
     for row in range(0, COUNT, 3):
         cells[row][0] = '?'
@@ -205,6 +205,21 @@ def test_unknown_labels_are_left_out(written, drawn, tmp_path):
     known = np.arange(COUNT) % 3 > 0
     assert found.classes[0]['AP'] == pytest.approx(100 * average_precision_score(truth[known, 0], scores[known, 0]))
     assert found.classes[0]['positives'] == truth[known, 0].sum()
+    labels = scores >= np.array(THRESHOLDS.values)
+    labels[~known, 0] = truth[~known, 0] = False  # neither right, nor predicted, nor true
+    assert (found.metrics['CF1'], found.metrics['OF1']) == pytest.approx(counted(labels, truth))
+
+
+def test_what_the_predictions_leave_open_counts_for_nothing(tmp_path):
+    (tmp_path / 'a.csv').write_text('image,dog,cat\n1.jpg,1,0\n2.jpg,?,1\n3.jpg,0,1\n4.jpg,?,?\n')
+    (tmp_path / 'b.csv').write_text('image,dog,cat\n1.jpg,1,0\n2.jpg,1,1\n3.jpg,0,0\n4.jpg,1,1\n')
+    found = evaluate(predictions=tmp_path / 'a.csv', truth=tmp_path / 'b.csv')
+    assert [(each['name'], each['recall'], each['precision']) for each in found.classes] == [
+        ('cat', 100, 50),
+        ('dog', 100, 100),
+    ]
+    assert found.images == 3
+    assert found.lines[0] == '1 images of the truth are not predicted: 4.jpg'
 
 
 @pytest.mark.parametrize('value', [True, False])
