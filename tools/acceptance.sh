@@ -11,6 +11,9 @@
 #           default the demo, trained briefly)
 #   int8      quantises real towers and measures their mAP and speed against fp32; arguments: see
 #           tests/reliability/int8_towers.py
+#   label-studio  sends 20 random sets of labels, and predictions, through a real Label Studio server and reads its exports
+#           back; it installs the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with
+#           it; arguments: --sets 20 --seed 0 --keep FOLDER
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
