@@ -86,7 +86,7 @@ class OutFolder:
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """Yield a folder to write results to; all of them are put in their places when the block ends without an error."""
+        """Yield a folder to write results to; when the block ends without an error, all are put in their places."""
         staging = self.state / WRITING
         with self.writing():
             shutil.rmtree(staging, ignore_errors=True)
@@ -140,6 +140,8 @@ class OutFolder:
             content = json.loads(path.read_text('utf-8'))
             is_known = content['format'] == FORMAT and isinstance(content['model'], dict)
         except (ValueError, KeyError, TypeError) as error:
+            if self.replaces:
+                return {}
             raise ConfigError(
                 f'{path}: found no readable record of a prediction ({type(error).__name__}), expected the file as it '
                 'was written; give another --out, or --force to start anew'
@@ -183,8 +185,8 @@ def open_lock(path: Path, folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConfigError(
-                f"out: found '{folder}' in use by another process that predicts into it, expected none; wait for it, or "
-                'give another folder'
+                f"out: found '{folder}' in use by another process that predicts into it, expected none; wait for it, "
+                'or give another folder'
             ) from error
         except OSError:  # some network drives know no locks
             pass

@@ -106,8 +106,8 @@ def new_class_names(names: str | Sequence[str] | None, trained: Sequence[str]) -
     for name in found:
         if plain_name(name) in known:
             raise ConfigError(
-                f"new_classes: found '{name}' beside the class '{known[plain_name(name)]}', expected names that differ; "
-                'leave one out'
+                f"new_classes: found '{name}' beside the class '{known[plain_name(name)]}', expected names that "
+                'differ; leave one out'
             )
         known[plain_name(name)] = name
     return found

@@ -71,16 +71,14 @@ class Shards:
         Raises:
             DataError: it is damaged.
         """
-        return Shard(*self._texts(number), *self._arrays(number, 'scores', 'raw_scores'))
+        scores, raw_scores = self._arrays(number, 'scores', 'raw_scores')
+        return Shard(*self.texts(number), scores, raw_scores)
 
     def texts(self, number: int) -> tuple[list[str], list[str], list[str]]:
         """Names, facts and reasons of a shard, without its scores."""
-        names, facts, reasons = self._texts(number)
-        return names, facts, reasons
-
-    def _texts(self, number: int) -> list[list[str]]:
         (text,) = self._arrays(number, 'text')
-        return json.loads(text.tobytes().decode('utf-8', 'surrogatepass'))
+        names, facts, reasons = json.loads(text.tobytes().decode('utf-8', 'surrogatepass'))
+        return names, facts, reasons
 
     def _arrays(self, number: int, *names: str) -> list[np.ndarray]:
         path = self.path(number)
@@ -107,7 +105,7 @@ class Ledger:
         self.shard = np.full(len(images), -1, np.int32)
         self.row = np.zeros(len(images), np.int32)
 
-    def enter(self, number: int, positions: Sequence[int]) -> None:
+    def enter(self, number: int, positions: Sequence[int] | np.ndarray) -> None:
         """Note that a shard has the images at these positions, in this order; -1 is none of the list."""
         rows = np.arange(len(positions), dtype=np.int32)
         places = np.asarray(positions, np.int64)
@@ -122,7 +120,8 @@ class Ledger:
     def rows(self, shards: Shards) -> Iterator[tuple[int, Shard, int]]:
         """Each image that has a prediction, in the order of the list: its position, its shard and its row there."""
         opened: OrderedDict[int, Shard] = OrderedDict()
-        for position, number in enumerate(self.shard):
+        for position in range(len(self.shard)):
+            number = int(self.shard[position])
             if number < 0:
                 continue
             if number not in opened:
@@ -149,7 +148,7 @@ def look_up(shards: Shards, images: ImageList) -> Found:
         return Found(ledger, 0, 0)
     places = {name: position for position, name in enumerate(images.names)}
     gone: set[str] = set()
-    changed: set[int] = set()
+    changed: set[int] = set()  # those of which no shard has the file as it is
     for number in numbers:
         names, facts, _ = shards.texts(number)
         positions = []

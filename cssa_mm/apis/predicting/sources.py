@@ -15,7 +15,7 @@ from mmengine.fileio import LocalBackend
 
 from cssa_mm.datasets.images.image_folder import list_images, reason_against
 from cssa_mm.datasets.images.image_formats import readable_suffixes
-from cssa_mm.datasets.readers import read_labels
+from cssa_mm.datasets.readers import READERS, read_labels
 from cssa_mm.datasets.readers.matching.joining import images_of
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import decode_text
@@ -28,7 +28,7 @@ Images = str | os.PathLike | Sequence[str | os.PathLike]
 LISTS = ('.txt', '.lst')
 EXPECTED = 'a folder of images, a pattern such as "photos/*.jpg", a text file with a path a line, a table or an image'
 HEADERS = ('image', 'images', 'path', 'file', 'filename', 'file_name', 'image_path', 'name')
-DIGITS = re.compile(r'(\d+)')
+DIGITS = re.compile(r'\d+')
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def find_images(images: Images) -> ImageList:
 
     Args:
         images: a folder, read with all folders below it but hidden ones; a pattern of `glob`, '**' for any folders; a
-            text file (.txt, .lst) with a path a line, counted from its folder, or an address; a label file of any
+            text file (.txt, .lst) with a path a line, counted from its folder, or an address, '#' before a comment; a label file of any
             known format, whose labels are not used; one image; or a sequence of paths.
 
     Raises:
@@ -106,9 +106,13 @@ def find_images(images: Images) -> ImageList:
     return _in_table(source)
 
 
-def natural(name: str) -> list[tuple[bool, int, str]]:
-    """The key by which 'img2.jpg' stands before 'img10.jpg'."""
-    return [(not part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in DIGITS.split(name) if part]
+def natural(name: str) -> str:
+    """The key by which names are sorted as people count: a text, which is small.
+
+    >>> sorted(['img10.jpg', 'img2.jpg'], key=natural)
+    ['img2.jpg', 'img10.jpg']
+    """
+    return f'{DIGITS.sub(lambda digits: digits[0].zfill(20), name)}\0{name}'
 
 
 def _in_folder(folder: str) -> ImageList:
@@ -164,9 +168,13 @@ def _in_table(path: str) -> ImageList:
         if lines[0].strip(' \r"\'').lower() in HEADERS:  # no column but that of the images
             paths = [line.strip(' \r"') for line in lines[1:]]
             return _listed([line for line in paths if line], root, path)
-    dataset = TableDataset(data_root=root, ann_file=name, lazy_init=True)
-    table = read_labels(LabelSource(dataset, path), ReadOptions(unannotated='unlabelled'))
-    folder = table.folder or LabelSource(dataset, path).images
+    source = LabelSource(TableDataset(data_root=root, ann_file=name, lazy_init=True), path)
+    if not any(reader.recognises(source) for reader in READERS.values()):
+        raise DataError(
+            f'{path}: found neither an image nor a table or label file of a known form, expected {EXPECTED}.'
+        )
+    table = read_labels(source, ReadOptions(unannotated='unlabelled'))
+    folder = table.folder or source.images
     ids = images_of(table, folder)
     names = list(dict.fromkeys(ids))
     if not names:
@@ -178,6 +186,9 @@ def _listed(paths: Sequence[str], folder: str, source: str) -> ImageList:
     """Paths that are counted from a folder; where one lies elsewhere, names count from the folder of them all."""
     if not paths:
         raise DataError(f'{source}: found no path, expected {EXPECTED}; write a path a line.')
+    strange = next((path for path in paths if '\0' in path), None)
+    if strange is not None:
+        raise DataError(f'{source}: found {strange[:80]!r}, expected the path of an image; write a path a line.')
     folder = os.path.abspath(folder)
     full = [path if '://' in path else os.path.normpath(os.path.join(folder, path)) for path in paths]
     local = [path for path in full if '://' not in path]
@@ -197,8 +208,8 @@ def _once(source: str, root: str, files: Iterable[str], left_out: dict[str, int]
         if other is not file:
             if other != file:
                 raise DataError(
-                    f'{source}: found {ascii(other)} and {ascii(file)}, whose names differ in the form of their letters '
-                    'or blanks alone, expected names that can be told apart; rename one.'
+                    f'{source}: found {ascii(other)} and {ascii(file)}, whose names differ in the form of their '
+                    'letters or blanks alone, expected names that can be told apart; rename one.'
                 )
             repeated += 1
     return ImageList(source, root, list(found), list(found.values()), left_out, repeated)
