@@ -49,6 +49,18 @@ def expected_calibration_error(table: dict[str, np.ndarray]) -> float:
     return float(np.nansum(table['count'] * np.abs(table['score'] - table['positive'])) / total)
 
 
+def brier_score(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Mean squared distance of scores and truth over the known cells, from 0 to 1; nan without known cells.
+
+    Args:
+        scores: in [0, 1], any shape.
+        truth: of that shape, in {1, 0, -1}; unknown cells (-1) are left out.
+    """
+    scores, truth = np.asarray(scores, np.float64), np.asarray(truth)
+    known = truth != -1
+    return float(np.mean((scores[known] - (truth[known] == 1)) ** 2)) if known.any() else float('nan')
+
+
 def calibration(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[str, np.ndarray | float | dict]:
     """Calibration of scores (M, C) against the truth (M, C) in {1, 0, -1}.
 

@@ -1,9 +1,4 @@
-"""Multi-label metrics: mean average precision (mAP), class-averaged F1 (CF1) and overall F1 (OF1).
-
-mmpretrain's own differ: its macro F1 averages the F1 of the classes, which is not CF1, and its average
-precision counts a class that is absent from the test set as 0 and depends on the order of the images under
-ties.
-"""
+"""The metric of validation and test: mAP, CF1, OF1 and calibration of the EMA model, and of the student."""
 
 from __future__ import annotations
 
@@ -15,93 +10,35 @@ import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
-from sklearn.metrics import average_precision_score
 
 from cssa_mm.errors import DataError
+from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.metrics import average_precision_per_class, cf1_of1, mean_of_finite
 from cssa_mm.evaluation.text_table import aligned
 
-
-def average_precision_per_class(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """scikit-learn's average precision of each class.
-
-    Args:
-        scores: (M, C).
-        labels: (M, C) in {1, 0, -1}; unknown cells (-1) are left out.
-
-    Returns:
-        float64 (C,) from 0 to 1, nan for a class without positives.
-
-    Raises:
-        DataError: shapes differ, a score is not finite, or a label is not 1, 0 or -1.
-    """
-    scores, labels = _checked(scores, labels)
-    precision = np.full(labels.shape[1], np.nan)
-    for c in range(labels.shape[1]):
-        known = labels[:, c] != -1
-        truth = labels[known, c] == 1
-        if truth.any():
-            precision[c] = average_precision_score(truth, scores[known, c])
-    return precision
-
-
-def mean_average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Mean average precision, from 0 to 1, over the classes with positives (nan if there are none).
-
-    Args:
-        scores: (M, C).
-        labels: (M, C) in {1, 0, -1}; unknown cells (-1) are left out.
-    """
-    return _mean(average_precision_per_class(scores, labels))
-
-
-def cf1_of1(scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[float] = 0.5) -> tuple[float, float]:
-    """CF1 and OF1, each from 0 to 1.
-
-    CF1 is the harmonic mean of the class-averaged precision and recall, over the classes with positives; a
-    class for which nothing is predicted has precision 0. OF1 is the same of precision and recall of all cells
-    pooled.
-
-    Args:
-        scores: (M, C); predictions 0/1 pass unchanged with the default threshold.
-        labels: (M, C) in {1, 0, -1}; unknown cells (-1) are left out.
-        threshold: one for all classes or (C,); a score at or above it predicts the class.
-
-    Raises:
-        DataError: shapes differ, a score is not finite, or a label is not 1, 0 or -1.
-    """
-    scores, labels = _checked(scores, labels)
-    thresholds = np.asarray(threshold)
-    if thresholds.shape not in ((), scores.shape[1:]):
-        raise DataError(
-            f'CF1 and OF1: thresholds of shape {thresholds.shape}; expected one number or {scores.shape[1]}.'
-        )
-    predicted = (scores >= thresholds) & (labels != -1)
-    right = (predicted & (labels == 1)).sum(0)
-    predicted = predicted.sum(0)
-    true = (labels == 1).sum(0)
-    occurs = true > 0
-    class_precision = _mean(right[occurs] / np.maximum(predicted[occurs], 1))
-    class_recall = _mean(right[occurs] / true[occurs])
-    overall_precision = right.sum() / max(predicted.sum(), 1)
-    overall_recall = right.sum() / true.sum() if occurs.any() else float('nan')
-    return _harmonic_mean(class_precision, class_recall), _harmonic_mean(overall_precision, overall_recall)
+RAW, LABEL = 'raw_score', 'pred_label'
 
 
 @METRICS.register_module()
 class CSSAMetric(BaseMetric):
-    """mAP, CF1 and OF1 of the EMA model and the student, in per cent.
+    """mAP, CF1, OF1 and calibration of the EMA model, and of the student, in per cent.
 
     For each row of ``score_fields`` the results hold ``<row>/mAP``, ``<row>/CF1`` and ``<row>/OF1``; a row
-    whose field no sample has is left out. Without any negative in the test set an mAP means nothing and is left out.
-    The average precision of each class goes to the log as a table.
-    Each image counts once, however often a distributed sampler repeats it.
+    whose field no sample has is left out. A class without any positive, or without any negative, in the test set has no
+    average precision: it is left out of mAP and named; if no class has both, mAP is left out.
+
+    Where samples hold ``raw_score``, the results say how well the first row's scores are calibrated: ``<row>/ECE``, the
+    expected calibration error, and ``<row>/Brier``; the same of the raw scores as ``<row>/raw_ECE`` and
+    ``<row>/raw_Brier``, unless they are the same scores. The average precision of each class goes to the log as a
+    table. Each image counts once, however often a distributed sampler repeats it.
 
     A sample holds ``image_id``, ``gt_score`` (C,) in {1, 0, -1} and the score fields (C,).
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes are gathered.
         prefix: put before the names of the results.
-        threshold: scores at or above it predict a class, in CF1 and OF1; one number or one for each class.
+        threshold: scores at or above it predict a class, in CF1 and OF1; one number or one for each class. None takes
+            the labels that the model gave (``pred_label``) for the first row, and .5 for the others.
         score_fields: name of the row -> field of the sample. The default is ``pred_score`` for ``ema`` and
             ``student_score`` for ``student``.
         save_per_class: put ``<row>/AP/<class name>`` into the results too, for the classes that occur.
@@ -117,7 +54,7 @@ class CSSAMetric(BaseMetric):
         self,
         collect_device: str = 'cpu',
         prefix: str | None = None,
-        threshold: float | Sequence[float] = 0.5,
+        threshold: float | Sequence[float] | None = None,
         score_fields: Mapping[str, str] | None = None,
         save_per_class: bool = False,
     ) -> None:
@@ -135,7 +72,8 @@ class CSSAMetric(BaseMetric):
                         f"CSSAMetric: found a sample without '{field}', but every sample needs it; "
                         'pack it in the test pipeline.'
                     )
-            kept = {field: _array(sample[field]) for field in self.score_fields.values() if field in sample}
+            fields = dict.fromkeys([*self.score_fields.values(), RAW, LABEL])
+            kept = {field: _array(sample[field]) for field in fields if field in sample}
             self.results.append({'image_id': str(sample['image_id']), 'gt_score': _array(sample['gt_score']), **kept})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -153,25 +91,26 @@ class CSSAMetric(BaseMetric):
                 f'CSSAMetric: found no class with a positive among the {len(labels)} test images, so that no figure '
                 'can be computed; expected test images that show the classes.'
             )
-        has_negatives = bool((labels == 0).any())
         metrics: dict[str, float] = {}
         per_class: dict[str, np.ndarray] = {}
         for row, field in self.score_fields.items():
-            holders = sum(field in sample for sample in results)
-            if holders == 0:
+            scores = self._column(results, field)
+            if scores is None:
                 continue
-            if holders < len(results):
-                raise DataError(
-                    f"CSSAMetric: found '{field}' in {holders} of {len(results)} samples, expected it in "
-                    "all or none; the model's predict() must set it always."
-                )
-            scores = np.stack([sample[field] for sample in results])
+            is_first = not per_class
             per_class[row] = 100 * average_precision_per_class(scores, labels)
-            cf1, of1 = cf1_of1(scores, labels, self.threshold)
-            if has_negatives:
-                metrics[f'{row}/mAP'] = _mean(per_class[row])
+            predicted, threshold = scores, 0.5 if self.threshold is None else self.threshold
+            if is_first and self.threshold is None and LABEL in results[0]:
+                predicted = np.stack([np.isin(np.arange(len(names)), sample[LABEL]) for sample in results])
+            cf1, of1 = cf1_of1(predicted, labels, threshold)
+            if np.isfinite(per_class[row]).any():
+                metrics[f'{row}/mAP'] = mean_of_finite(per_class[row])
             metrics |= {f'{row}/CF1': 100 * cf1, f'{row}/OF1': 100 * of1}
-            if self.save_per_class and has_negatives:
+            raw = self._column(results, RAW) if is_first else None
+            if raw is not None:
+                metrics |= _calibration(row, scores, labels)
+                metrics |= {} if np.array_equal(raw, scores) else _calibration(f'{row}/raw_', raw, labels)
+            if self.save_per_class:
                 metrics |= {
                     f'{row}/AP/{name}': float(value)
                     for name, value in zip(names, per_class[row], strict=True)
@@ -182,15 +121,21 @@ class CSSAMetric(BaseMetric):
                 f'CSSAMetric: found none of the fields {", ".join(self.score_fields.values())} in the '
                 "samples; score_fields must name what the model's predict() sets."
             )
-        if not has_negatives:
-            MMLogger.get_current_instance().warning(
-                f'No class has a negative among the {len(labels)} test images: an mAP over them means nothing and is '
-                'left out, and CF1 and OF1 only say how many positives are found; label what the images do not show.'
-            )
-        MMLogger.get_current_instance().info(
-            'Average precision per class\n' + _table(names, (labels == 1).sum(0), per_class)
-        )
+        logger = MMLogger.get_current_instance()
+        for line in without_average_precision(labels, names):
+            logger.warning(line)
+        logger.info('Average precision per class\n' + _table(names, (labels == 1).sum(0), per_class))
         return metrics
+
+    def _column(self, results: list[dict], field: str) -> np.ndarray | None:
+        """A field of all samples (M, C); None if no sample has it."""
+        holders = sum(field in sample for sample in results)
+        if 0 < holders < len(results):
+            raise DataError(
+                f"CSSAMetric: found '{field}' in {holders} of {len(results)} samples, expected it in "
+                "all or none; the model's predict() must set it always."
+            )
+        return np.stack([sample[field] for sample in results]) if holders else None
 
     def _class_names(self, num_classes: int) -> list[str]:
         names = (self.dataset_meta or {}).get('classes')
@@ -204,6 +149,32 @@ class CSSAMetric(BaseMetric):
         return list(names)
 
 
+def without_average_precision(labels: np.ndarray, names: Sequence[str]) -> list[str]:
+    """Lines that name the classes without positives, and those without negatives, in labels (M, C)."""
+    has = {'positive': (labels == 1).any(0), 'negative': (labels == 0).any(0)}
+    if not has['negative'].any():
+        return [
+            f'No class has a negative among the {len(labels)} images: an mAP over them means nothing and is left out, '
+            'and CF1 and OF1 only say how many positives are found; label what the images do not show.'
+        ]
+    lines = []
+    for kind, is_there in has.items():
+        missing = [name for name, there in zip(names, is_there, strict=True) if not there]
+        if missing:
+            shown = ', '.join(missing[:5]) + (', ...' if len(missing) > 5 else '')
+            lines.append(
+                f'{len(missing)} of {len(names)} classes have no {kind} among the {len(labels)} images and count for '
+                f'nothing in mAP: {shown}'
+            )
+    return lines
+
+
+def _calibration(prefix: str, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    prefix = prefix if prefix.endswith('_') else f'{prefix}/'
+    error = expected_calibration_error(reliability(scores, labels))
+    return {f'{prefix}ECE': 100 * error, f'{prefix}Brier': 100 * brier_score(scores, labels)}
+
+
 def _table(names: Sequence[str], positives: np.ndarray, per_class: Mapping[str, np.ndarray]) -> str:
     rows = [['class', 'positives', *per_class]]
     for c, name in enumerate(names):
@@ -215,29 +186,3 @@ def _table(names: Sequence[str], positives: np.ndarray, per_class: Mapping[str, 
 def _array(value: torch.Tensor | np.ndarray) -> np.ndarray:
     # numpy has no bfloat16.
     return value.detach().float().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-
-
-def _checked(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scores, labels = np.asarray(scores, np.float64), np.asarray(labels)
-    if scores.ndim != 2 or scores.shape != labels.shape:
-        raise DataError(
-            f'Metrics: scores of shape {scores.shape} and labels of shape {labels.shape}; '
-            'expected both (images, classes).'
-        )
-    if not np.isin(labels, (1, 0, -1)).all():
-        raise DataError('Metrics: labels hold other values than 1 (positive), 0 (negative) and -1 (unknown).')
-    if not np.isfinite(scores).all():
-        raise DataError(
-            f'Metrics: {(~np.isfinite(scores)).sum()} of {scores.size} scores are NaN or infinite; '
-            'the model has diverged: lower the learning rate.'
-        )
-    return scores, labels
-
-
-def _mean(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if len(values) else float('nan')
-
-
-def _harmonic_mean(precision: float, recall: float) -> float:
-    return float(2 * precision * recall / (precision + recall)) if precision + recall != 0 else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cssa_mm.errors import DataError
-from cssa_mm.evaluation.multilabel_metric import cf1_of1
+from cssa_mm.evaluation.metrics import cf1_of1
 from cssa_mm.evaluation.text_table import aligned, rounded
 
 
@@ -24,7 +24,7 @@ def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) ->
         Per class, as arrays (C,): ``positives``, ``negatives`` and ``masked`` (counts), ``precision`` (share
         of the positive pseudo-labels that are true), ``recall`` (share of the true positives that got a
         positive pseudo-label) and ``F1``. Over all cells, as floats: ``micro_precision``, ``micro_recall``,
-        ``masked_share`` and ``CF1``, as :func:`~cssa_mm.evaluation.multilabel_metric.cf1_of1` has it. Shares are
+        ``masked_share`` and ``CF1``, as :func:`~cssa_mm.evaluation.metrics.cf1_of1` has it. Shares are
         from 0 to 1, nan where there is nothing to divide by.
 
     Raises:

@@ -137,6 +137,12 @@ class LabelAlignmentHead(nn.Module):
     def forward(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> Alignment:
         """Align (B, N, D) local and (B, D) global features with the text; computed in float32."""
         with torch.autocast(local.device.type, enabled=False):
+            similarity, features, attention = self.similarity(local, pooled, text)
+            return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
+
+    def similarity(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Cosines (B, C) with the text of any C names, label-specific features (B, C, D) and attention (B, C, N)."""
+        with torch.autocast(local.device.type, enabled=False):
             if self.label_specific:
                 local = F.normalize(local.float(), dim=-1)
                 features, attention = label_attention(
@@ -146,8 +152,7 @@ class LabelAlignmentHead(nn.Module):
                 pooled = F.normalize(pooled.float(), dim=-1)
                 features, attention = pooled[:, None].expand(-1, len(text.positive), -1), None
             direction = text.positive if text.negative is None else text.positive - text.negative
-            similarity = (features * direction.float()).sum(-1)
-            return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
+            return (features * direction.float()).sum(-1), features, attention
 
     def unscaled(self, alignment: Alignment) -> Tensor:
         """An alignment's logits (B, C) without bias and temperature: the cosines, plus the feedback of contexts."""

@@ -67,7 +67,7 @@ class CheckpointIdentity(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *details)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over what a checkpoint says beyond the weights: what scores and labels mean, and the view, if there is none."""
+        """Take over calibration and thresholds, and the view unless the model has one."""
         self.unfold()
         saved = decode_description(state)
         num_classes = len(self.class_names)

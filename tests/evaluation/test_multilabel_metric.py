@@ -40,9 +40,9 @@ def f1(precision, recall):
 @pytest.mark.parametrize('seed', range(5))
 def test_average_precision_equals_scikit_learn_and_an_absent_class_is_not_counted_as_zero(seed, levels):
     scores, labels = random_case(seed, levels=levels)
-    present = [c for c in range(labels.shape[1]) if c != 3]
+    present = [c for c in range(labels.shape[1]) if c not in (3, 5)]
     found = average_precision_per_class(scores, labels)
-    assert math.isnan(found[3])
+    assert math.isnan(found[3]) and math.isnan(found[5])  # without positives, and without negatives
     for c in present:
         assert found[c] == average_precision_score(labels[:, c], scores[:, c])
     expected = average_precision_score(labels[:, present], scores[:, present], average='macro')
@@ -96,7 +96,7 @@ def test_unknown_cells_are_left_out():
     scores, labels = random_case(1)
     labels = np.where(np.random.default_rng(2).random(labels.shape) < 0.3, -1, labels)
     found = average_precision_per_class(scores, labels)
-    for c in (0, 1, 2, 5):
+    for c in (0, 1, 2, 6):
         known = labels[:, c] != -1
         assert found[c] == average_precision_score(labels[known, c], scores[known, c])
     wild = np.where(labels == -1, 1 - scores, scores)
@@ -164,7 +164,7 @@ def test_the_metric_reports_ema_and_student_in_per_cent_and_logs_each_class(capl
             assert found[f'{row}/{key}'] == pytest.approx(100 * value, rel=1e-12)
         precision = average_precision_per_class(field, labels)
         for c, name in enumerate(names):
-            if c == 3:
+            if c in (3, 5):
                 assert f'{row}/AP/{name}' not in found
             else:
                 assert found[f'{row}/AP/{name}'] == pytest.approx(100 * precision[c])
@@ -249,3 +249,50 @@ def test_without_any_negative_an_map_is_left_out():
     found = evaluate(samples(scores, np.array([[1, -1], [1, 1]])), 2, save_per_class=True)
     assert sorted(found) == ['ema/CF1', 'ema/OF1']
     assert 'ema/mAP' in evaluate(samples(scores, np.array([[1, -1], [0, 1]])), 2)
+
+
+def with_fields(scores, labels, **fields):
+    """One sample for each image; each field has a row for each."""
+    rows = [dict(image_id=str(i), gt_score=labels[i], pred_score=scores[i]) for i in range(len(labels))]
+    return [row | {name: values[i] for name, values in fields.items()} for i, row in enumerate(rows)]
+
+
+def test_cf1_and_of1_are_those_of_the_labels_that_the_model_gave():
+    scores, labels = random_case(2)
+    given = np.random.default_rng(5).random(labels.shape) < 0.4  # nothing to do with the scores
+    samples_ = with_fields(scores, labels, pred_label=[np.flatnonzero(row) for row in given], student_score=1 - scores)
+    found = evaluate(samples_, 60)
+    expected = [100 * value for value in cf1_of1(given, labels)]
+    assert [found['ema/CF1'], found['ema/OF1']] == pytest.approx(expected)
+    assert found['student/CF1'] == pytest.approx(100 * cf1_of1(1 - scores, labels, 0.5)[0])
+    fixed = evaluate(samples_, 60, threshold=0.3)  # a threshold of the config takes their place
+    assert fixed['ema/CF1'] == pytest.approx(100 * cf1_of1(scores, labels, 0.3)[0])
+
+
+def test_calibration_is_reported_before_and_after():
+    labels = (np.random.default_rng(0).random((400, 3)) < 0.3).astype(np.int8)
+    labels[:5, 0] = -1
+    calibrated, raw = np.full(labels.shape, 0.3, np.float32), np.full(labels.shape, 0.7, np.float32)
+    found = evaluate(with_fields(calibrated, labels, raw_score=raw), 400)
+    share = labels[labels >= 0].mean()
+    assert found['ema/ECE'] == pytest.approx(100 * abs(0.3 - share), abs=1e-4)
+    assert found['ema/raw_ECE'] == pytest.approx(100 * abs(0.7 - share), abs=1e-4)
+    known = labels >= 0
+    assert found['ema/raw_Brier'] == pytest.approx(100 * ((0.7 - labels[known]) ** 2).mean(), abs=1e-4)
+    assert found['ema/Brier'] < found['ema/raw_Brier']
+    same = evaluate(with_fields(raw, labels, raw_score=raw), 400)
+    assert 'ema/raw_ECE' not in same and same['ema/ECE'] == found['ema/raw_ECE']
+
+
+def test_classes_that_say_nothing_are_named(caplog):
+    from mmengine.logging import MMLogger
+
+    scores, labels = random_case(0)
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    try:
+        evaluate(samples(scores, labels, scores), 60, [f'thing{c}' for c in range(9)])
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert '1 of 9 classes have no positive among the 60 images and count for nothing in mAP: thing3' in caplog.text
+    assert '1 of 9 classes have no negative among the 60 images and count for nothing in mAP: thing5' in caplog.text

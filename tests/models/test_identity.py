@@ -132,7 +132,9 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
             shrinkage=0.05,
         ),
         view=dict(type='View', size=64, interpolation='bicubic', backend='pillow'),
-        thresholds=dict(values=[0.5] * 6, rule='default'),
+        calibration=dict(slope=[1.0] * 6, offset=[0.0] * 6, rule='none'),
+        thresholds=dict(values=[0.5] * 6, rule='default', positives=[], sources=[]),
+        zero_shot=None,
     )
 
 

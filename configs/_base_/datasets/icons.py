@@ -35,6 +35,7 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='CSSAMetric', threshold=0.5)
+# None: the labels that the model gives, by its own thresholds; a number or one for each class takes their place.
+val_evaluator = dict(type='CSSAMetric', threshold=None)
 test_evaluator = val_evaluator
 del meta_keys  # a helper of this file, not a config key

@@ -61,7 +61,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 # CF1 and OF1 at a score of .5; the AP of every class goes to the log.
-val_evaluator = dict(type='CSSAMetric', threshold=0.5)
+# None: the labels that the model gives, by its own thresholds; a number or one for each class takes their place.
+val_evaluator = dict(type='CSSAMetric', threshold=None)
 test_evaluator = val_evaluator
 # Helpers of this file, not config keys: overriding them would change nothing.
 del fill, operations, augment, pack
