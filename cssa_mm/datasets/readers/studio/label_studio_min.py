@@ -140,8 +140,13 @@ def _kind(value: object) -> str:
     if isinstance(value, str):
         return 'text'
     parts = value if isinstance(value, list) else [value]
-    is_label = any(isinstance(part, Mapping) and label_key(part) for part in parts)
+    is_label = any(isinstance(part, Mapping) and label_key(part) and not _has_numbers_alone(part) for part in parts)
     return 'labels' if is_label else 'other'
+
+
+def _has_numbers_alone(value: Mapping[str, Any]) -> bool:
+    """Whether an object is a score for each class, whose names may be those of kinds of answers."""
+    return all(isinstance(each, int | float) for each in value.values())
 
 
 def _labels(value: object, name: str, where: str) -> list[Label] | None:

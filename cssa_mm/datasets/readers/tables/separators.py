@@ -65,6 +65,8 @@ def find_separators(
     characters = ''.join(character for character in USUAL if character in joined)
     if characters:
         names = (*options.class_names, *words)
+        if only := _only_separator(cells, characters, names) if options.class_names else '':
+            return Separators(only, f'separated by {_named(only)}, as the names of the classes say')
         whole = frozenset(plain_name(name) for name in names if any(c in name for c in characters))
         found = Separators(characters, f'separated by {_named(characters)}', whole)
         if len(characters.replace('\n', '')) > 1:
@@ -89,6 +91,18 @@ def find_separators(
         if weighed is not None:
             return weighed
     return Separators()
+
+
+def _only_separator(cells: Sequence[str], characters: str, names: Collection[str]) -> str:
+    """The character of several by which all cells fall into known names alone, where some of them hold the others."""
+    if len(characters) < 2 or not any(character in name for name in names for character in characters):
+        return ''
+    known = {plain_name(name) for name in names}
+    distinct = set(cells)
+    for character in characters:
+        if all(plain_name(word) in known for cell in distinct for word in _words(cell, character)):
+            return character
+    return ''
 
 
 def _weigh(
