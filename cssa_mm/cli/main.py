@@ -31,6 +31,7 @@ COMMANDS = {
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
     'demo-clip': "pretrain the embedded demo's CLIP anew",
+    'export': 'write a model that runs without this package: ONNX',
     'toolbox': "run one of mmpretrain's own tools with cssa_mm in it",
 }
 MODULES = {'import': 'import_labels'}  # a keyword names no module
