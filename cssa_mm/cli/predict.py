@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.apis.predicting.outputs import FORMATS
+from cssa_mm.apis.predicting.outputs import FORMATS, SCORES
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.cli.arguments import CONFIG_HELP, add_device, add_overrides, command_parser, overrides_of, run
 from cssa_mm.errors import ConfigError
@@ -39,7 +39,16 @@ def parser() -> argparse.ArgumentParser:
     labels.add_argument('--new-classes', metavar='"A, B"', help='names to score that were never trained: zero-shot')
     files = result.add_argument_group('files')
     files.add_argument(
-        '--formats', nargs='+', choices=list(FORMATS), help='which results to write; all of them by default'
+        '--scores', choices=list(SCORES), default='parquet', help='the table of scores (default: %(default)s)'
+    )
+    files.add_argument(
+        '--formats',
+        nargs='*',
+        choices=list(FORMATS),
+        help='the tools that get a file of their own; all by default, and none if nothing follows',
+    )
+    files.add_argument(
+        '--sidecars', action='store_true', help='write the labels as keywords in an XMP file beside each photo, too'
     )
     zero_shot = result.add_argument_group('zero-shot CLIP, with --checkpoint none')
     zero_shot.add_argument('--config', help=CONFIG_HELP)
@@ -86,7 +95,9 @@ def _predict(options: argparse.Namespace) -> int:
             new_classes=options.new_classes,
             threshold=options.threshold,
             top=options.top,
+            scores=options.scores,
             formats=options.formats,
+            sidecars=options.sidecars,
             replaces=options.force,
             batch_size=options.batch_size,
             workers=options.workers,

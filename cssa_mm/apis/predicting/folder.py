@@ -111,6 +111,10 @@ class OutFolder:
                 'be written to; what is finished is kept, so mend it and run the same command again'
             ) from error
 
+    def has_written(self, finished: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+        """Whether the results of a request are there, by the record of an earlier run."""
+        return finished.get('request') == request and all((self.path / name).is_file() for name in finished['written'])
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove results of an earlier run."""
         for name in names:

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.config import Config
-from tqdm import tqdm
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting.folder import OutFolder
-from cssa_mm.apis.predicting.loading import Loaded, Task, default_workers, load
-from cssa_mm.apis.predicting.outputs import BAD_IMAGES, FORMATS, good_rows, write_bad_images
+from cssa_mm.apis.predicting.loading import default_workers
+from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Write, bad_lines, good_rows, outputs_of
 from cssa_mm.apis.predicting.result import PredictionRun
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.scorers import open_for_prediction
-from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, Shard, look_up
+from cssa_mm.apis.predicting.scoring import scored
+from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, look_up
 from cssa_mm.apis.predicting.sources import ImageList, Images, find_images
 from cssa_mm.apis.predicting.threshold_file import given_threshold
-from cssa_mm.apis.scorer import Scorer
+from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
+from cssa_mm.apis.predicting.writers.streams import text_file
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.errors import ConfigError, DataError
 
 FEW = 64  # images that are decoded before other processes have started
+Rows = Callable[[], Iterator[PredictedImage]]
 
 
 def predict(
@@ -44,7 +43,9 @@ def predict(
     new_classes: str | Sequence[str] | None = None,
     threshold: float | str | os.PathLike | Mapping[str, float] | None = None,
     top: int | None = None,
+    scores: str = 'parquet',
     formats: Sequence[str] | None = None,
+    sidecars: bool = False,
     replaces: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
@@ -65,7 +66,9 @@ def predict(
         new_classes: names that were never trained, or one text with commas between them.
         threshold: in place of the model's thresholds: a number, class name -> number, or a CSV file class,threshold.
         top: the number of labels of each image, in place of thresholds.
-        formats: some of `FORMATS`; None: those that need no more than a few bytes an image and class.
+        scores: the form of the table of scores: 'parquet', 'csv' or 'none'.
+        formats: the tools that get a file of their own: some of 'label_studio', 'fiftyone'; None for all of them.
+        sidecars: also write the labels as keywords in an XMP file beside each photo.
         replaces: start anew, whatever `out` holds.
         batch_size: images scored at a time.
         workers: processes that decode; None goes by the cores of this machine.
@@ -77,55 +80,55 @@ def predict(
         DataError: there is no image, or none of them can be read.
         CheckpointError: the checkpoint is none.
     """
-    for name, value, least in (('batch_size', batch_size, 1), ('workers', workers, 0), ('shard_size', shard_size, 1)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise ConfigError(f'{name}: found {value!r}, expected a whole number from {least}')
-    wanted = _wanted(formats)
+    _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), shard_size=(shard_size, 1))
+    wanted = outputs_of(scores, formats)
     folder = OutFolder(out, replaces)
     given = given_threshold(threshold)
     found = find_images(images)
     opened = open_for_prediction(checkpoint, config, tower=tower, new_classes=new_classes, device=device)
-    scorer = opened.scorer
-    choice = LabelChoice.of(scorer, threshold=given, top=top)
+    choice = LabelChoice.of(opened.scorer, threshold=given, top=top)
     if workers is None:
-        is_cpu = checked_device(device).type == 'cpu'
-        workers = default_workers(is_cpu) if len(found) > FEW else 0
-    request = dict(formats=wanted, top=choice.top, thresholds=choice.thresholds.to_dict())
+        workers = default_workers(is_cpu=checked_device(device).type == 'cpu') if len(found) > FEW else 0
+    request = dict(files=list(wanted), sidecars=sidecars, top=choice.top, thresholds=choice.thresholds.to_dict())
     listed = dict(count=len(found), digest=found.digest)
     with folder.held(opened.identity) as known:
         before = look_up(folder.shards, found)
+        ledger, missing = before.ledger, before.ledger.missing()
         finished = known.get('finished') or {}
-        ledger = before.ledger
-        missing = ledger.missing()
-        is_same = known.get('images') == listed and finished.get('request') == request
-        if not missing.size and is_same and all((folder.path / name).is_file() for name in finished['written']):
+        if not missing.size and known['images'] == listed and folder.has_written(finished, request):
             return PredictionRun.done(folder.path, finished['counts'], finished['written'])
         result = PredictionRun(folder.path, choice=choice.describe(), notes=_notes(found, before, known, missing.size))
-        folder.record(opened.identity, listed, _unfinished(finished))
+        # From here on until the end, these files may be there, and no record vouches for them.
+        earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
+        folder.record(opened.identity, listed, dict(request=None, written=earlier))
         began = time.monotonic()
-        for number, positions, shard in _scored(scorer, found, missing, shard_size, batch_size, workers, folder):
-            with folder.writing():
-                folder.shards.write(number, shard)
-            ledger.enter(number, positions)
+        options = dict(shard_size=shard_size, batch_size=batch_size, workers=workers)
+        with closing(scored(opened.scorer, found, missing, **options)) as shards:
+            for number, (positions, shard) in enumerate(shards, max(folder.shards.numbers(), default=-1) + 1):
+                with folder.writing():
+                    folder.shards.write(number, shard)
+                ledger.enter(number, positions)
         result.scored, result.seconds = int(missing.size), time.monotonic() - began
-        _write(result, folder, ledger, scorer, choice, wanted, finished.get('written', []))
-        finished = dict(request=request, counts=result.counts(), written=result.files)
-        folder.record(opened.identity, listed, finished)
+        rows = partial(good_rows, ledger, folder.shards, list(opened.scorer.class_names), choice)
+        if next(rows(), None) is None:
+            reason = next(bad_lines(ledger, folder.shards)).replace('\t', ': ').strip()
+            if not known:
+                folder.discard()
+            raise DataError(f'images: found none of {len(found):,} that can be read ({reason}), expected images')
+        _count(result, rows(), opened.scorer.class_names)
+        result.bad = len(found) - result.images
+        _write(result, folder, rows, opened.facts, choice, wanted, bad_lines(ledger, folder.shards))
+        folder.remove([name for name in earlier if name not in result.files])
+        if sidecars:
+            result.notes.append(write_sidecars(rows(), opened.facts).text())
+        folder.record(opened.identity, listed, dict(request=request, written=result.files, counts=result.counts()))
     return result
 
 
-def _wanted(formats: Sequence[str] | None) -> list[str]:
-    for name in formats or ():
-        if name not in FORMATS:
-            raise ConfigError(
-                f"formats: found '{name}', expected some of {', '.join(FORMATS)}.{nearest(name, FORMATS)}"
-            )
-    return [name for name in FORMATS if formats is None or name in formats]
-
-
-def _unfinished(finished: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A record of which only the names of files are still true: those that a later run must replace or remove."""
-    return dict(request=None, counts=None, written=finished['written']) if finished else None
+def _check_numbers(**values: tuple[int | None, int]) -> None:
+    for name, (value, least) in values.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ConfigError(f'{name}: found {value!r}, expected a whole number from {least}')
 
 
 def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: int) -> list[str]:
@@ -133,8 +136,10 @@ def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: i
     if found.repeated:
         notes.append(f'{found.source}: {found.repeated:,} lines repeat an image; each is predicted once')
     done = len(found) - missing
-    if done:
+    if done and missing:
         notes.append(f'{done:,} of {len(found):,} images were predicted before; {missing:,} are left')
+    elif done:
+        notes.append(f'all of {len(found):,} images were predicted before: their results are written anew')
     then = known.get('images', {})
     if then and then.get('digest') != found.digest:
         notes.append(
@@ -146,91 +151,30 @@ def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: i
     return notes
 
 
-def _scored(
-    scorer: Scorer,
-    images: ImageList,
-    missing: np.ndarray,
-    shard_size: int,
-    batch_size: int,
-    workers: int,
-    folder: OutFolder,
-) -> Iterator[tuple[int, np.ndarray, Shard]]:
-    """Score the images at the missing positions: number, positions and content of each shard.
-
-    No batch reaches over two shards: so the scores of a shard are the same after a kill.
-    """
-    if not missing.size:
-        return
-    chunks = [missing[start : start + shard_size] for start in range(0, len(missing), shard_size)]
-    tasks = (
-        Task(batch.tolist(), [images.path(position) for position in batch])
-        for chunk in chunks
-        for batch in np.split(chunk, range(batch_size, len(chunk), batch_size))
-    )
-    number = max(folder.shards.numbers(), default=-1) + 1
-    interval = 0.2 if sys.stderr.isatty() else 30
-    with (
-        closing(load(tasks, scorer.view, workers)) as loaded,
-        tqdm(
-            desc='Predicting', total=len(images), initial=len(images) - len(missing), unit='image', mininterval=interval
-        ) as bar,
-    ):
-        for chunk in chunks:
-            shard = _empty(len(chunk), len(scorer.class_names))
-            for batch in islice(loaded, -(-len(chunk) // batch_size)):
-                _fill(shard, images, batch, scorer)
-                bar.update(len(batch.positions))
-            yield number, chunk, shard
-            number += 1
-
-
-def _empty(rows: int, classes: int) -> Shard:
-    scores = np.full((2, rows, classes), np.nan, np.float32)
-    return Shard([], [], [], scores[0], scores[1])
-
-
-def _fill(shard: Shard, images: ImageList, batch: Loaded, scorer: Scorer) -> None:
-    start = len(shard.names)
-    for rows, pixels in batch.groups:
-        scores = scorer(torch.from_numpy(pixels))
-        places = start + np.asarray(rows)
-        shard.scores[places], shard.raw_scores[places] = scores
-    shard.names.extend(images.names[position] for position in batch.positions)
-    shard.facts.extend(batch.facts)
-    shard.reasons.extend(batch.reasons)
+def _count(result: PredictionRun, rows: Iterator[PredictedImage], class_names: Sequence[str]) -> None:
+    counts: Counter[str] = Counter()
+    for row in rows:
+        result.images += 1
+        result.without_label += not row.labels
+        counts.update(row.labels)
+    result.labels = {name: counts[name] for name in class_names}
 
 
 def _write(
     result: PredictionRun,
     folder: OutFolder,
-    ledger: Ledger,
-    scorer: Scorer,
+    rows: Rows,
+    facts: Mapping[str, Any],
     choice: LabelChoice,
-    formats: Sequence[str],
-    earlier: Sequence[str],
+    wanted: Mapping[str, Write],
+    bad: Iterator[str],
 ) -> None:
-    """Write the results, all of them or none, and count them."""
-    class_names = list(scorer.class_names)
-
-    def rows() -> Iterator[PredictedImage]:
-        return good_rows(ledger, folder.shards, class_names, choice)
-
-    counts: Counter[str] = Counter()
-    for row in rows():
-        result.images += 1
-        result.without_label += not row.labels
-        counts.update(row.labels)
-    result.labels = {name: counts[name] for name in class_names}
+    """Write the results, all of them or none."""
     with folder.staged() as staging:
-        result.bad = write_bad_images(ledger, folder.shards, staging / BAD_IMAGES)
-        if not result.images:
-            reason = (staging / BAD_IMAGES).read_text('utf-8').split('\n')[0].replace('\t', ': ')
-            raise DataError(f'images: found {result.bad:,}, none of which can be read ({reason}), expected images')
-        facts = scorer.facts()
-        result.files = [BAD_IMAGES] * (result.bad > 0)
-        for name in formats:
-            for file, write in FORMATS[name].items():
-                (staging / file).parent.mkdir(parents=True, exist_ok=True)
-                write(rows(), facts, staging / file, choice)
-                result.files.append(file)
-    folder.remove([name for name in earlier if name not in result.files])
+        for name, write in wanted.items():
+            (staging / name).parent.mkdir(parents=True, exist_ok=True)
+            write(rows, facts, staging / name, choice)
+        if result.bad:
+            with text_file(staging / BAD_IMAGES) as file:
+                file.writelines(bad)
+        result.files = [*wanted, *[BAD_IMAGES] * (result.bad > 0)]

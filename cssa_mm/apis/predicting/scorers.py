@@ -13,18 +13,24 @@ import torch
 from mmengine.config import Config
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.apis.loading import load_model, untrained_model
+from cssa_mm.apis.exporting.opening import open_scorer
+from cssa_mm.apis.loading import untrained_model
+from cssa_mm.apis.new_classes import NewClassScorer
 from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.thresholds import ClassThresholds
-from cssa_mm.names import plain_name
 
 
 class Opened(NamedTuple):
-    """A model that predicts: the scorer; what was opened; its identity, part -> hash, which its shards carry."""
+    """A model that predicts.
+
+    scorer: the model.
+    facts: its facts, with the name and the hash of what was opened.
+    identity: part -> hash, which its shards carry.
+    """
 
     scorer: Scorer
-    source: str
+    facts: dict[str, Any]
     identity: dict[str, str]
 
 
@@ -55,9 +61,9 @@ def open_for_prediction(
                 'config: found one beside a checkpoint, which holds all that it needs, expected one of the two; leave '
                 'the config out, or give --checkpoint none'
             )
-        scorer = _open_checkpoint(checkpoint, tower, device)
+        scorer = open_scorer(checkpoint, tower=tower, device=device)
         content = _file_hash(Path(checkpoint))
-        source = os.fspath(checkpoint)
+        name = Path(checkpoint).name
     else:
         if config is None:
             raise ConfigError(
@@ -69,11 +75,10 @@ def open_for_prediction(
         model.thresholds = ClassThresholds.none(len(model.class_names))
         scorer = TorchScorer(model)
         content = _hash(model.description())
-        source = f'zero-shot CLIP of {read.filename if isinstance(read.filename, str) else "a config"}'
-    names = new_class_names(new_classes, scorer.class_names)
-    if names:
-        scorer = with_new_classes(scorer, names)
-    facts = scorer.facts()
+        name = f'none: zero-shot CLIP of {Path(read.filename).name if read.filename else "a config"}'
+    if new_classes is not None:
+        scorer = with_new_classes(scorer, new_class_names(new_classes))
+    facts = scorer.facts() | dict(checkpoint=dict(name=name, sha256=content))
     identity = dict(
         checkpoint=content,
         classes=_hash(list(scorer.class_names)),
@@ -81,42 +86,35 @@ def open_for_prediction(
         tower=str(facts.get('tower', {}).get('weights_hash')),
         version=str(facts.get('made_by')),
     )
-    return Opened(scorer, source, identity)
+    return Opened(scorer, facts, identity)
 
 
 def with_new_classes(scorer: Scorer, names: Sequence[str]) -> Scorer:
-    """The scorer, which scores classes of these names, too."""
-    raise ConfigError(f"new_classes: found '{names[0]}', expected none: this version scores trained classes alone")
+    """A scorer that scores classes of these names, too.
+
+    Raises:
+        ConfigError: it is no trained torch model.
+    """
+    if not isinstance(scorer, TorchScorer):
+        raise ConfigError(
+            f"new_classes: found '{names[0]}' for a model without its text tower, expected a checkpoint that training "
+            'wrote; give the checkpoint, or leave them out'
+        )
+    return NewClassScorer(scorer.model, names)
 
 
-def new_class_names(names: str | Sequence[str] | None, trained: Sequence[str]) -> list[str]:
+def new_class_names(names: str | Sequence[str]) -> list[str]:
     """The names of new classes; one text is cut at its commas.
 
     Raises:
-        ConfigError: there is none, or one is empty, named twice, or a trained class.
+        ConfigError: there is none, or one is empty.
     """
-    if names is None:
-        return []
     found = [name.strip() for name in (names.split(',') if isinstance(names, str) else names)]
     if not found or not all(found):
         raise ConfigError(
             f"new_classes: found {names!r}, expected names with commas between them, such as 'owl, red kite'"
         )
-    known = {plain_name(name): name for name in trained}
-    for name in found:
-        if plain_name(name) in known:
-            raise ConfigError(
-                f"new_classes: found '{name}' beside the class '{known[plain_name(name)]}', expected names that "
-                'differ; leave one out'
-            )
-        known[plain_name(name)] = name
     return found
-
-
-def _open_checkpoint(
-    checkpoint: str | os.PathLike, tower: str | os.PathLike | None, device: str | torch.device | None
-) -> Scorer:
-    return TorchScorer(load_model(checkpoint, tower=tower, device=device))
 
 
 def _file_hash(path: Path) -> str:
@@ -132,8 +130,8 @@ def _file_hash(path: Path) -> str:
                 digest.update(block)
     else:
         digest.update(str(path).encode())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()
 
 
 def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

@@ -79,8 +79,8 @@ def find_images(images: Images) -> ImageList:
 
     Args:
         images: a folder, read with all folders below it but hidden ones; a pattern of `glob`, '**' for any folders; a
-            text file (.txt, .lst) with a path a line, counted from its folder, or an address, '#' before a comment; a label file of any
-            known format, whose labels are not used; one image; or a sequence of paths.
+            text file (.txt, .lst) with a path a line, counted from its folder, or an address, '#' before a comment; a
+            label file of any known format, whose labels are not used; one image; or a sequence of paths.
 
     Raises:
         DataError: there is no image, or a file is none of these.
