@@ -9,6 +9,8 @@ from cssa_mm.apis.config import load_config  # noqa: E402
 from cssa_mm.apis.inferencer import give_paths_to_the_loader  # noqa: E402
 from cssa_mm.apis.loading import load_model, zero_shot  # noqa: E402
 from cssa_mm.apis.model_index import register_models  # noqa: E402
+from cssa_mm.apis.predicting.result import PredictionRun  # noqa: E402
+from cssa_mm.apis.predicting.run import predict  # noqa: E402
 from cssa_mm.apis.predictor import Prediction, Predictor  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
@@ -18,4 +20,15 @@ from cssa_mm.version import __version__  # noqa: E402, F401
 register_models()
 give_paths_to_the_loader()
 
-__all__ = ['Prediction', 'Predictor', 'TrainingResult', 'load_config', 'load_model', 'test', 'train', 'zero_shot']
+__all__ = [
+    'Prediction',
+    'PredictionRun',
+    'Predictor',
+    'TrainingResult',
+    'load_config',
+    'load_model',
+    'predict',
+    'test',
+    'train',
+    'zero_shot',
+]

@@ -10,7 +10,7 @@ from typing import Any
 SHOWN = 8
 
 
-@dataclass
+@dataclass(frozen=True)
 class PredictionRun:
     """What was predicted.
 
@@ -72,5 +72,5 @@ class PredictionRun:
     def _rest(self, shown: int) -> str:
         others = sum(count > 0 for count in self.labels.values()) - shown
         never = sum(count == 0 for count in self.labels.values())
-        parts = [f'{others:,} more classes'] * (others > 0) + [f'{never:,} classes on no image'] * (never > 0)
+        parts = [f'more classes: {others:,}'] * (others > 0) + [f'classes on no image: {never:,}'] * (never > 0)
         return f'; {", ".join(parts)}' if parts else ''

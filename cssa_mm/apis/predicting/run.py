@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -79,6 +80,12 @@ def predict(
         ConfigError: an option is wrong, or `out` cannot be written, holds something else, or is of another model.
         DataError: there is no image, or none of them can be read.
         CheckpointError: the checkpoint is none.
+
+    Example:
+        >>> import cssa_mm
+        >>> run = cssa_mm.predict(images='photos', checkpoint='model.pth', out='predictions')  # doctest: +SKIP
+        >>> run.images, run.bad, run.files[0]  # doctest: +SKIP
+        (2000, 3, 'predictions.csv')
     """
     _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), shard_size=(shard_size, 1))
     wanted = outputs_of(scores, formats)
@@ -95,9 +102,9 @@ def predict(
         before = look_up(folder.shards, found)
         ledger, missing = before.ledger, before.ledger.missing()
         finished = known.get('finished') or {}
-        if not missing.size and known['images'] == listed and folder.has_written(finished, request):
+        if not missing.size and known.get('images') == listed and folder.has_written(finished, request):
             return PredictionRun.done(folder.path, finished['counts'], finished['written'])
-        result = PredictionRun(folder.path, choice=choice.describe(), notes=_notes(found, before, known, missing.size))
+        notes = _notes(found, before, known, missing.size)
         # From here on until the end, these files may be there, and no record vouches for them.
         earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
         folder.record(opened.identity, listed, dict(request=None, written=earlier))
@@ -108,20 +115,27 @@ def predict(
                 with folder.writing():
                     folder.shards.write(number, shard)
                 ledger.enter(number, positions)
-        result.scored, result.seconds = int(missing.size), time.monotonic() - began
+        seconds = time.monotonic() - began
         rows = partial(good_rows, ledger, folder.shards, list(opened.scorer.class_names), choice)
         if next(rows(), None) is None:
             reason = next(bad_lines(ledger, folder.shards)).replace('\t', ': ').strip()
             if not known:
                 folder.discard()
             raise DataError(f'images: found none of {len(found):,} that can be read ({reason}), expected images')
-        _count(result, rows(), opened.scorer.class_names)
-        result.bad = len(found) - result.images
-        _write(result, folder, rows, opened.facts, choice, wanted, bad_lines(ledger, folder.shards))
-        folder.remove([name for name in earlier if name not in result.files])
+        written = _write(folder, rows, opened.facts, choice, wanted, bad_lines(ledger, folder.shards))
+        folder.remove([name for name in earlier if name not in written])
         if sidecars:
-            result.notes.append(write_sidecars(rows(), opened.facts).text())
-        folder.record(opened.identity, listed, dict(request=request, written=result.files, counts=result.counts()))
+            notes.append(write_sidecars(rows(), opened.facts).text())
+        result = PredictionRun(
+            folder.path,
+            **_counts(rows(), opened.scorer.class_names, len(found)),
+            choice=choice.describe(),
+            files=written,
+            scored=int(missing.size),
+            seconds=seconds,
+            notes=notes,
+        )
+        folder.record(opened.identity, listed, dict(request=request, written=written, counts=result.counts()))
     return result
 
 
@@ -151,30 +165,34 @@ def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: i
     return notes
 
 
-def _count(result: PredictionRun, rows: Iterator[PredictedImage], class_names: Sequence[str]) -> None:
+def _counts(rows: Iterator[PredictedImage], class_names: Sequence[str], total: int) -> dict[str, Any]:
+    """The counts of a `PredictionRun`."""
+    images = without_label = 0
     counts: Counter[str] = Counter()
     for row in rows:
-        result.images += 1
-        result.without_label += not row.labels
+        images += 1
+        without_label += not row.labels
         counts.update(row.labels)
-    result.labels = {name: counts[name] for name in class_names}
+    labels = {name: counts[name] for name in class_names}
+    return dict(images=images, bad=total - images, without_label=without_label, labels=labels)
 
 
 def _write(
-    result: PredictionRun,
     folder: OutFolder,
     rows: Rows,
     facts: Mapping[str, Any],
     choice: LabelChoice,
     wanted: Mapping[str, Write],
     bad: Iterator[str],
-) -> None:
-    """Write the results, all of them or none."""
+) -> list[str]:
+    """Write the results, all of them or none; returns their names."""
     with folder.staged() as staging:
         for name, write in wanted.items():
             (staging / name).parent.mkdir(parents=True, exist_ok=True)
             write(rows, facts, staging / name, choice)
-        if result.bad:
-            with text_file(staging / BAD_IMAGES) as file:
-                file.writelines(bad)
-        result.files = [*wanted, *[BAD_IMAGES] * (result.bad > 0)]
+        first = next(bad, None)
+        if first is None:
+            return list(wanted)
+        with text_file(staging / BAD_IMAGES) as file:
+            file.writelines(chain([first], bad))
+    return [*wanted, BAD_IMAGES]

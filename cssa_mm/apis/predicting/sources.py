@@ -55,8 +55,9 @@ class ImageList:
         return len(self.names)
 
     def path(self, position: int) -> str:
-        """The path of an image."""
-        return os.path.join(self.root, self.files[position])
+        """The path of an image, or its address."""
+        file = self.files[position]
+        return file if '://' in file else os.path.join(self.root, file)
 
     @cached_property
     def digest(self) -> str:
