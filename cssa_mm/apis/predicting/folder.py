@@ -178,7 +178,7 @@ def open_lock(path: Path, folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        file = path.open('w')
+        file = path.open('a')
     except OSError as error:
         raise ConfigError(
             f"out: cannot write to '{folder}' ({error.strerror or error}), expected a folder that may be written to; "
