@@ -6,6 +6,8 @@
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
+#   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
+#   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   reading   reads label files of a million rows, against pandas and json alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
@@ -59,6 +61,16 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+predict-speed() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_speed.py" "$@"
+}
+
+predict-kill() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -69,9 +81,9 @@ reading() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | reading) "$@" ;;
+    wheel | round-trips | label-studio | predict-speed | predict-kill | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, predict-speed, predict-kill or reading" >&2
         exit 2
         ;;
 esac
