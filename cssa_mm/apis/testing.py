@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
@@ -105,14 +106,18 @@ def test(
 
 
 def _start(runner: Runner) -> None:
-    """Bring a model to where training would begin: contexts and bias from the labelled images, nothing learned."""
+    """Bring a model to where training would begin, nothing learned: contexts, bias and thresholds from the labels."""
     hook = next((hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)), None)
     if hook is not None:
         train = DATASETS.build(runner.cfg.train_dataloader.dataset)
         for guard in runner.hooks:
             if isinstance(guard, BadImageHook):
                 guard.inspect(train)
-        hook.algorithm(bare_model(runner), train, runner.cfg).prepare()
+        algorithm = hook.algorithm(bare_model(runner), train, runner.cfg)
+        algorithm.prepare()
+        for calibration in runner.hooks:
+            if isinstance(calibration, CalibrationHook):
+                calibration.calibrate_untrained(algorithm)
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:
