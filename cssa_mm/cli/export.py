@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cssa_mm.apis.exporting.onnx_file import export_onnx
 from cssa_mm.cli.arguments import command_parser, run
+from cssa_mm.errors import ConfigError
 
 DESCRIPTION = (
     'Write a model in a form that runs without this package. --onnx: one file, images in, calibrated scores out, with '
@@ -32,5 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
+    if options.checkpoint == 'none':
+        raise ConfigError(
+            '--checkpoint: found none, expected a checkpoint that training wrote; an untrained model is exported in '
+            'Python: export_onnx(checkpoint=cssa_mm.zero_shot(...), out=...)'
+        )
     result = export_onnx(checkpoint=options.checkpoint, out=options.out, tower=options.tower)
     print(result.text())

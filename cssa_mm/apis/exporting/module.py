@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import logging
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.alignment_head import Alignment, TextFeatures
@@ -15,6 +18,7 @@ from cssa_mm.models.towers import feature_function
 from cssa_mm.models.towers.sizes import image_size
 
 LOGITS = tuple(float(torch.tensor(raw, dtype=torch.float64).logit()) for raw in (LOWEST, HIGHEST))
+TOLERANCE = 1e-4  # of scores: what is exported against the model
 STEP = 64  # what another image size differs by in trials: a multiple of the usual strides
 
 
@@ -128,3 +132,33 @@ class ExportModule(nn.Module):
                     raise
                 return False
         return True
+
+
+def checked_module(model: CSSAClassifier) -> ExportModule:
+    """The `ExportModule` of a model, compared with the model itself.
+
+    A tower that runs in bfloat16 or float16 is warned of: what is exported computes in float32.
+
+    Raises:
+        ConfigError: the model has no view, or a part that an export does not know.
+    """
+    scorer, module = TorchScorer(model), ExportModule(model)
+    images = module.trial_images(1)
+    was_training = model.training
+    with torch.no_grad():
+        model.eval()
+        difference = float((module(images)[1].cpu() - torch.from_numpy(scorer(images).raw)).abs().max())
+        model.train(was_training)
+    if model.backbone.precision != 'fp32':
+        print_log(
+            f'export: computes in float32 in place of {model.backbone.precision}, in which the model was trained; '
+            f'scores of a trial differ by {difference:.1g}',
+            'current',
+            logging.WARNING,
+        )
+    elif not difference <= TOLERANCE:
+        raise ConfigError(
+            f'export: found scores that differ by {difference:.2g} from those of the model, expected {TOLERANCE:g} at '
+            'most; parts of your own that change how a model scores cannot be exported'
+        )
+    return module

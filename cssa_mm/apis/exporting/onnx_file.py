@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import warnings
@@ -13,20 +12,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from cssa_mm.apis.exporting.module import ExportModule
+from cssa_mm.apis.exporting.module import TOLERANCE, ExportModule, checked_module
 from cssa_mm.apis.exporting.onnx_extra import needed
+from cssa_mm.apis.exporting.onnx_metadata import INPUT, OPSET, OUTPUTS, metadata
 from cssa_mm.apis.loading import load_model
-from cssa_mm.apis.scorer import model_facts
 from cssa_mm.errors import CheckpointError, ConfigError
-from cssa_mm.features.view import model_view
 from cssa_mm.files import PACKAGE, replacing
 from cssa_mm.models import CSSAClassifier
 
-OPSET = 18  # the one that torch writes without conversion; onnxruntime reads it from 1.14 on
-TOLERANCE = 1e-4
 LARGEST = 2**31 - 2**24  # bytes: a file of protobuf holds 2 GB, this leaves room for the graph
 SCRIPT = 'run_onnx.py'
-INPUT, OUTPUTS = 'image', ('scores', 'raw_scores')
+NO_THRESHOLDS = '; no thresholds, as the model was never trained: each image gets its best class'
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,7 @@ class OnnxExport:
         size: (height, width) of the images that the model was trained on.
         takes_any_size: whether height and width are free; the batch always is.
         megabytes: size of the file.
+        has_thresholds: False for a model that was never trained, whose images get their best class.
     """
 
     path: Path
@@ -50,6 +47,7 @@ class OnnxExport:
     size: tuple[int, int]
     takes_any_size: bool
     megabytes: float
+    has_thresholds: bool
 
     def text(self) -> str:
         """What a command prints of it."""
@@ -57,7 +55,7 @@ class OnnxExport:
         sizes = f'any size (trained on {height} x {width})' if self.takes_any_size else f'{height} x {width} alone'
         return (
             f'{self.path}: {self.megabytes:.1f} MB, opset {self.opset}, any batch, images of {sizes}; scores differ '
-            f'from torch by at most {self.difference:.1g}\n'
+            f'from torch by at most {self.difference:.1g}{"" if self.has_thresholds else NO_THRESHOLDS}\n'
             f'{self.script}: runs it with onnxruntime and Pillow alone: python {self.script} {self.path} photo.jpg'
         )
 
@@ -91,13 +89,20 @@ def export_onnx(
         model = checkpoint
     else:
         model = load_model(checkpoint, tower=tower, device='cpu')
-    module = ExportModule(model)
+    module = checked_module(model)
     _check_size(module)
-    script = path.with_name(SCRIPT)
+    script, facts = _checked_script(path), metadata(model, module)
     with replacing(path) as partial:
         _write(module, partial)
-        _add_metadata(onnx, partial, model, module)
-        difference = largest_difference(ort, partial, module)
+        _add_metadata(onnx, partial, facts)
+        try:
+            difference = largest_difference(ort, partial, module)
+        except Exception as error:  # onnxruntime's own classes share no base
+            reason = ' '.join(str(error).split())[:160]
+            raise CheckpointError(
+                f'{path}: found a graph that onnxruntime cannot run ({reason}), expected one that takes any batch; '
+                'nothing was written: report it with the versions of torch, onnx and onnxruntime'
+            ) from error
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f'{path}: found scores that differ by {difference:.2g} from those of torch, expected {TOLERANCE:g} at '
@@ -106,7 +111,16 @@ def export_onnx(
         megabytes = partial.stat().st_size / 1e6
         with replacing(script) as copy:
             shutil.copyfile(PACKAGE / 'apis' / 'exporting' / SCRIPT, copy)
-    return OnnxExport(path, script, OPSET, difference, module.size, module.takes_any_size, megabytes)
+    return OnnxExport(
+        path,
+        script,
+        OPSET,
+        difference,
+        module.size,
+        module.takes_any_size,
+        megabytes,
+        has_thresholds=model.thresholds.rule != 'none',
+    )
 
 
 def _checked_out(out: str | os.PathLike) -> Path:
@@ -114,6 +128,18 @@ def _checked_out(out: str | os.PathLike) -> Path:
     if path.suffix != '.onnx' or path.is_dir():
         raise ConfigError(f"out: found '{out}', expected the name of a file that ends in .onnx; correct it")
     return path
+
+
+def _checked_script(path: Path) -> Path:
+    """Where the program goes; one of the user's own is not replaced."""
+    script = path.with_name(SCRIPT)
+    begin = (PACKAGE / 'apis' / 'exporting' / SCRIPT).read_text('utf-8').splitlines()[0]
+    if script.exists() and not script.read_text('utf-8', errors='replace').startswith(begin):
+        raise ConfigError(
+            f"out: found '{script}' of another kind, where the program that runs the file belongs; expected none; "
+            'rename it, or export into another folder'
+        )
+    return script
 
 
 def _check_size(module: ExportModule) -> None:
@@ -142,54 +168,10 @@ def _write(module: ExportModule, path: Path) -> None:
         )
 
 
-def _add_metadata(onnx: Any, path: Path, model: CSSAClassifier, module: ExportModule) -> None:
+def _add_metadata(onnx: Any, path: Path, facts: dict[str, str]) -> None:
     file = onnx.load(str(path))
-    onnx.helper.set_model_props(file, metadata(model, module))
+    onnx.helper.set_model_props(file, facts)
     onnx.save(file, str(path))
-
-
-def metadata(model: CSSAClassifier, module: ExportModule) -> dict[str, str]:
-    """The metadata of a file, texts and JSON.
-
-    cssa_mm: `model_facts`; class_names; thresholds: a calibrated score for each class, null where there is none;
-    preprocessing: what images go through, by keys; description: the same in words.
-    """
-    facts, view = model_facts(model), model_view(model)
-    steps = dict(
-        decode='upright by EXIF, transparent pixels on the ground, RGB',
-        ground=list(view.decoder.ground),
-        resize=None if view.size is None else list(view.size),
-        interpolation=view.interpolation,
-        library=view.backend,
-        layout='NCHW',
-        channels='RGB',
-        dtype='uint8',
-        range=[0, 255],
-        any_size=module.takes_any_size,
-    )
-    return dict(
-        cssa_mm=json.dumps(facts),
-        class_names=json.dumps(facts['class_names']),
-        thresholds=json.dumps(facts['thresholds']['values']),
-        preprocessing=json.dumps(steps),
-        description=_description(steps, facts),
-    )
-
-
-def _description(steps: dict[str, Any], facts: dict[str, Any]) -> str:
-    resized = 'kept at its size'
-    if steps['resize'] is not None:
-        height, width = steps['resize']
-        how = f'{steps["interpolation"]} of {steps["library"]}, no crop'
-        resized = f'resized to height {height}, width {width} ({how})'
-    chosen = 'the class with the highest score (the model is untrained and has no thresholds)'
-    if facts['thresholds']['rule'] != 'none':
-        chosen = 'the classes whose score reaches their number in thresholds'
-    return (
-        f'Input image: uint8 (batch, 3, height, width), RGB, 0 to 255; each image upright by its EXIF tag, {resized}; '
-        'the file normalises. Outputs: scores (batch, classes), calibrated, and raw_scores, before calibration; '
-        f'float32 in 0..1, in the order of class_names. Labels: {chosen}. Opset {OPSET}.'
-    )
 
 
 def largest_difference(ort: Any, path: Path, module: ExportModule) -> float:
