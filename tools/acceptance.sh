@@ -3,9 +3,9 @@
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 200, always the same)
-#   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
-#           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
-#           --sets 20 --seed 0 --keep FOLDER
+#   label-studio  sends 20 random sets of labels, and predictions, through a real Label Studio server and reads its exports
+#           back; it installs the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with
+#           it; arguments: --sets 20 --seed 0 --keep FOLDER
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   reading   reads label files of a million rows, against pandas and json alone

@@ -3,6 +3,7 @@
 Each set is a project of its own: tasks are imported, annotated through the API by one or two annotators, and exported
 as JSON, JSON-MIN and CSV, with the annotated tasks alone and with all. Every export is read by TableDataset. Oracle:
 what was annotated, by the rules of docs/formats.md; a skipped task is unlabelled, as is one that nobody has seen.
+Then predictions go the same way, see label_studio_predictions.py.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from label_studio_predictions import run_predictions
 from label_studio_server import EXPORTS, LabelStudio, ServerError, running_server
 from label_studio_sets import QUESTION, LabelSet, data_of, drawn_set, label_config, result_of
 from PIL import Image
@@ -122,15 +124,16 @@ def main() -> int:
     for sign in (signal.SIGINT, signal.SIGTERM):  # an exception, so that the server is stopped, too
         signal.signal(sign, lambda number, _: sys.exit(128 + number))
     try:
-        with running_server() as studio:
+        with tempfile.TemporaryDirectory(prefix='label-studio-files-') as files, running_server() as studio:
             users = [studio.me(), studio.new_user('second@example.com')]
             print(f'Label Studio {studio.version()} answers at {studio.address}', flush=True)
             equal = sum(run_set(studio, users, number, args.seed, args.keep) for number in range(args.sets))
+            wrong = run_predictions(studio, users[0], Path(files), args.seed)
     except ServerError as error:
         print(f'error: label-studio: {error}', file=sys.stderr)
         return 2
     print(f'{equal} of {args.sets} sets (seed {args.seed}) read back equal from {", ".join(EXPORTS)}')
-    return int(equal < args.sets)
+    return int(equal < args.sets or bool(wrong))
 
 
 if __name__ == '__main__':

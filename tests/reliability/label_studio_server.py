@@ -69,14 +69,15 @@ def running_server() -> Iterator[LabelStudio]:
     with tempfile.TemporaryDirectory(prefix='label-studio-') as folder, contextlib.ExitStack() as at_end:
         log = Path(folder, 'server.log')
         token, port = secrets.token_hex(20), _free_port()
-        quiet = dict(COLLECT_ANALYTICS='false', LATEST_VERSION_CHECK='false', SENTRY_DSN='', FRONTEND_SENTRY_DSN='')
+        settings = dict(COLLECT_ANALYTICS='false', LATEST_VERSION_CHECK='false', SENTRY_DSN='', FRONTEND_SENTRY_DSN='')
+        settings['LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED'] = 'true'
         process = subprocess.Popen(
             [
                 programs / 'label-studio', 'start', '--no-browser', '--data-dir', Path(folder, 'data'),
                 '--internal-host', '127.0.0.1', '-p', str(port), '--username', 'first@example.com',
                 '--password', secrets.token_hex(8), '--user-token', token, '--enable-legacy-api-token',
             ],
-            env=os.environ | quiet, cwd=folder, stdin=subprocess.DEVNULL,
+            env=os.environ | settings, cwd=folder, stdin=subprocess.DEVNULL,
             stdout=at_end.enter_context(log.open('wb')), stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         at_end.callback(_stop, process)
@@ -179,9 +180,30 @@ class LabelStudio:
         """Add what a model says about a task."""
         self._post('/api/predictions/', dict(task=task, result=result, score=0.9, model_version=MODEL))
 
-    def show_predictions(self, project: int) -> None:
+    def show_predictions(self, project: int, model_version: str = MODEL) -> None:
         """Show annotators what the model says, which goes into each of their annotations from then on."""
-        self._send('PATCH', f'/api/projects/{project}/', dict(model_version=MODEL))
+        self._send('PATCH', f'/api/projects/{project}/', dict(model_version=model_version))
+
+    def show_files(self, project: int, folder: Path) -> None:
+        """Let the tasks of a project show files below a folder."""
+        content = dict(project=project, title='photos', path=str(folder), use_blob_urls=True)
+        self._post('/api/storages/localfiles', content)
+
+    def task(self, task: int) -> dict[str, Any]:
+        """A task with its data and predictions."""
+        return json.loads(self._ask('GET', f'/api/tasks/{task}/'))
+
+    def tasks_above(self, project: int, column: str, value: float) -> list[dict[str, Any]]:
+        """The tasks that the data manager leaves where a column must be above a value."""
+        item = dict(filter=f'filter:tasks:{column}', operator='greater', type='Number', value=value)
+        data = dict(filters=dict(conjunction='and', items=[item]))
+        view = self._post('/api/dm/views/', dict(project=project, data=data))['id']
+        answer = self._ask('GET', f'/api/tasks/?project={project}&view={view}&page_size=1000&fields=all')
+        return json.loads(answer)['tasks']
+
+    def fetch(self, address: str) -> bytes:
+        """What the browser of an annotator gets at an address of a task."""
+        return self._ask('GET', address)
 
     def draft(self, task: int, result: Sequence[Mapping]) -> None:
         """Keep an annotation that nobody has submitted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from cssa_mm.datasets.readers.fiftyone import is_fiftyone, read_fiftyone
 from cssa_mm.datasets.readers.folders import read_folders
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.manifests import is_manifest, read_manifest
@@ -101,6 +102,14 @@ READERS: dict[str, Reader] = {
         unlabelled='an entry without gt_label, or with null',
         none='an empty gt_label',
         example='{"metainfo": {"classes": ["cat"]}, "data_list": [{"img_path": "1.jpg", "gt_label": [0]}]}',
+    ),
+    'fiftyone': Reader(
+        title="FiftyOne's image classification (labels.json)",
+        recognises=is_fiftyone,
+        read=read_fiftyone,
+        unlabelled='an image with null',
+        none='an empty list',
+        example='{"classes": ["cat", "dog"], "labels": {"folder/1": ["cat", "dog"], "folder/2": []}}',
     ),
     'manifest': Reader(
         title='JSON lines of SageMaker Ground Truth, Vertex AI or Azure',

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cssa_mm.apis.predicting.rows import PredictedImage
-from cssa_mm.apis.predicting.writers.streams import folder_of, label_scores, text_file, zero_shot_names
+from cssa_mm.apis.predicting.writers.streams import LabelColumns, folder_of, rounded_score, text_file, zero_shot_names
 
 
 def write_fiftyone(rows: Iterable[PredictedImage], facts: Mapping[str, Any], path: Path) -> None:
@@ -33,16 +33,15 @@ def write_fiftyone(rows: Iterable[PredictedImage], facts: Mapping[str, Any], pat
     Raises:
         ConfigError: it cannot be written.
     """
-    class_names, untrained = list(facts['class_names']), zero_shot_names(facts)
+    columns, untrained = LabelColumns(facts['class_names']), zero_shot_names(facts)
     stems = _Stems()
     with text_file(path) as file:
-        file.write(f'{{"classes": {json.dumps(class_names, ensure_ascii=False)},\n"labels": {{')
+        file.write(f'{{"classes": {json.dumps(columns.names, ensure_ascii=False)},\n"labels": {{')
         for number, row in enumerate(rows):
-            scores = label_scores(row, class_names)
             labels = [
-                dict(label=name, confidence=scores[name])
+                dict(label=name, confidence=rounded_score(row.scores[column]))
                 | (dict(attributes=dict(zero_shot=True)) if name in untrained else {})
-                for name in row.labels
+                for name, column in zip(row.labels, columns.of(row), strict=True)
             ]
             key, value = (json.dumps(each, ensure_ascii=False) for each in (stems.key_of(row), labels))
             file.write(f'{"," if number else ""}\n{key}: {value}')

@@ -15,10 +15,9 @@ import numpy as np
 
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.writers.streams import (
-    DIGITS,
-    folder_of,
-    label_scores,
+    LabelColumns,
     refused_in_one_line,
+    rounded_score,
     text_file,
     zero_shot_names,
 )
@@ -49,30 +48,30 @@ def write_label_studio(
         rows: the images.
         facts: those of the model.
         path: the file.
-        document_root: the folder that the server knows as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; addresses count from
-            it. None: the folder above that of the images.
+        document_root: the folder that the server has as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; addresses count from
+            it. None: the server's own default, '/'. It shows files if LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true
+            and the project has the folder of the images as a local storage, which must not be synced.
         prefix: what stands before that path, percent-encoded, in an address; for images that a web server shows.
 
     Raises:
         ConfigError: the file cannot be written, or an image lies outside of `document_root`.
     """
-    class_names, untrained, version = list(facts['class_names']), zero_shot_names(facts), model_version(facts)
-    root = None if document_root is None else Path(os.path.abspath(document_root))
+    columns, untrained, version = LabelColumns(facts['class_names']), zero_shot_names(facts), model_version(facts)
+    root = Path(os.path.abspath(document_root or os.sep))
     with text_file(path) as file:
         file.write('[')
         for number, row in enumerate(rows):
-            root = root or _root_of(row)
-            score = certainty(row, class_names)
+            score = certainty(row, columns)
             data = dict(
                 image=f'{prefix}{quote(_below(root, row))}',
                 path=row.name,
-                uncertainty=round(1 - score, DIGITS),
-                scores=_shown(row, class_names),
+                uncertainty=rounded_score(1 - score),
+                scores=_shown(row, columns),
             )
             if marked := [name for name in row.labels if name in untrained]:
                 data['zero_shot'] = marked
             result = dict(from_name=QUESTION, to_name=IMAGE, type='choices', value=dict(choices=list(row.labels)))
-            prediction = dict(model_version=version, score=round(score, DIGITS), result=[result] if row.labels else [])
+            prediction = dict(model_version=version, score=rounded_score(score), result=[result] if row.labels else [])
             task = json.dumps(dict(data=data, predictions=[prediction]), ensure_ascii=False)
             file.write(f'{"," if number else ""}\n{task}')
         file.write('\n]\n')
@@ -108,21 +107,20 @@ def model_version(facts: Mapping[str, Any]) -> str:
     return f'{tower} {hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:8]}'
 
 
-def certainty(row: PredictedImage, class_names: Iterable[str]) -> float:
+def certainty(row: PredictedImage, columns: LabelColumns) -> float:
     """How probable it is, by the calibrated scores, that the least certain decision on an image is right."""
-    is_label = np.isin(np.asarray(list(class_names), object), list(row.labels))
-    scores = np.asarray(row.scores, np.float64)
-    return float(np.where(is_label, scores, 1 - scores).min())
+    right = 1 - np.asarray(row.scores, np.float64)
+    labels = columns.of(row)
+    right[labels] = 1 - right[labels]
+    return float(right.min())
 
 
-def _shown(row: PredictedImage, class_names: list[str]) -> dict[str, float]:
-    scores = label_scores(row, class_names)
-    kept = {*row.labels, *list(scores)[:SHOWN_SCORES]}
-    return {name: score for name, score in scores.items() if name in kept}
-
-
-def _root_of(row: PredictedImage) -> Path:
-    return (folder_of(row) or Path(os.path.abspath(row.path)).parent).parent
+def _shown(row: PredictedImage, columns: LabelColumns) -> dict[str, float]:
+    """Class -> score of the labels and the other best classes, the highest first."""
+    order = np.argsort(-row.scores, kind='stable')
+    labels = set(columns.of(row))
+    kept = [c for place, c in enumerate(order.tolist()) if place < SHOWN_SCORES or c in labels]
+    return {columns.names[c]: rounded_score(row.scores[c]) for c in kept}
 
 
 def _below(root: Path, row: PredictedImage) -> str:

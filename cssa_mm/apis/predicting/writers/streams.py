@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
@@ -49,10 +47,21 @@ def zero_shot_names(facts: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(facts.get('zero_shot_names') or ())
 
 
-def label_scores(row: PredictedImage, class_names: Iterable[str]) -> dict[str, float]:
-    """Class -> calibrated score of an image, rounded for people, the highest first."""
-    scores = zip(class_names, np.asarray(row.scores, np.float64).tolist(), strict=True)
-    return {name: round(score, DIGITS) for name, score in sorted(scores, key=lambda item: -item[1])}
+class LabelColumns:
+    """The columns of class names."""
+
+    def __init__(self, class_names: Iterable[str]) -> None:
+        self.names = list(class_names)
+        self._columns = {name: column for column, name in enumerate(self.names)}
+
+    def of(self, row: PredictedImage) -> list[int]:
+        """The columns of the labels of an image."""
+        return [self._columns[name] for name in row.labels]
+
+
+def rounded_score(score: float) -> float:
+    """A score as people read it."""
+    return round(float(score), DIGITS)
 
 
 def folder_of(row: PredictedImage) -> Path | None:

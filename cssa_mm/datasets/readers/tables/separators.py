@@ -65,8 +65,10 @@ def find_separators(
     characters = ''.join(character for character in USUAL if character in joined)
     if characters:
         names = (*options.class_names, *words)
-        if only := _only_separator(cells, characters, names) if options.class_names else '':
-            return Separators(only, f'separated by {_named(only)}, as the names of the classes say')
+        only = _only_separator(cells, characters, names) if options.class_names else None
+        if only is not None:
+            fact = f'separated by {_named(only)}' if only else 'one name a cell'
+            return Separators(only, f'{fact}, as the names of the classes say')
         whole = frozenset(plain_name(name) for name in names if any(c in name for c in characters))
         found = Separators(characters, f'separated by {_named(characters)}', whole)
         if len(characters.replace('\n', '')) > 1:
@@ -93,16 +95,19 @@ def find_separators(
     return Separators()
 
 
-def _only_separator(cells: Sequence[str], characters: str, names: Collection[str]) -> str:
-    """The character of several by which all cells fall into known names alone, where some of them hold the others."""
+def _only_separator(cells: Sequence[str], characters: str, names: Collection[str]) -> str | None:
+    """The character of several by which alone all cells fall into known names, where names hold others of them.
+
+    '' where each cell is a known name; None where no such character is.
+    """
     if len(characters) < 2 or not any(character in name for name in names for character in characters):
-        return ''
+        return None
     known = {plain_name(name) for name in names}
     distinct = set(cells)
-    for character in characters:
+    for character in ('', *characters):
         if all(plain_name(word) in known for cell in distinct for word in _words(cell, character)):
             return character
-    return ''
+    return None
 
 
 def _weigh(
@@ -184,7 +189,7 @@ def _has_parts_apart(multiple: Sequence[str]) -> bool:
 
 
 def _words(cell: str, character: str) -> list[str]:
-    return [word.strip() for word in cell.split(character) if word.strip()]
+    return [word.strip() for word in (cell.split(character) if character else [cell]) if word.strip()]
 
 
 def _named(characters: str) -> str:

@@ -14,6 +14,7 @@ from cssa_mm.apis.predicting.writers.label_studio import (
     write_label_studio,
     write_label_studio_config,
 )
+from cssa_mm.apis.predicting.writers.streams import LabelColumns
 from cssa_mm.datasets import TableDataset
 from cssa_mm.errors import ConfigError
 
@@ -44,7 +45,7 @@ def test_tasks_have_predictions(tasks_of, make_facts):
         assert prediction['model_version'] == model_version(make_facts(NAMES))
         # The least certain decision: a label of low score, or another class of high score.
         right = [score if name in row.labels else 1 - score for name, score in zip(NAMES, row.scores, strict=True)]
-        assert prediction['score'] == pytest.approx(min(right), abs=1e-4) == certainty(row, NAMES)
+        assert prediction['score'] == pytest.approx(min(right), abs=1e-4) == certainty(row, LabelColumns(NAMES))
         assert task['data']['uncertainty'] == pytest.approx(1 - min(right), abs=1e-4)
         assert prediction['result'] == (
             [dict(from_name='labels', to_name='image', type='choices', value=dict(choices=list(row.labels)))]
@@ -59,7 +60,7 @@ def test_tasks_have_predictions(tasks_of, make_facts):
 
 
 def test_addresses_lead_to_the_photos(tasks_of, tmp_path):
-    for options, root in ({}, tmp_path), (dict(document_root=tmp_path.parent), tmp_path.parent):
+    for options, root in ({}, Path('/')), (dict(document_root=tmp_path), tmp_path):
         rows, tasks = tasks_of(**options)
         for row, task in zip(rows, tasks, strict=True):
             address = urlsplit(task['data']['image'])

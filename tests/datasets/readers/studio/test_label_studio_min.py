@@ -128,6 +128,12 @@ def test_paths_and_numbers_of_the_data_are_no_labels(read):
     assert set(data.understanding.left) == {'path', 'year'}
 
 
+def test_scores_in_the_data_are_no_labels(read):
+    """A model's score for each class, one of which has the name of a kind of answer."""
+    scores = {'labels': 0.25, 'choices': 1, 'dog': 0.5}
+    assert labels_of(read([each | dict(scores=scores) for each in RECORDS])) == EXPECTED
+
+
 def test_images_in_the_data_are_no_labels_and_no_answers(read):
     records = [record(1, tags='cat'), record(2, tags='dog'), record(3)]
     for number, each in enumerate(records, 1):

@@ -54,6 +54,25 @@ def test_values_in_cells_say_what_is_shown_and_what_is_not(rows_of):
 # ---------------------------------------------------------------- separators
 
 
+@pytest.mark.parametrize(
+    ('cells', 'shown'),
+    [
+        (['chair, red;cat|dog', 'cat|dog'], [{'chair, red', 'cat|dog'}, {'cat|dog'}]),
+        (['chair, red', 'cat|dog'], [{'chair, red'}, {'cat|dog'}]),
+        (['chair, red|x', 'x;y', 'none'], None),  # no single character fits all cells
+    ],
+)
+def test_known_names_tell_which_of_several_characters_separates(table_of, cells, shown):
+    lines = [f'{number}.jpg,{quoted(cell)}' for number, cell in enumerate(cells)]
+    table = table_of('\n'.join(['image,labels', *lines]), class_names=('chair, red', 'cat|dog', 'x', 'y'))
+    if shown is None:
+        assert kinds(table) == ['mixed_separators']
+        return
+    assert not table.understanding.questions
+    names = np.array(table.class_names, object)
+    assert [set(names[row == 1]) for row in table.labels] == shown
+
+
 @pytest.mark.parametrize('separator', [';', '|', ';;', ' ; ', '\n'])
 def test_usual_separators_are_found(rows_of, separator):
     rows = rows_of(f'image,labels\na.jpg,"hot dog{separator}cat"\nb.jpg,cat\nc.jpg,none\n')
