@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
@@ -17,21 +17,21 @@ from mmengine.config import Config
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting.folder import OutFolder
 from cssa_mm.apis.predicting.loading import default_workers
-from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Write, bad_lines, good_rows, outputs_of
+from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Rows, Write, bad_lines, good_rows, outputs_of
 from cssa_mm.apis.predicting.result import PredictionRun
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.scoring import scored
-from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, look_up
+from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, look_up
 from cssa_mm.apis.predicting.sources import ImageList, Images, find_images
 from cssa_mm.apis.predicting.threshold_file import given_threshold
 from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
 from cssa_mm.apis.predicting.writers.streams import text_file
+from cssa_mm.apis.scorer import Scorer
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import ConfigError, DataError
 
 FEW = 64  # images that are decoded before other processes have started
-Rows = Callable[[], Iterator[PredictedImage]]
 
 
 def predict(
@@ -108,14 +108,7 @@ def predict(
         # From here on until the end, these files may be there, and no record vouches for them.
         earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
         folder.record(opened.identity, listed, dict(request=None, written=earlier))
-        began = time.monotonic()
-        options = dict(shard_size=shard_size, batch_size=batch_size, workers=workers)
-        with closing(scored(opened.scorer, found, missing, **options)) as shards:
-            for number, (positions, shard) in enumerate(shards, max(folder.shards.numbers(), default=-1) + 1):
-                with folder.writing():
-                    folder.shards.write(number, shard)
-                ledger.enter(number, positions)
-        seconds = time.monotonic() - began
+        seconds = _score(opened.scorer, ledger, folder, shard_size, batch_size, workers)
         rows = partial(good_rows, ledger, folder.shards, list(opened.scorer.class_names), choice)
         if next(rows(), None) is None:
             reason = next(bad_lines(ledger, folder.shards)).replace('\t', ': ').strip()
@@ -137,6 +130,18 @@ def predict(
         )
         folder.record(opened.identity, listed, dict(request=request, written=written, counts=result.counts()))
     return result
+
+
+def _score(scorer: Scorer, ledger: Ledger, folder: OutFolder, shard_size: int, batch_size: int, workers: int) -> float:
+    """Score the images that the ledger lacks into new shards; returns the seconds that it took."""
+    began = time.monotonic()
+    options = dict(shard_size=shard_size, batch_size=batch_size, workers=workers)
+    with closing(scored(scorer, ledger.images, ledger.missing(), **options)) as shards:
+        for number, (positions, shard) in enumerate(shards, max(folder.shards.numbers(), default=-1) + 1):
+            with folder.writing():
+                folder.shards.write(number, shard)
+            ledger.enter(number, positions)
+    return time.monotonic() - began
 
 
 def _check_numbers(**values: tuple[int | None, int]) -> None:
