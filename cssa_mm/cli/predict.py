@@ -15,7 +15,8 @@ from cssa_mm.errors import ConfigError
 DESCRIPTION = (
     'Label images with a model: a folder, a pattern in quotes, a text file with a path a line, a table or label file '
     'of any known format (its labels are not used), or one image. The same command goes on where a killed one '
-    'stopped, and predicts images that were added since.'
+    'stopped, and predicts images that were added or changed since; with other thresholds or formats it takes the '
+    'scores from OUT/shards.'
 )
 EXAMPLE = 'cssa predict photos --checkpoint work_dirs/cssa_table/epoch_30.pth --out predictions'
 

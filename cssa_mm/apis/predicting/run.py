@@ -56,7 +56,8 @@ def predict(
     """Label images with a model, and write what other tools read.
 
     The same call goes on where a killed one stopped, and predicts what has been added or changed since. Of a finished
-    folder it writes the results anew where they are asked for in another way; no image is scored twice.
+    folder it writes the results anew where they are asked for in another way; no image is scored twice. For that it
+    keeps the scores in `out/shards`; who needs the room can delete the .npz files there.
 
     Args:
         images: what `find_images` takes: a folder, a pattern, a list, a table, an image.
