@@ -10,6 +10,8 @@ from cssa_mm.apis.cssa_inferencer import CSSAInferencer  # noqa: E402
 from cssa_mm.apis.inferencer import give_paths_to_the_loader, label_by_toolbox  # noqa: E402
 from cssa_mm.apis.loading import load_model, zero_shot  # noqa: E402
 from cssa_mm.apis.model_index import register_models  # noqa: E402
+from cssa_mm.apis.predicting.result import PredictionRun  # noqa: E402
+from cssa_mm.apis.predicting.run import predict  # noqa: E402
 from cssa_mm.apis.predictor import Prediction, Predictor  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
@@ -23,10 +25,12 @@ label_by_toolbox()
 __all__ = [
     'CSSAInferencer',
     'Prediction',
+    'PredictionRun',
     'Predictor',
     'TrainingResult',
     'load_config',
     'load_model',
+    'predict',
     'test',
     'train',
     'zero_shot',

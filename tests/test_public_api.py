@@ -39,8 +39,8 @@ def section(thing, title: str) -> str:
 def test_the_public_names_are_sorted_and_there():
     assert cssa_mm.__all__ == sorted(cssa_mm.__all__)
     assert set(PUBLIC) == {
-        'CSSAInferencer', 'Prediction', 'Predictor', 'TrainingResult', 'load_config', 'load_model', 'test', 'train',
-        'zero_shot',
+        'CSSAInferencer', 'Prediction', 'PredictionRun', 'Predictor', 'TrainingResult', 'load_config', 'load_model',
+        'predict', 'test', 'train', 'zero_shot',
     }  # fmt: skip
 
 

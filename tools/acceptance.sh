@@ -14,6 +14,8 @@
 #   label-studio  sends 20 random sets of labels, and predictions, through a real Label Studio server and reads its exports
 #           back; it installs the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with
 #           it; arguments: --sets 20 --seed 0 --keep FOLDER
+#   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
+#   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -79,6 +81,16 @@ int8() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/int8_towers.py" "$@"
 }
 
+predict-speed() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_speed.py" "$@"
+}
+
+predict-kill() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -94,9 +106,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | doors | int8 | onnx | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill or reading" >&2
         exit 2
         ;;
 esac

@@ -22,6 +22,7 @@ COMMANDS = {
     'split': 'draw which training images are labelled, and write the list to a file',
     'train': 'train a model',
     'test': 'test a checkpoint, or the untrained model',
+    'predict': 'label images with a model, and write what other tools read',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
