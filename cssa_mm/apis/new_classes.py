@@ -70,9 +70,9 @@ class NewClassScorer:
     def __call__(self, pixels: Tensor) -> Scores:
         """Scores of images that the view has made, uint8 (B, 3, H, W), RGB."""
         model = self.model
-        features = model.backbone(model.data_preprocessor(dict(inputs=list(pixels)))['inputs'])
-        raw = model.score(*features).float()
-        cosine = untrained_similarity(model, *features, self.text).float()
+        local, pooled = model.backbone(model.data_preprocessor(dict(inputs=list(pixels)))['inputs'])
+        raw = model.score(local, pooled).float()
+        cosine = untrained_similarity(model, local, pooled, self.text).float()
         new_raw = torch.sigmoid(model.head.log_temperature.exp() * cosine)
         known = model.zero_shot
         new = new_raw if known is None else torch.sigmoid(known.slope * cosine + known.offset)

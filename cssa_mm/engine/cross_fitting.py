@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.engine.found_thresholds import FoldScores
+from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.sampler import SemiSupervisedSampler
 from cssa_mm.semi.semi_supervision import SemiSupervision, State
 
@@ -36,7 +37,7 @@ def snapshot(model: nn.Module) -> Snapshot:
     return {name: value.detach().clone() for name, value in _learned(model).items()}
 
 
-def restore(model: nn.Module, state: Snapshot) -> None:
+def restore(model: CSSAClassifier, state: Snapshot) -> None:
     """Bring a model back to a snapshot."""
     with torch.no_grad():
         for name, value in _learned(model).items():

@@ -137,7 +137,7 @@ def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str],
 def _expectation(maps: Maps, held_out: _HeldOut, thresholds: np.ndarray) -> str:
     """What the held-out images say of new ones."""
     calibrated = maps(held_out.values)
-    cf1, of1 = (100 * value for value in cf1_of1(calibrated, held_out.labels, thresholds))
+    cf1, of1 = (100 * value for value in cf1_of1(calibrated, held_out.labels, thresholds.tolist()))
     errors, briers = (
         [100 * measure(scores, held_out.labels) for scores in (held_out.scores, calibrated)]
         for measure in (_calibration_error, brier_score)

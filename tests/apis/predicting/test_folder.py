@@ -83,12 +83,14 @@ def test_a_record_that_cannot_be_read_is_one_line_and_force_goes_on(tmp_path, co
 def test_results_come_together_or_not_at_all(tmp_path):
     folder = recorded(tmp_path / 'out')
     (folder.path / 'a.txt').write_text('old')
-    with (
-        pytest.raises(ConfigError, match='cannot write to .* [(]No space left on device[)]'),
-        folder.staged() as staging,
-    ):
-        (staging / 'a.txt').write_text('new')
-        raise OSError(28, 'No space left on device')
+
+    def write_until_the_disk_is_full():
+        with folder.staged() as staging:
+            (staging / 'a.txt').write_text('new')
+            raise OSError(28, 'No space left on device')
+
+    with pytest.raises(ConfigError, match='cannot write to .* [(]No space left on device[)]'):
+        write_until_the_disk_is_full()
     assert (folder.path / 'a.txt').read_text() == 'old'
     assert not (folder.state / '.writing').exists()
     with folder.staged() as staging:
