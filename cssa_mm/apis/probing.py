@@ -15,10 +15,11 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.cross_fitted_probe import cross_fitted_probe
 from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
-from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.features.encode import encode
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
@@ -66,16 +67,22 @@ def linear_probe(
     check_same_classes(model, train)
     check_same_classes(model, test, 'test_dataloader.dataset')
     view = view_of(settings)
-    known = train.labels[train.labelled_indices]
-    scores = probe_scores(
-        global_features(model, train, train.labelled_indices, view, 'Labelled images'),
-        known,
+    options = dict(settings.default_hooks.get('calibration') or dict(rule='none'))
+    options.pop('type', None)
+    labelled = global_features(model, train, train.labelled_indices, view, 'Labelled images')
+    raw, found = cross_fitted_probe(
+        train,
+        labelled,
+        labelled[:0],  # encoding all unlabelled images would cost more than the probe
         global_features(model, test, np.arange(len(test)), view, 'Test images'),
         penalty,
+        CalibrationHook(**options),
     )
-    per_class = average_precision_per_class(scores, test.labels)
-    cf1, of1 = cf1_of1(scores, test.labels)
-    return dict(mAP=100 * float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, num_labelled=len(known))
+    per_class = average_precision_per_class(raw, test.labels)
+    reached = found.thresholds.reached(found.calibration(torch.from_numpy(raw)).numpy())
+    cf1, of1 = cf1_of1(reached, test.labels)
+    num_labelled = len(train.labelled_indices)
+    return dict(mAP=100 * float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, num_labelled=num_labelled)
 
 
 def global_features(

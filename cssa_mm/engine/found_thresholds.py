@@ -22,7 +22,7 @@ from cssa_mm.evaluation.score_fitting import (
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
 from cssa_mm.models.thresholds import DEFAULT, ClassThresholds
 
-RULES = ('f1', 'rate', 'one')
+RULES = ('f1', 'rate', 'one')  # and 'none'
 
 
 class FoldScores(NamedTuple):
@@ -59,7 +59,7 @@ def find(
     """Calibration and thresholds of a model.
 
     Args:
-        rule: 'f1', 'rate' or 'one'; without folds 'rate' whatever it is.
+        rule: 'f1', 'rate', 'one', or 'none' for .5 on raw scores; without folds 'rate' in place of 'f1' and 'one'.
         references: raw scores (m, C) by the finished model of images whose labels it did not see; none (0, C) where
             every image is labelled.
         labels: (n, C) of the labelled images in 1, 0, -1.
@@ -71,6 +71,8 @@ def find(
     num_classes = len(class_names)
     positives = (labels == 1).sum(0)
     sources = tuple('own' if count >= min_positives else 'pooled' for count in positives)
+    if rule == 'none':
+        return Found(ScoreCalibration.none(num_classes), ClassThresholds.default(num_classes), None, ())
     zero_shot = None if similarity is None else fit_shared_map(similarity, labels)
     held_out = _held_out(folds, references) if folds else None
     maps = None if held_out is None else fit_maps(held_out.values, held_out.labels)

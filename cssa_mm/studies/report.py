@@ -36,7 +36,8 @@ from cssa_mm.studies.statistics import (
 from cssa_mm.visualization.study_figure import draw_study
 
 METRICS = (
-    'mAP', 'CF1', 'OF1', 'pseudo_precision', 'pseudo_recall', 'pseudo_masked', 'seconds', 'step_seconds', 'memory_mib',
+    'mAP', 'CF1', 'OF1', 'ECE', 'raw_ECE', 'Brier', 'raw_Brier', 'pseudo_precision', 'pseudo_recall', 'pseudo_masked',
+    'seconds', 'step_seconds', 'memory_mib',
 )  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.studies.statistics import POSITIVES
 
 COLUMNS = {
-    'CF1': 'CF1', 'OF1': 'OF1', 'pseudo_precision': 'pseudo P', 'pseudo_recall': 'pseudo R', 'seconds': 'seconds',
+    'CF1': 'CF1', 'OF1': 'OF1', 'raw_ECE': 'ECE raw', 'ECE': 'ECE', 'raw_Brier': 'Brier raw', 'Brier': 'Brier',
+    'pseudo_precision': 'pseudo P', 'pseudo_recall': 'pseudo R', 'seconds': 'seconds',
     'step_seconds': 's/step', 'memory_mib': 'MiB',
 }  # fmt: skip
 DIGITS = {'step_seconds': 3, 'memory_mib': 0}

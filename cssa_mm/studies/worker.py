@@ -9,14 +9,13 @@ import resource
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -24,20 +23,19 @@ from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
 from cssa_mm.apis.training import build_runner
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.questions import refuse_overlap
-from cssa_mm.evaluation import average_precision_per_class, cf1_of1
-from cssa_mm.evaluation.linear_probe import probe_scores
 from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
 from cssa_mm.features.encode import Features
-from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.files import write_json
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.studies.fingerprint import Fingerprint
+from cssa_mm.studies.measures import metrics as measured
+from cssa_mm.studies.measures import probe
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
-PENALTY = 0.1  # of the linear probe, as in `cssa linear-probe`
 LOG, RESULT = 'run.log', 'result.json'
 NO_RESULT = 'no result'
 
@@ -135,11 +133,15 @@ def _measure(job: Job) -> dict:
     check_same_classes(model, test, 'test_dataloader.dataset')
     refuse_overlap(train, test, 'test_dataloader.dataset')
     model.eval()
+    calibration = next((hook for hook in runner.hooks if isinstance(hook, CalibrationHook)), None)
     if job.kind == 'linear_probe':
-        scores = _probe(hook.semi_supervision.features, train, features)
+        scores, labelling = probe(hook.semi_supervision.features, train, features, calibration)
     else:
+        if job.kind == 'zero_shot' and calibration is not None:
+            calibration.calibrate_untrained(hook.semi_supervision)
         scores = torch.cat([model.score(*batch, 'ema').cpu() for batch in features]).numpy()
-    metrics = _metrics(scores, test, train.hidden_labels, job.min_positives)
+        labelling = model.calibration, model.thresholds
+    metrics = measured(scores, labelling, test, train.hidden_labels, job.min_positives)
     return dict(
         row=job.row,
         seed=job.seed,
@@ -162,33 +164,6 @@ def _test_features(
     features = hook.features(model, test, config)
     features.fill()
     return test, list(features.batches(np.arange(len(test)), 'Test images'))
-
-
-def _probe(
-    train_features: FrozenFeatures, train: SemiMultiLabelDataset, test_features: Sequence[Features]
-) -> np.ndarray:
-    labelled = train.labelled_indices
-    batches = train_features.batches(labelled, 'Linear probe')
-    ours, theirs = (
-        torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in part]).numpy()
-        for part in (batches, test_features)
-    )
-    return probe_scores(ours, train.labels[labelled], theirs, PENALTY)
-
-
-def _metrics(scores: np.ndarray, test: SemiMultiLabelDataset, train_labels: np.ndarray, min_positives: int) -> dict:
-    """mAP over the classes that occur, CF1 and OF1, in per cent, of the classes with enough positives in both sets."""
-    counts = np.minimum((test.labels == 1).sum(0), (train_labels == 1).sum(0))
-    kept = np.flatnonzero(counts >= min_positives)
-    scores, labels = scores[:, kept], test.labels[:, kept]
-    per_class = 100 * average_precision_per_class(scores, labels)
-    cf1, of1 = cf1_of1(scores, labels)
-    average = {
-        test.class_names[c]: round(float(value), 4)
-        for c, value in zip(kept, per_class, strict=True)
-        if np.isfinite(value)
-    }
-    return dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
 
 
 def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> dict[str, int]:
