@@ -15,13 +15,16 @@ from cssa_mm.apis.predicting.read_back import WrittenPredictions, read_predictio
 from cssa_mm.apis.predicting.writers.streams import refused_in_one_line
 from cssa_mm.apis.truth_labels import Truth, read_truth
 from cssa_mm.datasets.image_table import UNKNOWN
-from cssa_mm.errors import DataError
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
 from cssa_mm.evaluation.metrics import average_precision_per_class, cf1_of1, mean_of_finite
 from cssa_mm.evaluation.multilabel_metric import without_average_precision
 from cssa_mm.evaluation.text_table import aligned, rounded
 from cssa_mm.files import write_json
+from cssa_mm.visualization.reliability_figure import draw_reliability
+from cssa_mm.visualization.style import checked_picture
 
+RAW_FILE = 'raw_scores.parquet'
 COLUMNS = ('AP', 'precision', 'recall', 'F1')
 
 
@@ -73,7 +76,11 @@ class Evaluation:
 
 
 def evaluate(
-    *, predictions: str | os.PathLike, truth: str | os.PathLike, out: str | os.PathLike | None = None
+    *,
+    predictions: str | os.PathLike,
+    truth: str | os.PathLike,
+    out: str | os.PathLike | None = None,
+    picture: str | os.PathLike | None = None,
 ) -> Evaluation:
     """Compare predictions with true labels.
 
@@ -85,18 +92,21 @@ def evaluate(
             labels in any form of docs/formats.md.
         truth: a label file of any such form, or a folder that holds one.
         out: a JSON file to write the result to.
+        picture: a file for a reliability diagram of the scores, and of the raw scores where they are beside them.
 
     Returns:
         The figures: AP where there are scores, all else where there are labels or thresholds that give them.
 
     Raises:
-        ConfigError: `out` cannot be written.
+        ConfigError: `out` or `picture` cannot be written, or there are no scores for a picture.
         DataError: one of them cannot be read, is of another model than it seems, or they share no image or class.
 
     Example:
         >>> from cssa_mm.apis.evaluating import evaluate
         >>> evaluate(predictions='predictions', truth='photos/test.csv').text()  # doctest: +SKIP
     """
+    if picture is not None:
+        checked_picture(picture)
     predicted = read_predictions(predictions)
     true = read_truth(truth, predicted.images, predicted.class_names)
     is_known = (true.labels != UNKNOWN).any(axis=1)
@@ -115,10 +125,26 @@ def evaluate(
     result = _compare(predicted, true.labels[is_known][:, kept], is_known, kept)
     result.truth = true.source
     result.lines = [*_unmatched(predicted, true, is_known), *result.lines]
+    if picture is not None:
+        with refused_in_one_line(Path(picture)):
+            _draw(predicted, true.labels[:, kept], kept, Path(picture))
     if out is not None:
         with refused_in_one_line(Path(out)):
             write_json(out, result.to_dict())
     return result
+
+
+def _draw(predicted: WrittenPredictions, truth: np.ndarray, kept: Sequence[int], picture: Path) -> None:
+    """The reliability diagram of the scores against the truth (n, k) of the classes `kept`."""
+    if predicted.scores is None:
+        raise ConfigError(f'picture: found no scores in {predicted.path}, expected scores.parquet; give the folder')
+    tables = {'calibrated': reliability(predicted.scores[:, kept], truth)}
+    raw = predicted.path.with_name(RAW_FILE)
+    if raw.is_file() and raw != predicted.path:
+        before = read_predictions(raw).scores
+        if before is not None:
+            tables = {'raw': reliability(before[:, kept], truth)} | tables
+    draw_reliability({f'{predicted.path.parent.name}: {len(truth):,} images, {len(kept)} classes': tables}, picture)
 
 
 def _compare(predicted: WrittenPredictions, truth: np.ndarray, rows: np.ndarray, kept: Sequence[int]) -> Evaluation:

@@ -23,6 +23,9 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument('truth', help='true labels: a file in any form that can be read, or a folder that holds one')
     result.add_argument('--out', metavar='FILE', help='JSON file for the figures')
+    result.add_argument(
+        '--picture', metavar='FILE.png', help='a reliability diagram; with the raw scores if they were written, too'
+    )
     return result
 
 
@@ -32,4 +35,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    print(evaluate(predictions=options.predictions, truth=options.truth, out=options.out).text())
+    print(evaluate(**vars(options)).text())

@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     files.add_argument(
         '--scores', choices=list(SCORES), default='parquet', help='the table of scores (default: %(default)s)'
     )
+    files.add_argument('--raw-scores', action='store_true', help='write the scores before calibration, too')
     files.add_argument(
         '--formats',
         nargs='*',
@@ -97,6 +98,7 @@ def _predict(options: argparse.Namespace) -> int:
             threshold=options.threshold,
             top=options.top,
             scores=options.scores,
+            raw_scores=options.raw_scores,
             formats=options.formats,
             sidecars=options.sidecars,
             replaces=options.force,

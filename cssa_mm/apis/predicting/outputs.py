@@ -45,6 +45,9 @@ SCORES: dict[str, dict[str, Write]] = {
     'csv': {'scores.csv': _of_rows(write_scores_csv)},
     'none': {},
 }
+RAW: dict[str, Write] = {
+    'raw_scores.parquet': lambda rows, facts, path, choice: write_scores(rows(), facts, path, is_raw=True)
+}
 FORMATS: dict[str, dict[str, Write]] = {
     'label_studio': {
         'label_studio.json': _of_rows(write_label_studio),
@@ -76,12 +79,13 @@ def bad_lines(ledger: Ledger, shards: Shards) -> Iterator[str]:
             yield f'{ledger.images.path(position)}\t{shard.reasons[row]}\n'
 
 
-def outputs_of(scores: str, formats: Sequence[str] | None) -> dict[str, Write]:
+def outputs_of(scores: str, formats: Sequence[str] | None, raw_scores: bool = False) -> dict[str, Write]:
     """File -> what writes it.
 
     Args:
         scores: one of `SCORES`.
         formats: some of `FORMATS`; None for all of them.
+        raw_scores: whether the scores before calibration get a table of their own.
 
     Raises:
         ConfigError: one is unknown.
@@ -93,7 +97,7 @@ def outputs_of(scores: str, formats: Sequence[str] | None) -> dict[str, Write]:
             raise ConfigError(
                 f"formats: found '{name}', expected some of {', '.join(FORMATS)}.{nearest(name, FORMATS)}"
             )
-    result = ALWAYS | SCORES[scores]
+    result = ALWAYS | SCORES[scores] | (RAW if raw_scores else {})
     for name, files in FORMATS.items():
         if formats is None or name in formats:
             result |= files

@@ -45,6 +45,7 @@ def predict(
     threshold: float | str | os.PathLike | Mapping[str, float] | None = None,
     top: int | None = None,
     scores: str = 'parquet',
+    raw_scores: bool = False,
     formats: Sequence[str] | None = None,
     sidecars: bool = False,
     replaces: bool = False,
@@ -69,6 +70,7 @@ def predict(
         threshold: in place of the model's thresholds: a number, class name -> number, or a CSV file class,threshold.
         top: the number of labels of each image, in place of thresholds.
         scores: the form of the table of scores: 'parquet', 'csv' or 'none'.
+        raw_scores: also write `raw_scores.parquet`, the scores before calibration.
         formats: the tools that get a file of their own: some of 'label_studio', 'fiftyone'; None for all of them.
         sidecars: also write the labels as keywords in an XMP file beside each photo.
         replaces: start anew, whatever `out` holds.
@@ -89,7 +91,7 @@ def predict(
         (2000, 3, 'predictions.csv')
     """
     _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), shard_size=(shard_size, 1))
-    wanted = outputs_of(scores, formats)
+    wanted = outputs_of(scores, formats, raw_scores)
     folder = OutFolder(out, replaces)
     given = given_threshold(threshold)
     found = find_images(images)
