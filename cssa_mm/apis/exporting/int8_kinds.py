@@ -69,7 +69,7 @@ def kinds_for(path: Path) -> tuple[Kind, ...]:
     nodes = needed('onnx', 'int8').load(str(path)).graph.node
     operators = [node.op_type for node in nodes]
     convolutions, products = operators.count('Conv'), sum(operators.count(name) for name in PRODUCTS)
-    static = STATIC if convolutions > 1 else ()
+    static: tuple[Kind, ...] = STATIC if convolutions > 1 else ()
     if any(_is_grouped(node) for node in nodes):
         static += GROUPED
     return (*static, DYNAMIC) if convolutions <= 1 or products > convolutions else static
