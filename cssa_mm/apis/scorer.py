@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -100,10 +101,13 @@ def model_facts(model: CSSAClassifier) -> dict[str, Any]:
 
     class_names (C); zero_shot_names, those never trained; thresholds, calibration: see their classes; view: the
     options of the plain view; input_size: (height, width) of images after the view, None where it keeps their own;
-    tower: model_name, pretrained, weights_hash; version of this package.
+    tower: model_name, pretrained (of a file its name alone: paths of this machine stay here), weights_hash; version of
+    this package.
     """
     description = model.description()
     tower = description['tower']
+    if tower['pretrained'] and Path(tower['pretrained']).is_file():
+        tower['pretrained'] = Path(tower['pretrained']).name
     size = description['view'] and description['view'].get('size')
     untrained = model.thresholds.rule == 'none'
     return dict(

@@ -102,7 +102,9 @@ def export_torch(
 def _program(module: ExportModule) -> torch.export.ExportedProgram:
     """The module as torch traces it, without the paths of this machine, which each node of the trace names."""
     try:
-        program = torch.export.export(module, (module.trial_images(2),), dynamic_shapes=module.dynamic_shapes())
+        program = torch.export.export(
+            module, (module.trial_images(2),), dynamic_shapes=module.dynamic_shapes(), strict=False
+        )
     except Exception as error:  # torch._dynamo and torch.export raise classes of their own
         raise CheckpointError(
             f'--torch-export: torch {torch.__version__} cannot trace this model ({_one_line(error)}); take '
