@@ -137,9 +137,8 @@ def main() -> int:
             model, start = model_of(tower), time.perf_counter()
             name = tower.split(':')[0]
             result = export_onnx(checkpoint=model, out=folder / name / 'model.onnx')
-            print(
-                f'\n{name}: exported in {time.perf_counter() - start:.0f} s, {result.text().splitlines()[0].split(": ", 1)[1]}'
-            )
+            said = result.text().splitlines()[0].split(': ', 1)[1]
+            print(f'\n{name}: exported in {time.perf_counter() - start:.0f} s, {said}')
             found = differences(model, result.path, result.takes_any_size)
             expected = np.stack([one.scores for one in Predictor(model).predict(list(map(str, photos)))])
             found['photos, no torch'] = np.abs(labelled_without_torch(python, result.path, photos) - expected).max()
