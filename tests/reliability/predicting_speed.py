@@ -2,7 +2,8 @@
 
 Both open the model, decode the same JPEGs by the same view in the same number of processes, and encode them in batches
 of the same size. The bare encoder keeps nothing: no label attention, no scores, no shards, no results. They take turns
-in one process. Exit status 1 if the median rate of `predict` is below 90 % of the bare one's.
+in one process. Exit status 1 if the median rate of `predict` is below 90 % of the bare one's. On a machine that others
+use too, look at the CPU seconds, those of the workers included, which are printed as well.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import resource
 import shutil
 import statistics
 import sys
@@ -86,6 +88,12 @@ def whole(source: Path, count: int, checkpoint: Path, options: argparse.Namespac
     return count / seconds
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process and of the workers that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def main() -> int:
     """Measure, and print the rates."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,14 +121,17 @@ def main() -> int:
         paths = [Path(found.path(position)) for position in range(len(found))]
         bare(paths[: 4 * options.batch_size], checkpoint, options)  # files and libraries are in memory
         rates: dict[str, list[float]] = dict(bare=[], predict=[])
+        cpu: dict[str, list[float]] = dict(bare=[], predict=[])
         for repeat in range(options.repeats):
             order = ['bare', 'predict'] if repeat % 2 == 0 else ['predict', 'bare']
             for name in order:
+                before = cpu_seconds()
                 rates[name].append(
                     bare(paths, checkpoint, options)
                     if name == 'bare'
                     else whole(source, len(paths), checkpoint, options, root / 'out')
                 )
+                cpu[name].append(cpu_seconds() - before)
             print(
                 f'{repeat + 1}: bare {rates["bare"][-1]:.1f}, predict {rates["predict"][-1]:.1f} images/s', flush=True
             )
@@ -129,6 +140,11 @@ def main() -> int:
     print(
         f'{len(paths):,} images on {device}, {options.workers} workers, batches of {options.batch_size}: bare encoder '
         f'{medians["bare"]:.1f}, predict {medians["predict"]:.1f} images/s: {share:.1%} (at least {LEAST:.0%})'
+    )
+    used = {name: statistics.median(values) for name, values in cpu.items()}
+    print(
+        f'CPU seconds: bare encoder {used["bare"]:.1f}, predict {used["predict"]:.1f}: '
+        f'{used["bare"] / used["predict"]:.1%} as efficient'
     )
     return 0 if share >= LEAST else 1
 
