@@ -6,9 +6,12 @@ compat.require_toolbox()
 
 from cssa_mm import datasets, engine, evaluation, models, semi  # noqa: E402, F401 - registers components
 from cssa_mm.apis.config import load_config  # noqa: E402
-from cssa_mm.apis.inferencer import give_paths_to_the_loader  # noqa: E402
+from cssa_mm.apis.cssa_inferencer import CSSAInferencer  # noqa: E402
+from cssa_mm.apis.inferencer import give_paths_to_the_loader, label_by_toolbox  # noqa: E402
 from cssa_mm.apis.loading import load_model, zero_shot  # noqa: E402
 from cssa_mm.apis.model_index import register_models  # noqa: E402
+from cssa_mm.apis.predicting.result import PredictionRun  # noqa: E402
+from cssa_mm.apis.predicting.run import predict  # noqa: E402
 from cssa_mm.apis.predictor import Prediction, Predictor  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
@@ -17,5 +20,18 @@ from cssa_mm.version import __version__  # noqa: E402, F401
 
 register_models()
 give_paths_to_the_loader()
+label_by_toolbox()
 
-__all__ = ['Prediction', 'Predictor', 'TrainingResult', 'load_config', 'load_model', 'test', 'train', 'zero_shot']
+__all__ = [
+    'CSSAInferencer',
+    'Prediction',
+    'PredictionRun',
+    'Predictor',
+    'TrainingResult',
+    'load_config',
+    'load_model',
+    'predict',
+    'test',
+    'train',
+    'zero_shot',
+]

@@ -61,6 +61,7 @@ default_hooks = dict(
     logger=dict(interval=1),
     checkpoint=dict(max_keep_ckpts=-1),
     pseudo_labels=dict(num_workers=0),
+    calibration=dict(folds=2),
 )
 log_processor = dict(window_size=1)
 """
@@ -225,6 +226,7 @@ def tiny_config(backbone_config, toy_data, tmp_path):
                 'train_cfg.semi_epochs': 2,
                 'train_cfg.val_begin': 3,
                 'default_hooks.pseudo_labels.num_workers': 0,
+                'default_hooks.calibration.folds': 2,
                 'work_dir': str(tmp_path / 'run'),
                 'experiment_name': f'tiny_{next(_runs)}',
             }

@@ -16,7 +16,11 @@ CALLED = {name: thing for name, thing in PUBLIC.items() if name not in VALUES} |
 }
 # What may stand without its keyword: the one thing that a call is about.
 POSITIONAL = dict(
-    load_config=['config'], load_model=['checkpoint'], Predictor=['model'], convert_checkpoint=['checkpoint']
+    load_config=['config'],
+    load_model=['checkpoint'],
+    Predictor=['model'],
+    convert_checkpoint=['checkpoint'],
+    CSSAInferencer=['model', 'pretrained', 'device', 'classes', 'kwargs'],  # as mmpretrain's
 )
 
 
@@ -35,7 +39,8 @@ def section(thing, title: str) -> str:
 def test_the_public_names_are_sorted_and_there():
     assert cssa_mm.__all__ == sorted(cssa_mm.__all__)
     assert set(PUBLIC) == {
-        'Prediction', 'Predictor', 'TrainingResult', 'load_config', 'load_model', 'test', 'train', 'zero_shot',
+        'CSSAInferencer', 'Prediction', 'PredictionRun', 'Predictor', 'TrainingResult', 'load_config', 'load_model',
+        'predict', 'test', 'train', 'zero_shot',
     }  # fmt: skip
 
 
@@ -81,6 +86,6 @@ def test_its_examples_run(name):
         assert runner.run(test).failed == 0
 
 
-@pytest.mark.parametrize('name', ['load_config', 'zero_shot', 'Predictor'])
+@pytest.mark.parametrize('name', ['load_config', 'zero_shot', 'Predictor', 'CSSAInferencer'])
 def test_examples_that_need_no_training_are_not_skipped(name):
     assert '+SKIP' not in inspect.getdoc(CALLED[name])

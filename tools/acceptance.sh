@@ -3,10 +3,22 @@
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 200, always the same)
+#   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
+#           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
+#           --sets 20 --seed 0 --keep FOLDER
+#   doors     compares the scores and labels of every door, image by image, on 200 test images: Predictor, the inferencers,
+#           cssa test, mmpretrain's test.py and ONNX; arguments: [CONFIG CHECKPOINT] --data-root FOLDER --images 200 (by
+#           default the demo, trained briefly)
+#   int8      quantises real towers and measures their mAP and speed against fp32; arguments: see
+#           tests/reliability/int8_towers.py
 #   label-studio  sends 20 random sets of labels, and predictions, through a real Label Studio server and reads its exports
 #           back; it installs the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with
 #           it; arguments: --sets 20 --seed 0 --keep FOLDER
+#   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
+#   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   reading   reads label files of a million rows, against pandas and json alone
+#   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
+#           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -59,6 +71,26 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+doors() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/doors_agree.py" "$@"
+}
+
+int8() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/int8_towers.py" "$@"
+}
+
+predict-speed() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_speed.py" "$@"
+}
+
+predict-kill() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -68,10 +100,15 @@ reading() {
     PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
 }
 
+onnx() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
+}
+
 case ${1:-} in
-    wheel | round-trips | label-studio | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill or reading" >&2
         exit 2
         ;;
 esac

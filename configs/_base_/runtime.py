@@ -52,6 +52,15 @@ default_hooks = dict(
         batch_size=64,
         num_workers=2,
     ),
+    # After the last epoch, calibration and thresholds for the checkpoint (cssa_mm/engine/calibration_hook.py), from
+    # labels that the scores did not see: the training is done again for each fold, on kept features.
+    calibration=dict(
+        type='CalibrationHook',
+        rule='f1',  # or 'rate', 'one' threshold for all classes, or 'none': .5 on raw scores
+        folds=3,  # 0: raw scores and the rule 'rate'
+        min_positives=10,  # a class with fewer labelled positives is named
+        seed=0,
+    ),
 )
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(window_size=10)

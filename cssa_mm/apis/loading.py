@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
+from cssa_mm.apis.exporting.hub_folder import read_hub_folder
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
@@ -39,7 +40,7 @@ def load_model(
     """Open a trained model from its checkpoint and the tower that it was trained with, without a config.
 
     Args:
-        checkpoint: a file that training wrote.
+        checkpoint: a file that training wrote, or a folder that `export_hub` wrote.
         tower: new path of the weights of the tower, if they were moved; their hash is checked.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
@@ -57,7 +58,10 @@ def load_model(
         >>> model.class_names[:2]  # doctest: +SKIP
         ['anchor', 'atom']
     """
-    content = read_checkpoint(checkpoint)
+    if Path(checkpoint).is_dir():
+        content: Any = dict(state_dict=read_hub_folder(checkpoint))
+    else:
+        content = read_checkpoint(checkpoint)
     state_dict = content.get('state_dict') if isinstance(content, Mapping) else None
     if not isinstance(state_dict, Mapping):
         raise CheckpointError(

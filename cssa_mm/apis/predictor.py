@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cssa_mm.apis.chosen_labels import LabelChoice
-from cssa_mm.apis.image_input import ImageLike, viewed
+from cssa_mm.apis.image_input import ImageLike, checked_order, several, view_batches
 from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import ConfigError
@@ -45,14 +44,15 @@ class Predictor:
         device: 'cpu', 'cuda' or 'mps'; by default that of the model.
         threshold: in place of the model's thresholds: one for all classes, or a dict class name -> threshold.
         top: the number of labels of each image, its best ones, whatever their scores; not with `threshold`.
+        channel_order: the colours of arrays and tensors: 'rgb', or 'bgr', which OpenCV and mmcv read.
 
     Attributes:
         class_names: the C names, in the order of the scores.
         choice: how labels are chosen.
 
     Raises:
-        ConfigError: the batch size, threshold or top is invalid, the machine has no such device, or the model does not
-            know the view that images are scored on.
+        ConfigError: the batch size, threshold, top or channel order is invalid, the machine has no such device, or the
+            model does not know the view that images are scored on.
 
     Example:
         >>> import cssa_mm, numpy as np
@@ -72,6 +72,7 @@ class Predictor:
         device: str | torch.device | None = None,
         threshold: float | Mapping[str, float] | None = None,
         top: int | None = None,
+        channel_order: str = 'rgb',
     ) -> None:
         if not isinstance(batch_size, int) or batch_size < 1:
             raise ConfigError(f'batch_size: found {batch_size!r}, expected a whole number from 1')
@@ -83,6 +84,7 @@ class Predictor:
         else:
             self.scorer = model
         self.batch_size = batch_size
+        self.channel_order = checked_order(channel_order)
         self.class_names = self.scorer.class_names
         self.choice = LabelChoice.of(self.scorer, threshold=threshold, top=top)
 
@@ -91,17 +93,18 @@ class Predictor:
 
         Args:
             images: one image, or any number of them: paths, or addresses in a storage; the bytes of a file; PIL
-                images; uint8 arrays (H, W, 3) in RGB or (H, W) in grey; tensors (3, H, W), uint8 or float in 0..1.
+                images; uint8 arrays (H, W, 3), or (H, W) in grey; tensors (3, H, W), uint8 or float in 0..1.
 
         Raises:
             ImageError: a file is missing or unreadable.
-            DataError: an array or tensor has another shape or type.
+            DataError: an array or tensor has another shape or type, or an image is too small for the tower.
         """
         model = self.model if isinstance(self.model, CSSAClassifier) and self.model.training else None
         if model is not None:  # in eval mode already, the folded text features are kept from call to call
             model.eval()
         try:
-            yield from self._predictions(images)
+            for batch in view_batches(several(images), self.scorer.view, self.batch_size, self.channel_order):
+                yield from self.of_pixels(*batch)
         finally:
             if model is not None:
                 model.train()
@@ -115,17 +118,3 @@ class Predictor:
             Prediction(row, [self.class_names[c] for c in np.flatnonzero(labels)], path, raw)
             for row, raw, labels, path in rows
         ]
-
-    def _predictions(self, images: ImageLike | Iterable[ImageLike]) -> Iterator[Prediction]:
-        batch: list[tuple[Tensor, str | None]] = []
-        is_one = isinstance(images, ImageLike) and getattr(images, 'ndim', 3) < 4
-        several = cast('Iterable[ImageLike]', [images] if is_one else images)
-        for image in several:
-            pixels, path = viewed(image, self.scorer.view)
-            # A view that keeps the size of images can only batch equal ones.
-            if batch and (len(batch) == self.batch_size or batch[0][0].shape != pixels.shape):
-                yield from self.of_pixels(*zip(*batch, strict=True))
-                batch = []
-            batch.append((pixels, path))
-        if batch:
-            yield from self.of_pixels(*zip(*batch, strict=True))

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from cssa_mm.datasets.view import View
+from cssa_mm.errors import DataError
 from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.thresholds import ClassThresholds
 from cssa_mm.version import __version__
+
+# No tower has a coarser grid; a smaller image can leave it without a position, which torch says in its own words.
+SMALL = 32
 
 
 class Scores(NamedTuple):
@@ -64,14 +68,31 @@ class TorchScorer:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Scores:
-        """Scores of images that the view has made, uint8 (B, 3, H, W), RGB."""
+        """Scores of images that the view has made, uint8 (B, 3, H, W), RGB.
+
+        Raises:
+            DataError: they are too small for the tower.
+        """
         inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
-        raw = self.model.score(*self.model.backbone(inputs)).float()
+        raw = self.model.score(*self._features(inputs)).float()
         return Scores(self.model.calibration(raw).float().cpu().numpy(), raw.cpu().numpy())
 
     def facts(self) -> dict[str, Any]:
         """What the scores rest on, as plain data; see `model_facts`."""
         return model_facts(self.model)
+
+    def _features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        try:
+            return self.model.backbone(inputs)
+        except RuntimeError as error:
+            height, width = inputs.shape[-2:]
+            if min(height, width) >= SMALL:
+                raise
+            reason = ' '.join(str(error).split())
+            raise DataError(
+                f'image: found one of {height} x {width} pixels (height x width), too small for the tower ({reason}), '
+                f'expected at least {SMALL} x {SMALL}; enlarge it, or resize all images by view.size'
+            ) from error
 
 
 def model_facts(model: CSSAClassifier) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
@@ -23,6 +24,9 @@ from cssa_mm.semi.pseudo_label_hook import bare_model
 
 # The endings of `out`, by what it holds.
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
+
+# Shorter side of the pictures of predictions, in pixels: text on the view itself, of 128 pixels, can't be read.
+PICTURE_SIZE = 480
 
 
 def test(
@@ -57,7 +61,7 @@ def test(
         out: file for the predictions (.pkl) or metrics (.json, .pkl).
         out_item: 'pred' (default) or 'metrics': what `out` holds.
         show: show the predictions in a window.
-        show_dir: directory for pictures of the predictions.
+        show_dir: directory for pictures of the views, with the labels that reach their thresholds.
         interval: show every n-th image.
         wait_time: seconds that a window stays open.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
@@ -88,9 +92,9 @@ def test(
     if amp:
         settings.test_cfg.fp16 = True
     if show or show_dir:
-        settings.default_hooks.visualization.update(
-            enable=True, show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval
-        )
+        shown = dict(show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval)
+        size = dict(resize=PICTURE_SIZE) | settings.default_hooks.visualization
+        settings.default_hooks.visualization.update(size, enable=True, **shown)
     set_loaders(settings, pin_memory, persistent_workers=True)
     runner = build_runner(settings, work_dir_of(settings, work_dir), launcher)
     if out and out_item != 'metrics':
@@ -105,14 +109,18 @@ def test(
 
 
 def _start(runner: Runner) -> None:
-    """Bring a model to where training would begin: contexts and bias from the labelled images, nothing learned."""
+    """Bring a model to where training would begin, nothing learned: contexts, bias and thresholds from the labels."""
     hook = next((hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)), None)
     if hook is not None:
         train = DATASETS.build(runner.cfg.train_dataloader.dataset)
         for guard in runner.hooks:
             if isinstance(guard, BadImageHook):
                 guard.inspect(train)
-        hook.algorithm(bare_model(runner), train, runner.cfg).prepare()
+        algorithm = hook.algorithm(bare_model(runner), train, runner.cfg)
+        algorithm.prepare()
+        for calibration in runner.hooks:
+            if isinstance(calibration, CalibrationHook):
+                calibration.calibrate_untrained(algorithm)
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:

@@ -54,7 +54,7 @@ def add_tower(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
+def add_overrides(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """`--cfg-options key=value ...`."""
     parser.add_argument(
         '--cfg-options',
@@ -74,7 +74,7 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='checkpoint file, or none for the untrained model')
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_device(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """`--device`."""
     parser.add_argument('--device', choices=['cpu', 'cuda', 'mps'], help='the best one of this machine by default')
 

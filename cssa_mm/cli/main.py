@@ -22,6 +22,7 @@ COMMANDS = {
     'split': 'draw which training images are labelled, and write the list to a file',
     'train': 'train a model',
     'test': 'test a checkpoint, or the untrained model',
+    'predict': 'label images with a model, and write what other tools read',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
@@ -31,6 +32,7 @@ COMMANDS = {
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
     'demo-clip': "pretrain the embedded demo's CLIP anew",
+    'export': 'write a model as ONNX, int8, a torch program, or a folder for the hub',
     'toolbox': "run one of mmpretrain's own tools with cssa_mm in it",
 }
 MODULES = {'import': 'import_labels'}  # a keyword names no module

@@ -1,6 +1,7 @@
 """Glue to MMEngine's runner: the train loop, checkpoints, guards and bad images."""
 
 from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
@@ -10,6 +11,7 @@ from cssa_mm.engine.step_logger_hook import StepLoggerHook
 __all__ = [
     'BadImageHook',
     'CSSARunner',
+    'CalibrationHook',
     'GuardHook',
     'PlainCheckpointHook',
     'SemiSupervisedTrainLoop',

@@ -52,6 +52,10 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     Raises:
         CheckpointError: the file is missing, or holds something other than plain data.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise CheckpointError(
+            f'checkpoint: found a {type(path).__name__}, expected the path of a file that training wrote'
+        )
     source: str | os.PathLike | io.BytesIO = path
     if '://' in str(path):
         source = io.BytesIO(_fetched(str(path)))

@@ -12,7 +12,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,23 +24,11 @@ from tqdm import tqdm
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
+from cssa_mm.engine.found_thresholds import FoldScores
 from cssa_mm.semi.sampler import SemiSupervisedSampler
 from cssa_mm.semi.semi_supervision import SemiSupervision, State
 
 Snapshot = dict[str, Tensor]
-
-
-class FoldScores(NamedTuple):
-    """Raw scores by the model of one fold.
-
-    held_out: indices (h,) of the labelled images whose labels the model did not see.
-    scores: their scores (h, C).
-    unlabelled: its scores (m, C) of the unlabelled images, which no model saw labels of.
-    """
-
-    held_out: np.ndarray
-    scores: np.ndarray
-    unlabelled: np.ndarray
 
 
 def snapshot(model: nn.Module) -> Snapshot:
@@ -75,7 +62,7 @@ def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np
 
 
 def cross_fitted_scores(
-    runner: Runner, algorithm: SemiSupervision, start: Snapshot, folds: list[np.ndarray]
+    runner: Runner, algorithm: SemiSupervision, start: Snapshot, folds: list[np.ndarray], references: np.ndarray
 ) -> Iterator[FoldScores]:
     """Train on all but one fold, and score that fold, for each fold; all ranks must call it.
 
@@ -84,6 +71,7 @@ def cross_fitted_scores(
         algorithm: of the finished training; its features must be kept.
         start: the model before the first step.
         folds: indices of labelled images.
+        references: indices of the reference images.
     """
     model = algorithm.model
     finished = snapshot(model)
@@ -99,7 +87,7 @@ def cross_fitted_scores(
                 yield FoldScores(
                     held_out,
                     fold.score(held_out).numpy(),
-                    fold.score(algorithm.dataset.unlabelled_indices).numpy(),
+                    fold.score(references).numpy(),
                 )
     finally:
         restore(model, finished)

@@ -55,6 +55,12 @@ class CheckpointIdentity(nn.Module):
             zero_shot=None if self.zero_shot is None else self.zero_shot._asdict(),
         )
 
+    def adopt(
+        self, calibration: ScoreCalibration, thresholds: ClassThresholds, zero_shot: ZeroShotCalibration | None = None
+    ) -> None:
+        """Take over what labels say of the scores."""
+        self.calibration, self.thresholds, self.zero_shot = calibration, thresholds, zero_shot
+
     def get_extra_state(self) -> Tensor:
         """The description, for `state_dict()`."""
         return encode_description(self.description())

@@ -1,5 +1,7 @@
 """mmpretrain's inferencers with our models: a path gives the pixels that tools/test.py sees."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from mmpretrain.registry import TRANSFORMS
 from PIL import Image
 
 from cssa_mm.datasets import View
+from cssa_mm.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope='module')
@@ -44,17 +47,40 @@ def test_a_path_gives_the_pixels_of_the_test_pipeline(inferencer, paths):
         assert torch.equal(found, pipeline(dict(img_path=path))['inputs'])
 
 
-def test_arrays_are_rgb(inferencer, paths):
-    assert isinstance(inferencer.pipeline.transforms[0], View)
-    arrays = [inferencer.pipeline.transforms[0].load(path) for path in paths]
-    for of_array, of_path in zip(inputs_of(inferencer, arrays), inputs_of(inferencer, paths), strict=True):
-        assert torch.equal(of_array, of_path)
-    by_array, by_path = ([row['pred_scores'] for row in inferencer(images)] for images in (arrays, paths))
-    np.testing.assert_array_equal(by_array, by_path)
+@pytest.fixture
+def extractor(config):
+    """Made anew: a test says the order of its arrays."""
+    return FeatureExtractor(str(config), pretrained=False, device='cpu')
 
 
-def test_a_feature_extractor_takes_paths_in_batches(config, paths):
-    extractor = FeatureExtractor(str(config), pretrained=False, device='cpu')
+def test_an_extractor_takes_arrays_whose_order_is_said(extractor, paths):
+    loader = extractor.pipeline.transforms[0]
+    assert isinstance(loader, View)
+    arrays = [loader.load(path) for path in paths]
+    with pytest.raises(DataError, match='found an array and no channel_order'):
+        inputs_of(extractor, arrays)
+    for order, images in (('rgb', arrays), ('bgr', [array[:, :, ::-1] for array in arrays])):
+        extractor.channel_order = order
+        for of_array, of_path in zip(inputs_of(extractor, images), inputs_of(extractor, paths), strict=True):
+            assert torch.equal(of_array, of_path)
+    extractor.channel_order = 'BGR'
+    with pytest.raises(ConfigError, match="channel_order: found 'BGR'"):
+        inputs_of(extractor, paths)
+
+
+def test_an_extractor_takes_what_the_predictor_takes(extractor, paths):
+    (expected,) = inputs_of(extractor, paths[2:])
+    pixels = np.array(Image.open(paths[2]))
+    for image in (
+        Path(paths[2]),
+        Path(paths[2]).read_bytes(),
+        Image.open(paths[2]),
+        torch.from_numpy(pixels).permute(2, 0, 1),
+    ):
+        assert torch.equal(inputs_of(extractor, [image])[0], expected)
+
+
+def test_a_feature_extractor_takes_paths_in_batches(extractor, paths):
     batches = list(extractor.preprocess([paths[1], paths[2], paths[2]], batch_size=3))
     assert [len(batch['inputs']) for batch in batches] == [3]
     assert torch.equal(batches[0]['inputs'][1], batches[0]['inputs'][2])

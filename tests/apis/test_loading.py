@@ -14,6 +14,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import DEMO_CLIP
 from cssa_mm.models.description import KEY, encode_description, read_description
+from cssa_mm.models.score_calibration import ScoreCalibration
 from cssa_mm.models.thresholds import ClassThresholds
 
 NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
@@ -67,7 +68,11 @@ def test_a_trained_model_opens_from_the_checkpoint_alone(kind, request, tmp_path
     assert not model.training
     assert model.class_names == NAMES
     assert model.view == View(size=None)
-    assert model.thresholds == ClassThresholds((0.5,) * 6, 'default')
+    assert model.thresholds == trained.model.thresholds
+    assert model.thresholds.rule == 'f1'
+    assert len(model.thresholds.positives) == 6
+    assert model.calibration == trained.model.calibration != ScoreCalibration.none(6)
+    assert model.zero_shot == trained.model.zero_shot is not None
     assert (model.evidence is not None) == (kind == 'plus_run')
     if model.evidence is not None:
         assert bool(model.evidence.is_fitted)

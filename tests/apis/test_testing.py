@@ -3,6 +3,9 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
+from mmpretrain.visualization import UniversalVisualizer
+from PIL import Image
 
 import cssa_mm
 from cssa_mm.errors import CheckpointError, ConfigError
@@ -37,8 +40,34 @@ def test_metrics_can_be_written(settings, run, tmp_path):
     assert json.loads(out.read_text()) == pytest.approx(found)
 
 
+def test_pictures_show_the_labels_that_reach_their_thresholds(settings, run, tmp_path, monkeypatch):
+    scores = np.stack([np.asarray(sample['pred_score']) for sample in run.predictions])
+    model = cssa_mm.load_model(run.result.checkpoint, device='cpu')
+    middle = tuple((np.median(scores, 0) + 1e-4).tolist())
+    model.thresholds = model.thresholds._replace(values=middle)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / 'model.pth')
+    texts, written = [], []
+
+    def watched(self, image, data_sample, **options):
+        original(self, image, data_sample, **options)
+        texts.append(self.ax_save.texts[-1].get_text().split('Prediction:')[1])
+        written.append(options['out_file'])
+
+    original = UniversalVisualizer.visualize_cls
+    monkeypatch.setattr(UniversalVisualizer, 'visualize_cls', watched)
+    settings['overrides'] |= {'experiment_name': 'pictures'}
+    cssa_mm.test(**settings, checkpoint=tmp_path / 'model.pth', show_dir=tmp_path / 'pictures')
+    names = model.class_names
+    shown = [[name for name in names if f'({name})' in text] for text in texts]
+    assert shown == [[name for name, is_one in zip(names, row, strict=True) if is_one] for row in scores >= middle]
+    assert len(written) == 12
+    assert min(len(labels) for labels in shown) != max(len(labels) for labels in shown)
+    with Image.open(written[0]) as picture:
+        assert min(picture.size) == 480
+
+
 def scores_in(path) -> np.ndarray:
-    return np.stack([np.asarray(sample['pred_score']) for sample in pickle.loads(path.read_bytes())])
+    return np.stack([np.asarray(sample['raw_score']) for sample in pickle.loads(path.read_bytes())])
 
 
 def test_without_a_checkpoint_the_model_is_tested_as_training_would_begin(settings, run, toy_data, tmp_path):

@@ -51,6 +51,11 @@ class Decoder:
             )
         _checked_ground(self.transparency)
 
+    @property
+    def ground(self) -> tuple[int, ...]:
+        """The colour below transparent pixels: red, green, blue."""
+        return tuple(map(int, _checked_ground(self.transparency)))
+
     def decode_file(self, content: bytes, path: str) -> Decoded:
         """Decode a file's bytes.
 
@@ -108,7 +113,7 @@ class Decoder:
         """Pixels (H, W, 3) with their alpha (H, W) on the ground; where all of them are opaque, as they are."""
         if alpha is None or (alpha == 255).all():
             return pixels
-        ground = np.array(_checked_ground(self.transparency), dtype=np.uint32)
+        ground = np.array(self.ground, dtype=np.uint32)
         share = alpha[:, :, None].astype(np.uint32)
         return ((pixels * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
 

@@ -109,7 +109,7 @@ def list_images(backend: BaseStorageBackend, root: str, directory: str = '.') ->
         names = _listed(backend, folder)
     images: dict[str, str] = {}
     for name in names:
-        reason = _reason_against(name, os.path.join(folder, name) if is_local else None)
+        reason = reason_against(name, os.path.join(folder, name) if is_local else None)
         if reason is None:
             _add(images, f'{prefix}{name}', folder)
         elif reason:
@@ -141,8 +141,13 @@ def _listed(backend: BaseStorageBackend, folder: str) -> list[str]:
     return [name for name in (name.replace(os.sep, '/') for name in names) if not _is_hidden(name)]
 
 
-def _reason_against(name: str, path: str | None) -> str | None:
-    """Why a file is no image: None where it is one, '' where nobody wants to know; ``path`` if it may be opened."""
+def reason_against(name: str, path: str | None) -> str | None:
+    """Why a file is no image: None where it is one, '' where nobody wants to know.
+
+    Args:
+        name: Its path, with forward slashes.
+        path: Where it may be opened; None where it may not.
+    """
     stem, suffix = posixpath.splitext(posixpath.basename(name).lower())
     if suffix in HEIF_SUFFIXES and not has_heif():
         return HEIF

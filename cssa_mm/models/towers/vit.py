@@ -19,7 +19,8 @@ def vit_features(visual: VisionTransformer, images: Tensor, dense: str, global_t
     x = x.flatten(2).transpose(1, 2)
     position = visual.positional_embedding
     position = torch.cat([position[:1], resize_grid(position[1:], height, width)]).to(x.dtype)
-    x = torch.cat([visual.class_embedding.to(x.dtype).expand(len(x), 1, -1), x], 1) + position
+    # Not len(x): to an exporter that is the batch size of its example, for good.
+    x = torch.cat([visual.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], 1) + position
     x = visual.transformer(visual.ln_pre(x))
     if visual.final_ln_after_pool:
         pooled = visual.ln_post(visual._global_pool(x)[0])

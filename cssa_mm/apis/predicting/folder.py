@@ -1,0 +1,197 @@
+"""The folder of a prediction: whose it is, what it was made with, and what of it is finished.
+
+OUT/predictions.csv, ...    the results, put there together when all images are predicted
+OUT/shards/run.json         the model and the images that the shards are of, and what was written of them
+OUT/shards/000000.npz, ...  scores of about a thousand images each
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cssa_mm.apis.predicting.shards import Shards, remove_partial
+from cssa_mm.errors import ConfigError
+from cssa_mm.files import write_json
+
+FORMAT = 1
+RUN, LOCK, WRITING = 'run.json', 'lock', '.writing'
+PARTS = dict(
+    checkpoint='another checkpoint', classes='other classes', view='another view', tower='another tower',
+    version='another version of cssa_mm',
+)  # fmt: skip
+
+
+class OutFolder:
+    """A folder for the results of a prediction.
+
+    Args:
+        path: the folder, which must be new, empty, or of an earlier prediction by the same model.
+        replaces: start anew, whatever the folder holds; files of others stay.
+
+    Raises:
+        ConfigError: it is no folder, or holds something else.
+    """
+
+    def __init__(self, path: str | os.PathLike, replaces: bool = False) -> None:
+        self.path = Path(path).expanduser()
+        self.replaces = replaces
+        self.state = self.path / 'shards'
+        self.shards = Shards(self.state)
+        self.made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"out: found the file '{path}', expected a folder; give another name")
+        if not replaces and self.path.is_dir() and not self._is_own():
+            raise ConfigError(
+                f"out: found '{path}', which holds something that no prediction wrote, expected a new or empty folder; "
+                'give another, or --force to replace files of the same names in it'
+            )
+
+    @contextmanager
+    def held(self, identity: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """Hold the folder for this process, and yield what is known of an earlier run in it; {} if there was none.
+
+        Raises:
+            ConfigError: it cannot be written, another process holds it, or its shards are of another model.
+        """
+        with self.writing():
+            self.state.mkdir(parents=True, exist_ok=True)
+        with open_lock(self.state / LOCK, self.path):
+            with self.writing():
+                remove_partial(self.state)
+                shutil.rmtree(self.state / WRITING, ignore_errors=True)
+            known = self._read_run()
+            if self.replaces:
+                self._clear(known)
+                known = {}
+            other = [part for part in PARTS if known and known['model'].get(part) != identity.get(part)]
+            if other:
+                raise ConfigError(
+                    f'{self.path}: found predictions by {PARTS[other[0]]}, expected those of the model that was given; '
+                    'give another --out, or --force to start anew'
+                )
+            yield known
+
+    def record(self, identity: Mapping[str, str], images: Mapping[str, Any], finished: Mapping | None = None) -> None:
+        """Write down what the shards are of, and what was written of them when all was finished."""
+        with self.writing():
+            write_json(
+                self.state / RUN, dict(format=FORMAT, model=dict(identity), images=dict(images), finished=finished)
+            )
+
+    @contextmanager
+    def staged(self) -> Iterator[Path]:
+        """Yield a folder to write results to; when the block ends without an error, all are put in their places."""
+        staging = self.state / WRITING
+        with self.writing():
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir()
+            try:
+                yield staging
+                for file in sorted(path for path in staging.rglob('*') if path.is_file()):
+                    target = self.path / file.relative_to(staging)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(file, target)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say in one line what the system says of a file that cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"out: cannot write to '{self.path}' ({error.strerror or error}), expected a folder with room that may "
+                'be written to; what is finished is kept, so mend it and run the same command again'
+            ) from error
+
+    def has_written(self, finished: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
+        """Whether the results of a request are there, by the record of an earlier run."""
+        return finished.get('request') == request and all((self.path / name).is_file() for name in finished['written'])
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove results of an earlier run."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+            parent = (self.path / name).parent
+            if parent != self.path and parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
+    def discard(self) -> None:
+        """Remove what a run without any result has made."""
+        shutil.rmtree(self.state, ignore_errors=True)
+        for folder in self.made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+    def _is_own(self) -> bool:
+        if (self.state / RUN).is_file():
+            return True
+        inside = [*self.path.iterdir(), *(self.state.iterdir() if self.state.is_dir() else ())]
+        return all(path in (self.state, self.state / LOCK) or path.name.startswith(f'.{RUN[:3]}') for path in inside)
+
+    def _read_run(self) -> dict[str, Any]:
+        path = self.state / RUN
+        if not path.is_file():
+            return {}
+        try:
+            content = json.loads(path.read_text('utf-8'))
+            is_known = content['format'] == FORMAT and isinstance(content['model'], dict)
+        except (ValueError, KeyError, TypeError) as error:
+            if self.replaces:
+                return {}
+            raise ConfigError(
+                f'{path}: found no readable record of a prediction ({type(error).__name__}), expected the file as it '
+                'was written; give another --out, or --force to start anew'
+            ) from error
+        if not is_known and not self.replaces:
+            raise ConfigError(
+                f'{path}: found a record of format {content["format"]}, expected {FORMAT}; give another --out, or '
+                '--force to start anew'
+            )
+        return content
+
+    def _clear(self, known: Mapping[str, Any]) -> None:
+        with self.writing():
+            self.remove((known.get('finished') or {}).get('written', ()))
+            for path in self.state.iterdir():
+                if path.name != LOCK:
+                    path.unlink()
+
+
+@contextmanager
+def open_lock(path: Path, folder: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process, however it ends; a system without such locks goes without.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        file = path.open('a')
+    except OSError as error:
+        raise ConfigError(
+            f"out: cannot write to '{folder}' ({error.strerror or error}), expected a folder that may be written to; "
+            'give another'
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"out: found '{folder}' in use by another process that predicts into it, expected none; wait for it, "
+                'or give another folder'
+            ) from error
+        except OSError:  # some network drives know no locks
+            pass
+        yield

@@ -1,0 +1,137 @@
+"""The model that predicts, by what a user names: a checkpoint, or a config for zero-shot CLIP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.config import Config
+
+from cssa_mm.apis.config import load_config
+from cssa_mm.apis.exporting.opening import open_scorer
+from cssa_mm.apis.loading import untrained_model
+from cssa_mm.apis.new_classes import NewClassScorer
+from cssa_mm.apis.scorer import Scorer, TorchScorer
+from cssa_mm.errors import ConfigError
+from cssa_mm.models.thresholds import ClassThresholds
+
+
+class Opened(NamedTuple):
+    """A model that predicts.
+
+    scorer: the model.
+    facts: its facts, with the name and the hash of what was opened.
+    identity: part -> hash, which its shards carry.
+    """
+
+    scorer: Scorer
+    facts: dict[str, Any]
+    identity: dict[str, str]
+
+
+def open_for_prediction(
+    checkpoint: str | os.PathLike | None,
+    config: str | os.PathLike | Config | None = None,
+    *,
+    tower: str | os.PathLike | None = None,
+    new_classes: str | Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+) -> Opened:
+    """Open a model that predicts.
+
+    Args:
+        checkpoint: what `open_scorer` opens; None opens the untrained model of `config`: zero-shot CLIP.
+        config: a config, for `checkpoint` None alone.
+        tower: of a checkpoint, new path of the weights of its tower; of a config, what `load_config` takes.
+        new_classes: names that were never trained, or one text with commas between them.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+
+    Raises:
+        ConfigError: the arguments do not fit each other, or a class is named twice.
+        CheckpointError: there is no such checkpoint.
+    """
+    if checkpoint is not None:
+        if config is not None:
+            raise ConfigError(
+                'config: found one beside a checkpoint, which holds all that it needs, expected one of the two; leave '
+                'the config out, or give --checkpoint none'
+            )
+        scorer = open_scorer(checkpoint, tower=tower, device=device)
+        content = _file_hash(Path(checkpoint))
+        name = Path(checkpoint).name
+    else:
+        if config is None:
+            raise ConfigError(
+                'config: found none for --checkpoint none, expected the config or folder whose classes and tower label '
+                'the images; give --config'
+            )
+        read = load_config(config, tower=tower)
+        model = untrained_model(read, device=device)
+        model.thresholds = ClassThresholds.none(len(model.class_names))
+        scorer = TorchScorer(model)
+        content = _hash(model.description())
+        name = f'none: zero-shot CLIP of {Path(read.filename).name if read.filename else "a config"}'
+    if new_classes is not None:
+        scorer = with_new_classes(scorer, new_class_names(new_classes))
+    facts = scorer.facts() | dict(checkpoint=dict(name=name, sha256=content))
+    identity = dict(
+        checkpoint=content,
+        classes=_hash(list(scorer.class_names)),
+        view=_hash(scorer.view.as_config()),
+        tower=str(facts.get('tower', {}).get('weights_hash')),
+        version=str(facts.get('made_by')),
+    )
+    return Opened(scorer, facts, identity)
+
+
+def with_new_classes(scorer: Scorer, names: Sequence[str]) -> Scorer:
+    """A scorer that scores classes of these names, too.
+
+    Raises:
+        ConfigError: it is no trained torch model.
+    """
+    if not isinstance(scorer, TorchScorer):
+        raise ConfigError(
+            f"new_classes: found '{names[0]}' for a model without its text tower, expected a checkpoint that training "
+            'wrote; give the checkpoint, or leave them out'
+        )
+    return NewClassScorer(scorer.model, names)
+
+
+def new_class_names(names: str | Sequence[str]) -> list[str]:
+    """The names of new classes; one text is cut at its commas.
+
+    Raises:
+        ConfigError: there is none, or one is empty.
+    """
+    found = [name.strip() for name in (names.split(',') if isinstance(names, str) else names)]
+    if not found or not all(found):
+        raise ConfigError(
+            f"new_classes: found {names!r}, expected names with commas between them, such as 'owl, red kite'"
+        )
+    return found
+
+
+def _file_hash(path: Path) -> str:
+    """The hash of a file; of a folder, of all files in it; an address has that of its text."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for part in sorted(path.rglob('*')):
+            if part.is_file():
+                digest.update(f'{part.relative_to(path).as_posix()} {_file_hash(part)}\n'.encode())
+    elif path.is_file():
+        with path.open('rb') as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    else:
+        digest.update(str(path).encode())
+    return digest.hexdigest()
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

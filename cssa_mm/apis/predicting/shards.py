@@ -1,0 +1,173 @@
+"""Scores of about a thousand images a file, each written whole or not at all, and which file has which image."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from cssa_mm.apis.predicting.sources import ImageList, facts_of
+from cssa_mm.errors import DataError
+from cssa_mm.files import replacing
+
+SHARD_SIZE = 1024
+OPEN = 8  # shards in memory while rows are read: the images of one that were added later lie in others
+
+
+class Shard(NamedTuple):
+    """What is known of n images.
+
+    names: as the list of images has them.
+    facts: of the files as they were read; see `facts_of`.
+    reasons: why an image is bad; '' for a good one.
+    scores, raw_scores: float32 (n, C); nan for a bad image.
+    """
+
+    names: list[str]
+    facts: list[str]
+    reasons: list[str]
+    scores: np.ndarray
+    raw_scores: np.ndarray
+
+
+class Shards:
+    """The shards of a folder, by number; later ones were written later.
+
+    Args:
+        folder: where they lie; it is made when the first is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def numbers(self) -> list[int]:
+        """Those that are there, in order."""
+        return sorted(int(path.stem) for path in self.folder.glob('[0-9]*.npz'))
+
+    def path(self, number: int) -> Path:
+        """Where a shard lies."""
+        return self.folder / f'{number:06}.npz'
+
+    def write(self, number: int, shard: Shard) -> None:
+        """Write a shard, whole or not at all."""
+        text = json.dumps([shard.names, shard.facts, shard.reasons], ensure_ascii=False)
+        with replacing(self.path(number)) as partial:
+            np.savez(
+                partial,
+                text=np.frombuffer(text.encode('utf-8', 'surrogatepass'), np.uint8),
+                scores=shard.scores,
+                raw_scores=shard.raw_scores,
+            )
+
+    def read(self, number: int) -> Shard:
+        """Read a shard.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        scores, raw_scores = self._arrays(number, 'scores', 'raw_scores')
+        return Shard(*self.texts(number), scores, raw_scores)
+
+    def texts(self, number: int) -> tuple[list[str], list[str], list[str]]:
+        """Names, facts and reasons of a shard, without its scores."""
+        (text,) = self._arrays(number, 'text')
+        names, facts, reasons = json.loads(text.tobytes().decode('utf-8', 'surrogatepass'))
+        return names, facts, reasons
+
+    def _arrays(self, number: int, *names: str) -> list[np.ndarray]:
+        path = self.path(number)
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                return [content[name] for name in names]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f'{path}: found no readable shard of predictions ({" ".join(str(error).split())}), expected the file '
+                'as it was written; delete it, and run again: its images are predicted anew'
+            ) from error
+
+
+class Ledger:
+    """Which shard has the prediction of each of the N images of a list, and in which row.
+
+    Attributes:
+        shard: int32 (N,), the number of the shard; -1 where there is no prediction.
+        row: int32 (N,).
+    """
+
+    def __init__(self, images: ImageList) -> None:
+        self.images = images
+        self.shard = np.full(len(images), -1, np.int32)
+        self.row = np.zeros(len(images), np.int32)
+
+    def enter(self, number: int, positions: Sequence[int] | np.ndarray) -> None:
+        """Note that a shard has the images at these positions, in this order; -1 is none of the list."""
+        rows = np.arange(len(positions), dtype=np.int32)
+        places = np.asarray(positions, np.int64)
+        is_listed = places >= 0
+        self.shard[places[is_listed]] = number
+        self.row[places[is_listed]] = rows[is_listed]
+
+    def missing(self) -> np.ndarray:
+        """The positions without a prediction."""
+        return np.flatnonzero(self.shard < 0)
+
+    def rows(self, shards: Shards) -> Iterator[tuple[int, Shard, int]]:
+        """Each image that has a prediction, in the order of the list: its position, its shard and its row there."""
+        opened: OrderedDict[int, Shard] = OrderedDict()
+        for position in range(len(self.shard)):
+            number = int(self.shard[position])
+            if number < 0:
+                continue
+            if number not in opened:
+                if len(opened) == OPEN:
+                    opened.popitem(last=False)
+                opened[number] = shards.read(number)
+            opened.move_to_end(number)
+            yield position, opened[number], int(self.row[position])
+
+
+class Found(NamedTuple):
+    """What shards of an earlier run have: the ledger, and how many of their images are gone or have changed."""
+
+    ledger: Ledger
+    gone: int
+    changed: int
+
+
+def look_up(shards: Shards, images: ImageList) -> Found:
+    """Find the images of a list in shards; the file of an image must be the one that was read."""
+    ledger = Ledger(images)
+    numbers = shards.numbers()
+    if not numbers:
+        return Found(ledger, 0, 0)
+    places = {name: position for position, name in enumerate(images.names)}
+    gone: set[str] = set()
+    changed: set[int] = set()  # those of which no shard has the file as it is
+    for number in numbers:
+        names, facts, _ = shards.texts(number)
+        positions = []
+        for name, fact in zip(names, facts, strict=True):
+            position = places.get(name, -1)
+            if position < 0:
+                gone.add(name)
+            elif facts_of(images.path(position)) != fact:
+                changed.add(position)
+                position = -1
+            else:
+                changed.discard(position)
+            positions.append(position)
+        ledger.enter(number, positions)
+    return Found(ledger, len(gone), len(changed))
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove what a killed run left of a file."""
+    for path in folder.glob('.*.tmp*'):
+        if path.is_file():
+            os.unlink(path)

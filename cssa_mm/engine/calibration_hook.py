@@ -1,0 +1,145 @@
+"""After the last epoch: calibration and thresholds from labelled images, for the checkpoint that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmpretrain.registry import HOOKS
+
+from cssa_mm.engine.cross_fitting import Snapshot, cross_fitted_scores, deal_folds, snapshot
+from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
+from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.features.encode import readable_rows
+from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
+from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
+from cssa_mm.semi.semi_supervision import SemiSupervision
+
+MOST_REFERENCES = 16384  # unlabelled images that say how the scores of a class are spread
+
+
+@HOOKS.register_module()
+class CalibrationHook(Hook):
+    """Finds calibration and thresholds after the last epoch (ours; the paper names none).
+
+    They rest on scores that did not see the labels: the training is done again `folds` times, each time without the
+    labels of one fold, whose images the model of that time scores (`engine/cross_fitting.py`). That costs the
+    mathematics of `folds` trainings on kept features. Where features are not kept, the rule is 'rate' and scores stay
+    raw; the log says so.
+
+    Args:
+        rule: 'f1', the threshold of each class with the highest F1 that its calibrated scores let expect; 'rate', as
+            many labels of a class as its rate in the labelled images (CAT's rule); 'one', one threshold for all
+            classes; or 'none', .5 on raw scores.
+        folds: of the cross-fitting; 0 leaves scores raw and takes the rule 'rate'.
+        min_positives: labelled positives below which a class is named as resting on too few.
+        seed: of the folds.
+
+    Raises:
+        ConfigError: an option is invalid.
+    """
+
+    # Before PseudoLabelHook, which changes the model before the first step, and before the checkpoint.
+    priority = 'ABOVE_NORMAL'
+
+    def __init__(self, rule: str = 'f1', folds: int = 3, min_positives: int = 10, seed: int = 0) -> None:
+        if rule not in (*RULES, 'none'):
+            raise ConfigError(
+                f"default_hooks.calibration.rule: found '{rule}', expected one of {', '.join(RULES)}, none."
+                f'{nearest(str(rule), (*RULES, "none"))}'
+            )
+        for name, value, wrong in (('folds', folds, (1,)), ('min_positives', min_positives, ())):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0 or value in wrong:
+                raise ConfigError(
+                    f'default_hooks.calibration.{name}: found {value!r}, expected a whole number from 0'
+                    f'{", but not 1" if wrong else ""}'
+                )
+        self.rule = rule
+        self.folds = folds
+        self.min_positives = min_positives
+        self.seed = seed
+        self._start: Snapshot | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Keep the model as it starts; a checkpoint to resume from is loaded after this."""
+        self._start = snapshot(bare_model(runner))
+
+    def before_train(self, runner: Runner) -> None:
+        """Keep the model as it starts, where it starts from another one."""
+        if runner.iter == 0:
+            self._start = snapshot(bare_model(runner))
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Find calibration and thresholds after the last epoch."""
+        hook = next((hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)), None)
+        if hook is None or self.rule == 'none' or runner.epoch + 1 < runner.max_epochs or self._start is None:
+            return
+        algorithm = hook.semi_supervision
+        algorithm.refresh()
+        cache = algorithm.features.cache
+        folds: list[FoldScores] = []
+        if self.folds and len(algorithm.dataset.labelled_indices) >= 2 * self.folds:
+            if cache is not None and cache.serves_training:
+                dealt = deal_folds(algorithm.dataset, self.folds, self.seed)
+                print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
+                references = self._references(algorithm)
+                folds = list(cross_fitted_scores(runner, algorithm, self._start, dealt, references))
+            else:
+                print_log(
+                    'Calibration: features are not kept, so that labels cannot be held out at a bearable cost; '
+                    "thresholds follow the rates of the labelled images (rule 'rate'), and scores stay raw",
+                    'current',
+                )
+        self.apply(algorithm, folds)
+
+    def calibrate_untrained(self, algorithm: SemiSupervision) -> None:
+        """Find them for a model that saw no label: its scores of all labelled images count as held out."""
+        if self.rule != 'none':
+            labelled, references = algorithm.dataset.labelled_indices, self._references(algorithm)
+            scores = (algorithm.score(indices).numpy() for indices in (labelled, references))
+            self.apply(algorithm, [FoldScores(labelled, *scores)])
+
+    def apply(self, algorithm: SemiSupervision, folds: Sequence[FoldScores]) -> None:
+        """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it."""
+        dataset, model = algorithm.dataset, algorithm.model
+        labelled = dataset.labelled_indices
+        references = algorithm.score(self._references(algorithm)).numpy()
+        similarity = self._untrained_similarity(algorithm, labelled)
+        known = readable_rows(dataset, labelled).numpy()
+        labels = np.where(known[:, None], dataset.labels[labelled], -1)
+        found: list[Found | None] = [None]
+        if is_main_process():
+            held_out = [(fold, labels[np.searchsorted(labelled, fold.held_out)]) for fold in folds]
+            options = model.class_names, self.min_positives, similarity
+            found = [find(self.rule, references, labels, held_out, *options)]
+        broadcast_object_list(found)
+        (result,) = found
+        if result is not None:
+            model.adopt(result.calibration, result.thresholds, result.zero_shot)
+            for line in result.lines:
+                print_log(line, 'current')
+
+    def _references(self, algorithm: SemiSupervision) -> np.ndarray:
+        """Indices of unlabelled images, which say how the scores of a model are spread."""
+        dataset = algorithm.dataset
+        indices = dataset.unlabelled_indices
+        indices = indices[readable_rows(dataset, indices).numpy()]
+        if len(indices) <= MOST_REFERENCES:
+            return indices
+        return np.sort(np.random.default_rng(self.seed).choice(indices, MOST_REFERENCES, replace=False))
+
+    def _untrained_similarity(self, algorithm: SemiSupervision, indices: np.ndarray) -> np.ndarray:
+        """Cosines (n, C) of images with the untrained prompts of the classes."""
+        model = algorithm.model
+        text = untrained_text(model, model.class_words.wordings)
+        batches = algorithm.features.batches(indices, 'Labelled images')
+        device = model.head.bias.device
+        parts = [
+            untrained_similarity(model, local.to(device), pooled.to(device), text).cpu() for local, pooled in batches
+        ]
+        return torch.cat(parts).numpy()

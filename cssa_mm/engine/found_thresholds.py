@@ -1,0 +1,153 @@
+"""Calibration and thresholds from held-out scores, and what a log should say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.metrics import cf1_of1
+from cssa_mm.evaluation.score_fitting import (
+    Maps,
+    Spread,
+    expected_f1_thresholds,
+    fit_maps,
+    fit_shared_map,
+    one_threshold,
+    rate_thresholds,
+    smoothed_rates,
+)
+from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
+from cssa_mm.models.thresholds import DEFAULT, ClassThresholds
+
+RULES = ('f1', 'rate', 'one')
+
+
+class FoldScores(NamedTuple):
+    """Raw scores by a model that did not see the labels of some images.
+
+    held_out: indices (h,) of these labelled images.
+    scores: their scores (h, C).
+    references: its scores (m, C) of the reference images, which tell its scale from that of another model.
+    """
+
+    held_out: np.ndarray
+    scores: np.ndarray
+    references: np.ndarray
+
+
+class Found(NamedTuple):
+    """What a model gets, and lines for the log."""
+
+    calibration: ScoreCalibration
+    thresholds: ClassThresholds
+    zero_shot: ZeroShotCalibration | None
+    lines: tuple[str, ...]
+
+
+def find(
+    rule: str,
+    references: np.ndarray,
+    labels: np.ndarray,
+    folds: Sequence[tuple[FoldScores, np.ndarray]],
+    class_names: Sequence[str],
+    min_positives: int = 10,
+    similarity: np.ndarray | None = None,
+) -> Found:
+    """Calibration and thresholds of a model.
+
+    Args:
+        rule: 'f1', 'rate' or 'one'; without folds 'rate' whatever it is.
+        references: raw scores (m, C) by the finished model of images whose labels it did not see; none (0, C) where
+            every image is labelled.
+        labels: (n, C) of the labelled images in 1, 0, -1.
+        folds: scores by models that did not see the labels (h, C) that stand beside them.
+        class_names: the C names.
+        min_positives: positives below which a class is named.
+        similarity: cosines (n, C) of the labelled images with untrained prompts, for names that were never trained.
+    """
+    num_classes = len(class_names)
+    positives = (labels == 1).sum(0)
+    sources = tuple('own' if count >= min_positives else 'pooled' for count in positives)
+    zero_shot = None if similarity is None else fit_shared_map(similarity, labels)
+    held_out = _held_out(folds, references) if folds else None
+    maps = None if held_out is None else fit_maps(held_out.values, held_out.labels)
+    calibration, scores = ScoreCalibration.none(num_classes), references
+    if held_out is None or maps is None:
+        rule = 'rate' if len(references) else 'default'
+    else:
+        raw = maps.of_raw(held_out.spread)
+        calibration = ScoreCalibration(tuple(raw.slope.tolist()), tuple(raw.offset.tolist()), 'platt')
+        scores = maps(held_out.spread.standardised(references) if len(references) else held_out.values)
+    values = np.full(num_classes, DEFAULT)
+    if rule == 'f1':
+        values = expected_f1_thresholds(scores)
+    elif rule == 'rate':
+        values = rate_thresholds(scores, smoothed_rates(labels))
+    elif rule == 'one' and maps is not None and held_out is not None:
+        values = np.full(num_classes, one_threshold(maps(held_out.values), held_out.labels))
+    thresholds = ClassThresholds(tuple(values.tolist()), rule, tuple(positives.tolist()), sources)
+    lines = _lines(thresholds, len(labels), class_names, min_positives)
+    if maps is not None and held_out is not None:
+        lines.append(_expectation(maps, held_out, values))
+    return Found(calibration, thresholds, None if zero_shot is None else ZeroShotCalibration(*zero_shot), tuple(lines))
+
+
+class _HeldOut(NamedTuple):
+    """Raw scores, standardised logits and labels (h, C) of all folds, and the spread of the finished model."""
+
+    scores: np.ndarray
+    values: np.ndarray
+    labels: np.ndarray
+    spread: Spread
+
+
+def _held_out(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.ndarray) -> _HeldOut:
+    """The folds on one scale.
+
+    Two trainings agree on the order of images better than on the level of scores. So the logits of each are
+    standardised, per class, by those that it gives to the reference images.
+    """
+    scores, labels = np.concatenate([fold.scores for fold, _ in folds]), np.concatenate([truth for _, truth in folds])
+    if not len(references):
+        spread = Spread.of(scores)
+        return _HeldOut(scores, spread.standardised(scores), labels, spread)
+    values = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
+    return _HeldOut(scores, np.concatenate(values), labels, Spread.of(references))
+
+
+def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str], min_positives: int) -> list[str]:
+    lines = [f"Thresholds: rule '{thresholds.rule}', from {images} labelled images"]
+    few = [
+        f'{name} ({count})'
+        for name, count, source in zip(class_names, thresholds.positives, thresholds.sources, strict=True)
+        if source == 'pooled'
+    ]
+    if few:
+        shown = ', '.join(few[:8]) + (f' and {len(few) - 8} more' if len(few) > 8 else '')
+        lines.append(
+            f'Thresholds of {len(few)} of {len(class_names)} classes rest on fewer than {min_positives} labelled '
+            f'positives, and lean on those of the other classes: {shown}'
+        )
+    return lines
+
+
+def _expectation(maps: Maps, held_out: _HeldOut, thresholds: np.ndarray) -> str:
+    """What the held-out images say of new ones."""
+    calibrated = maps(held_out.values)
+    cf1, of1 = (100 * value for value in cf1_of1(calibrated, held_out.labels, thresholds))
+    errors, briers = (
+        [100 * measure(scores, held_out.labels) for scores in (held_out.scores, calibrated)]
+        for measure in (_calibration_error, brier_score)
+    )
+    return (
+        f'On labels that the scores did not see: CF1 {cf1:.1f}, OF1 {of1:.1f} at these thresholds; expected '
+        f'calibration error {errors[0]:.1f} % before and {errors[1]:.1f} % after calibration, Brier score '
+        f'{briers[0]:.1f} and {briers[1]:.1f}'
+    )
+
+
+def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
+    return expected_calibration_error(reliability(scores, labels))
