@@ -167,6 +167,16 @@ def mmpretrain(root: Path, labels: Labels) -> dict:
     return dict(ann_file='labels.json')
 
 
+def fiftyone(root: Path, labels: Labels) -> dict:
+    found = {
+        os.path.splitext(image)[0]: None if -1 in row else [dict(label=name) for name in labels.positives(row)]
+        for image, row in labels.items()
+    }
+    content = dict(classes=labels.names, labels=found)
+    (root / 'labels.json').write_text(json.dumps(content, ensure_ascii=False), encoding='utf-8')
+    return dict(ann_file='labels.json')
+
+
 def coco(root: Path, labels: Labels) -> dict:
     images = [dict(id=number, file_name=image, width=9, height=9) for number, image in enumerate(labels.images)]
     instances = [
@@ -299,6 +309,7 @@ FORMS = {
     'json lines': Form(json_lines),
     'workbook': Form(workbook, has_partial=True),
     'mmpretrain': Form(mmpretrain),
+    'fiftyone': Form(fiftyone),
     'coco': Form(coco, has_none=False),
     'voc': Form(voc, can_call=is_flat),
     'yolo': Form(yolo),
