@@ -19,9 +19,9 @@ def scores(monkeypatch):
 
     def fake(*arguments):
         calls.append(arguments)
-        return made
+        return made if len(calls) == 1 else np.random.default_rng(len(calls)).random((len(arguments[2]), 6))
 
-    monkeypatch.setattr('cssa_mm.apis.probing.probe_scores', fake)
+    monkeypatch.setattr('cssa_mm.engine.cross_fitted_probe.probe_scores', fake)
     return calls, made
 
 
@@ -29,7 +29,8 @@ def test_it_fits_on_the_labelled_and_tests_on_the_test_images(config, scores):
     """Oracle: scikit-learn's average precision on the labels of the data set."""
     calls, made = scores
     found = linear_probe(config=config, penalty=0.3, device='cpu')
-    ((features, labels, test_features, penalty),) = calls
+    features, labels, test_features, penalty = calls[0]
+    assert [len(fitted) + len(others) for fitted, _, others, _ in calls[1:]] == [16, 16]  # two folds
     settings = Config.fromfile(config)
     train, test = (DATASETS.build(settings[f'{name}_dataloader'].dataset) for name in ('train', 'test'))
     np.testing.assert_array_equal(labels, train.labels[train.is_labelled])
