@@ -51,16 +51,19 @@ class Scorer(Protocol):
 
 
 class TorchScorer:
-    """A `CSSAClassifier` as a scorer; it is put into eval mode while it scores."""
+    """A `CSSAClassifier` as a scorer.
 
-    zero_shot_names: tuple[str, ...] = ()
+    Args:
+        model: the model, in eval mode.
+        is_untrained: whether no class was ever trained, which every output marks; by default if it has no thresholds.
+    """
 
-    def __init__(self, model: CSSAClassifier) -> None:
+    def __init__(self, model: CSSAClassifier, is_untrained: bool | None = None) -> None:
         self.model = model
         self.view = model_view(model)
         self.class_names = list(model.class_names)
-        if model.thresholds.rule == 'none':  # untrained: every name is
-            self.zero_shot_names = tuple(self.class_names)
+        untrained = model.thresholds.rule == 'none' if is_untrained is None else is_untrained
+        self.zero_shot_names = tuple(self.class_names) if untrained else ()
 
     @property
     def thresholds(self) -> ClassThresholds:
@@ -80,7 +83,7 @@ class TorchScorer:
 
     def facts(self) -> dict[str, Any]:
         """What the scores rest on, as plain data; see `model_facts`."""
-        return model_facts(self.model)
+        return model_facts(self.model) | dict(zero_shot_names=list(self.zero_shot_names))
 
     def _features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         try:

@@ -9,17 +9,13 @@ import mmengine
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
-from mmengine.runner import Runner
-from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
-from cssa_mm.engine.bad_image_hook import BadImageHook
-from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.apis.untrained import start_untrained
 from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
-from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
 # The endings of `out`, by what it holds.
@@ -100,27 +96,12 @@ def test(
     if out and out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=os.fspath(out)))
     if checkpoint is None:
-        _start(runner)
+        start_untrained(bare_model(runner), runner.cfg, runner.hooks)
     metrics = runner.test()
     if out and out_item == 'metrics' and is_main_process():
         with replacing(out) as partial:
             mmengine.dump(metrics, str(partial))
     return metrics
-
-
-def _start(runner: Runner) -> None:
-    """Bring a model to where training would begin, nothing learned: contexts, bias and thresholds from the labels."""
-    hook = next((hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook)), None)
-    if hook is not None:
-        train = DATASETS.build(runner.cfg.train_dataloader.dataset)
-        for guard in runner.hooks:
-            if isinstance(guard, BadImageHook):
-                guard.inspect(train)
-        algorithm = hook.algorithm(bare_model(runner), train, runner.cfg)
-        algorithm.prepare()
-        for calibration in runner.hooks:
-            if isinstance(calibration, CalibrationHook):
-                calibration.calibrate_untrained(algorithm)
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:

@@ -20,7 +20,8 @@ from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.semi_supervision import SemiSupervision
 
-MOST_REFERENCES = 16384  # unlabelled images that say how the scores of a class are spread
+# Unlabelled images that say how the scores of a class are spread: with kept features, and if they must be encoded.
+MOST_REFERENCES, MOST_ENCODED = 16384, 2048
 
 
 @HOOKS.register_module()
@@ -129,9 +130,10 @@ class CalibrationHook(Hook):
         dataset = algorithm.dataset
         indices = dataset.unlabelled_indices
         indices = indices[readable_rows(dataset, indices).numpy()]
-        if len(indices) <= MOST_REFERENCES:
+        most = MOST_REFERENCES if algorithm.features.cache is not None else MOST_ENCODED
+        if len(indices) <= most:
             return indices
-        return np.sort(np.random.default_rng(self.seed).choice(indices, MOST_REFERENCES, replace=False))
+        return np.sort(np.random.default_rng(self.seed).choice(indices, most, replace=False))
 
     def _untrained_similarity(self, algorithm: SemiSupervision, indices: np.ndarray) -> np.ndarray:
         """Cosines (n, C) of images with the untrained prompts of the classes."""

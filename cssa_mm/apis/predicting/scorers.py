@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.apis.new_classes import NewClassScorer
 from cssa_mm.apis.scorer import Scorer, TorchScorer
-from cssa_mm.errors import ConfigError
+from cssa_mm.apis.untrained import start_untrained
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.models.thresholds import ClassThresholds
 
 
@@ -72,9 +75,15 @@ def open_for_prediction(
             )
         read = load_config(config, tower=tower)
         model = untrained_model(read, device=device)
-        model.thresholds = ClassThresholds.none(len(model.class_names))
-        scorer = TorchScorer(model)
-        content = _hash(model.description())
+        try:
+            start_untrained(model, read)
+        except DataError as error:
+            said = f'No labelled images say what the scores of zero-shot CLIP mean, so that they only rank ({error})'
+            print_log(said, 'current', logging.WARNING)
+            model.thresholds = ClassThresholds.none(len(model.class_names))
+        model.eval()
+        scorer = TorchScorer(model, is_untrained=True)
+        content = _hash([model.description(), model.head.bias.tolist()])
         name = f'none: zero-shot CLIP of {Path(read.filename).name if read.filename else "a config"}'
     if new_classes is not None:
         scorer = with_new_classes(scorer, new_class_names(new_classes))
@@ -99,6 +108,11 @@ def with_new_classes(scorer: Scorer, names: Sequence[str]) -> Scorer:
         raise ConfigError(
             f"new_classes: found '{names[0]}' for a model without its text tower, expected a checkpoint that training "
             'wrote; give the checkpoint, or leave them out'
+        )
+    if scorer.zero_shot_names:
+        raise ConfigError(
+            f"new_classes: found '{names[0]}' for an untrained model, expected a trained one; add it to the classes of "
+            'the config'
         )
     return NewClassScorer(scorer.model, names)
 
