@@ -20,7 +20,7 @@ from cssa_mm.demo.scenes import generate_demo
 ROOT = Path(__file__).parents[2]
 README = (ROOT / 'README.md').read_text('utf-8')
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
-PAGES += ['docs/formats.md', 'docs/towers.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
+PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
 
 IN_PROCESS = 'train_dataloader.num_workers=0 val_dataloader.num_workers=0 default_hooks.pseudo_labels.num_workers=0'
 SHORT_TRAINING = f'train_cfg.warmup_epochs=2 train_cfg.semi_epochs=1 train_cfg.val_begin=3 {IN_PROCESS}'
@@ -169,6 +169,15 @@ def make_photos(root: Path) -> None:
     (root / 'classes.txt').write_text('cat\ndog\nperson\nsheep\n')
 
 
+def make_new_photos(root: Path) -> None:
+    """The folder that is labelled: new photos, and the true labels of some."""
+    rng = np.random.default_rng(1)
+    root.mkdir()
+    for number in range(900, 906):
+        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(root / f'IMG_{number:04}.jpg')
+    (root / 'labels.csv').write_text('image,labels\nIMG_0900.jpg,cat\nIMG_0902.jpg,dog;person\nIMG_0903.jpg,none\n')
+
+
 def make_coco(root: Path) -> None:
     """The files of the section on labels in another form: three annotated images of five."""
     names = [f'{index}.jpg' for index in range(5)]
@@ -192,6 +201,7 @@ def test_every_command_and_program_of_the_readme_runs(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     generate_demo(tmp_path / 'data' / 'icons', num_train=120, num_test=24)
     make_photos(tmp_path / 'photos')
+    make_new_photos(tmp_path / 'new_photos')
     make_coco(tmp_path / 'downloads' / 'coco')
     environment = os.environ | dict(
         PATH=f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',

@@ -1,0 +1,45 @@
+"""The untrained model as training would begin it: nothing learned, but bias, contexts and thresholds from labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmpretrain.registry import DATASETS, HOOKS
+
+from cssa_mm.engine.bad_image_hook import BadImageHook
+from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi import PseudoLabelHook
+
+NAMES = ('bad_images', 'pseudo_labels', 'calibration')
+
+
+def start_untrained(model: CSSAClassifier, config: Config, hooks: Iterable[Hook] | None = None) -> None:
+    """Set what labelled images say of an untrained model; all ranks must call it.
+
+    Args:
+        model: the model of the config, in which nothing is trained.
+        config: its config, whose training set has the labelled images.
+        hooks: those of a runner; by default those of the config are built.
+
+    Raises:
+        DataError: images, labels or class names are missing or don't fit.
+    """
+    if hooks is None:
+        found = (config.get('default_hooks') or {}).items()
+        hooks = [HOOKS.build(dict(hook)) for name, hook in found if name in NAMES and hook is not None]
+    hooks = list(hooks)
+    algorithms = [hook for hook in hooks if isinstance(hook, PseudoLabelHook)]
+    if not algorithms:
+        return
+    train = DATASETS.build(config.train_dataloader.dataset)
+    for guard in hooks:
+        if isinstance(guard, BadImageHook):
+            guard.inspect(train)
+    algorithm = algorithms[0].algorithm(model, train, config)
+    algorithm.prepare()
+    for calibration in hooks:
+        if isinstance(calibration, CalibrationHook):
+            calibration.calibrate_untrained(algorithm)
