@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cssa_mm.apis.exporting.onnx_extra import needed
 from cssa_mm.apis.exporting.onnx_metadata import INPUT, OUTPUTS, read_facts
-from cssa_mm.apis.scorer import Scores
+from cssa_mm.apis.scorer import SMALL, Scores
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, DataError
 from cssa_mm.models.description import check_registered
@@ -75,8 +75,13 @@ class OnnxScorer:
         try:
             return Scores(*self._session.run(list(OUTPUTS), {INPUT: pixels.cpu().numpy()}))
         except Exception as error:  # onnxruntime's own classes share no base
-            if self._steps.get('any_size'):
+            if self._steps.get('any_size') and min(height, width) >= SMALL:
                 raise
+            if self._steps.get('any_size'):
+                raise DataError(
+                    f'image: found one of {height} x {width} pixels (height x width), too small for the tower, '
+                    f'expected at least {SMALL} x {SMALL}; enlarge it'
+                ) from error
             raise DataError(
                 f'{self.path}: found images of {height} x {width}, expected those of the training: this tower takes no '
                 'other size; resize them'

@@ -67,7 +67,7 @@ def test_force_removes_what_a_prediction_wrote_and_nothing_else(tmp_path):
     with OutFolder(folder.path, replaces=True).held(MODEL) as known:
         assert known == {}
     assert sorted(os.listdir(folder.path)) == ['notes.txt', 'shards']
-    assert os.listdir(folder.state) == ['lock']
+    assert os.listdir(folder.state) == ['run.lock']
 
 
 @pytest.mark.parametrize('content', ['{', '[]', '{"format": 1}', '{"format": 9, "model": {}}'])
@@ -112,7 +112,7 @@ def test_a_run_without_result_leaves_nothing(tmp_path):
 
 def test_a_folder_in_use_is_refused_until_its_process_ends_however_it_ends(tmp_path):
     folder = recorded(tmp_path / 'out')
-    process = subprocess.Popen([sys.executable, '-c', HOLD, str(folder.state / 'lock')], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, '-c', HOLD, str(folder.state / 'run.lock')], stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline() == b'held\n'
         with pytest.raises(ConfigError, match='in use by another process'), OutFolder(tmp_path / 'out').held(MODEL):
