@@ -9,6 +9,8 @@
 #   int8      quantises real towers and measures their mAP and speed against fp32; arguments: see
 #           tests/reliability/int8_towers.py
 #   reading   reads label files of a million rows, against pandas and json alone
+#   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
+#           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -75,10 +77,15 @@ reading() {
     PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
 }
 
+onnx() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
+}
+
 case ${1:-} in
-    wheel | round-trips | label-studio | int8 | reading) "$@" ;;
+    wheel | round-trips | label-studio | int8 | reading | onnx) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, int8 or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, int8, reading or onnx" >&2
         exit 2
         ;;
 esac

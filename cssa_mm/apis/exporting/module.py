@@ -34,7 +34,8 @@ class ExportModule(nn.Module):
 
     Attributes:
         size: (height, width) of the images that the model was trained on; the tower's own where the view keeps sizes.
-        takes_any_size: whether the tower takes other sizes, tried out.
+        takes_any_size: whether height and width are free in an export: the tower takes other sizes, tried out, and its
+            padding does not depend on them.
 
     Raises:
         ConfigError: the model's data preprocessor pads images, which depends on the batch.
@@ -82,7 +83,9 @@ class ExportModule(nn.Module):
         self.register_buffer('offset', torch.tensor(model.calibration.offset).to(self.mean))
         self.requires_grad_(False).eval()
         self.size: tuple[int, int] = getattr(model.view, 'size', None) or image_size(self.visual)
-        self.takes_any_size = self._takes(self.trial_images(1, other=True))
+        # TensorFlow's SAME padding: torch's exporter works for many minutes on its symbolic sizes.
+        pads_by_size = any(type(part).__name__.endswith('Same') for part in self.visual.modules())
+        self.takes_any_size = not pads_by_size and self._takes(self.trial_images(1, other=True))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Calibrated and raw scores (B, C), float32, of RGB images (B, 3, H, W), uint8 or float in 0..255.

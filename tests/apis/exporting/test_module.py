@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from timm.layers import Conv2dSame
 
 from cssa_mm.apis.exporting.module import ExportModule
 from cssa_mm.apis.predictor import Predictor
@@ -144,6 +145,15 @@ def test_a_tower_of_one_size_frees_the_batch_alone(trained, monkeypatch):
         return function(self, image)
 
     monkeypatch.setattr(ExportModule, 'logits', of_one_size)
+    module = ExportModule(model)
+    assert not module.takes_any_size
+    assert set(module.dynamic_shapes()['image']) == {0}
+
+
+def test_a_tower_that_pads_by_size_frees_the_batch_alone(trained):
+    """As EfficientNet's tf_ trunks do, on whose symbolic sizes an export takes many minutes."""
+    model = trained('tiny-timm')
+    model.backbone.clip.visual.trunk.later = torch.nn.Sequential(Conv2dSame(3, 3, 3, stride=2))
     module = ExportModule(model)
     assert not module.takes_any_size
     assert set(module.dynamic_shapes()['image']) == {0}
