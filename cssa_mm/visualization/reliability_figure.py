@@ -38,7 +38,7 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
 
 def _draw_lines(axes: Axes, tables: Mapping[str, Mapping], title: str) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2)
-    axes.annotate('as scored', (0.17, 0.21), color=MUTED, ha='center', fontsize=8)
+    axes.annotate('as scored', (0.3, 0.42), color=MUTED, ha='center', fontsize=8)
     for (name, table), colour in zip(tables.items(), reversed(COLOURS[: len(tables)]), strict=True):
         enough = np.asarray(table['count']) >= FEWEST
         axes.plot(table['score'][enough], table['positive'][enough], color=colour, label=name, **DOTS)
