@@ -16,7 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 # Prior standard deviations of the weights: of those that all classes share, and of a class's deviations from them.
 SHARED, OWN = 10.0, 0.5
-LOWEST_SLOPE = 0.05  # of the shared one: more labels of a class never turn its ranking around
+# Labels of a class never turn its ranking around, nor flatten it so much that float32 scores become equal.
+LOWEST_SLOPE = 0.05
 MOST_IMAGES = 4096  # that are fitted to: more change nothing but the time
 GRID = np.linspace(0.01, 0.99, 99)
 
@@ -91,8 +92,7 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
     fitted = LogisticRegression(C=1.0, max_iter=2000).fit(readings, positive)
     weights, own = fitted.coef_[0], OWN * fitted.coef_[0][2:].reshape(2, -1)
     slope = SHARED * weights[0] + own[0]
-    lowest = LOWEST_SLOPE * max(SHARED * weights[0], 1e-3)
-    return Maps(np.maximum(slope, lowest), fitted.intercept_[0] + SHARED * weights[1] * prior + own[1])
+    return Maps(np.maximum(slope, LOWEST_SLOPE), fitted.intercept_[0] + SHARED * weights[1] * prior + own[1])
 
 
 def expected_f1_thresholds(calibrated: np.ndarray) -> np.ndarray:

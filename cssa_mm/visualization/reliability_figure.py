@@ -26,7 +26,7 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
     Args:
         panels: title -> name of the scores -> their table by `evaluation.calibration.reliability`.
     """
-    figure = new_figure(0.6 + 4.2 * len(panels), 5.2)
+    figure = new_figure(0.6 + 4.2 * len(panels), 5.6)
     grid = figure.subplots(2, len(panels), squeeze=False, sharex=True, height_ratios=(4, 1))
     for column, (title, tables) in enumerate(panels.items()):
         _draw_lines(grid[0, column], tables, title)
@@ -38,11 +38,11 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
 
 def _draw_lines(axes: Axes, tables: Mapping[str, Mapping], title: str) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2)
-    axes.annotate('as scored', (0.99, 0.97), color=MUTED, ha='right', va='top', fontsize=8, rotation=45)
-    for (name, table), colour in zip(tables.items(), COLOURS, strict=False):
+    axes.annotate('as scored', (0.3, 0.42), color=MUTED, ha='center', fontsize=8)
+    for (name, table), colour in zip(tables.items(), reversed(COLOURS[: len(tables)]), strict=True):
         enough = np.asarray(table['count']) >= FEWEST
         axes.plot(table['score'][enough], table['positive'][enough], color=colour, label=name, **DOTS)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect='equal')
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title(title, color=INK, loc='left', fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc='upper left')
     plain_axes(axes)
@@ -50,7 +50,7 @@ def _draw_lines(axes: Axes, tables: Mapping[str, Mapping], title: str) -> None:
 
 def _draw_counts(axes: Axes, tables: Mapping[str, Mapping]) -> None:
     """The number of cells in each bin: most scores are low, and say little about the others."""
-    for (_, table), colour in zip(tables.items(), COLOURS, strict=False):
+    for table, colour in zip(tables.values(), reversed(COLOURS[: len(tables)]), strict=True):
         edges = np.linspace(0, 1, len(table['count']) + 1)
         axes.stairs(np.maximum(table['count'], 0.5), edges, color=colour)
     axes.set(yscale='log', xlabel='score', xlim=(0, 1))

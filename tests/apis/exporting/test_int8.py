@@ -19,7 +19,7 @@ import cssa_mm
 from cssa_mm.apis.exporting import int8, int8_data
 from cssa_mm.apis.exporting.int8 import Trial, export_int8
 from cssa_mm.apis.exporting.int8_data import two_halves
-from cssa_mm.apis.exporting.int8_kinds import DYNAMIC, GROUPED, STATIC, kinds_for, prepare, quantise
+from cssa_mm.apis.exporting.int8_kinds import DYNAMIC, STATIC, kinds_for, prepare, quantise
 from cssa_mm.apis.exporting.int8_measures import Speed
 from cssa_mm.apis.exporting.onnx_file import export_onnx
 from cssa_mm.apis.exporting.opening import open_scorer
@@ -172,8 +172,7 @@ def small_graph(path, convolutions: int, products: int, group: int = 1):
     [
         (1, 40, 1, (DYNAMIC,)),
         (50, 6, 1, STATIC),
-        (50, 6, 32, (*STATIC, *GROUPED)),
-        (20, 40, 32, (*STATIC, *GROUPED, DYNAMIC)),
+        (20, 40, 32, (*STATIC, DYNAMIC)),
     ],
 )
 def test_a_tower_is_told_by_what_it_consists_of(tmp_path, convolutions, products, group, kinds):

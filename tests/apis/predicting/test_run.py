@@ -236,10 +236,19 @@ def test_zero_shot_labels_by_the_classes_of_a_config(photos, tiny_config, tmp_pa
     result = cssa_mm.predict(
         images=photos, checkpoint=None, config=tiny_config(), out=tmp_path / 'out', workers=0, device='cpu'
     )
-    assert sum(result.labels.values()) == 10  # the best of each image: there are no thresholds
     model = json.loads((result.out / 'model.json').read_text())
+    assert model['thresholds']['rule'] == 'f1'  # from the labelled images of the config
     assert model['zero_shot_names'] == NAMES
     assert model['checkpoint']['name'].startswith('none: zero-shot CLIP')
+
+
+def test_zero_shot_without_labelled_images_gives_each_image_its_best_class(photos, tiny_config, tmp_path):
+    config = tiny_config(**{'train_dataloader.dataset.ann_file': 'missing.json'})
+    result = cssa_mm.predict(
+        images=photos, checkpoint=None, config=config, out=tmp_path / 'out', workers=0, device='cpu'
+    )
+    assert sum(result.labels.values()) == 10
+    assert 'never trained' in result.choice
 
 
 def test_new_classes_are_scored_and_marked(run, toy_data, tmp_path):
