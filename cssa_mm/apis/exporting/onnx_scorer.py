@@ -55,14 +55,20 @@ class OnnxScorer:
         except (TypeError, ConfigError) as error:
             raise self._wrong(f'a view that this version does not know ({" ".join(str(error).split())})') from error
         self._trained_size = self._facts['input_size']
+        self._least = min(SMALL, *(self._trained_size or [SMALL]))
 
     def __call__(self, pixels: Tensor) -> Scores:
         """Scores of images that the view has made, uint8 (B, 3, H, W), RGB.
 
         Raises:
-            DataError: the file takes images of another size alone.
+            DataError: the file takes images of another size alone, or they are too small for the tower.
         """
         height, width = pixels.shape[-2:]
+        if min(height, width) < self._least:  # a tower without a position is no error here: its scores mean nothing
+            raise DataError(
+                f'image: found one of {height} x {width} pixels (height x width), too small for the tower, expected at '
+                f'least {self._least} x {self._least}; enlarge it, or resize all images by view.size'
+            )
         if self._trained_size not in (None, [height, width]):
             expected = ' x '.join(map(str, self._trained_size))
             print_log(
@@ -75,13 +81,8 @@ class OnnxScorer:
         try:
             return Scores(*self._session.run(list(OUTPUTS), {INPUT: pixels.cpu().numpy()}))
         except Exception as error:  # onnxruntime's own classes share no base
-            if self._steps.get('any_size') and min(height, width) >= SMALL:
-                raise
             if self._steps.get('any_size'):
-                raise DataError(
-                    f'image: found one of {height} x {width} pixels (height x width), too small for the tower, '
-                    f'expected at least {SMALL} x {SMALL}; enlarge it'
-                ) from error
+                raise
             raise DataError(
                 f'{self.path}: found images of {height} x {width}, expected those of the training: this tower takes no '
                 'other size; resize them'
