@@ -58,6 +58,7 @@ def open_for_prediction(
         ConfigError: the arguments do not fit each other, or a class is named twice.
         CheckpointError: there is no such checkpoint.
     """
+    names = [] if new_classes is None else new_class_names(new_classes)
     if checkpoint is not None:
         if config is not None:
             raise ConfigError(
@@ -73,6 +74,8 @@ def open_for_prediction(
                 'config: found none for --checkpoint none, expected the config or folder whose classes and tower label '
                 'the images; give --config'
             )
+        if names:  # before labelled images are scored for the thresholds
+            raise _untrained_error(names)
         read = load_config(config, tower=tower)
         model = untrained_model(read, device=device)
         try:
@@ -85,8 +88,8 @@ def open_for_prediction(
         scorer = TorchScorer(model, is_untrained=True)
         content = _hash([model.description(), model.head.bias.tolist()])
         name = f'none: zero-shot CLIP of {Path(read.filename).name if read.filename else "a config"}'
-    if new_classes is not None:
-        scorer = with_new_classes(scorer, new_class_names(new_classes))
+    if names:
+        scorer = with_new_classes(scorer, names)
     facts = scorer.facts() | dict(checkpoint=dict(name=name, sha256=content))
     identity = dict(
         checkpoint=content,
@@ -110,11 +113,15 @@ def with_new_classes(scorer: Scorer, names: Sequence[str]) -> Scorer:
             'wrote; give the checkpoint, or leave them out'
         )
     if scorer.zero_shot_names:
-        raise ConfigError(
-            f"new_classes: found '{names[0]}' for an untrained model, expected a trained one; add it to the classes of "
-            'the config'
-        )
+        raise _untrained_error(names)
     return NewClassScorer(scorer.model, names)
+
+
+def _untrained_error(names: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        f"new_classes: found '{names[0]}' for an untrained model, expected a trained one; add it to the classes of "
+        'the config'
+    )
 
 
 def new_class_names(names: str | Sequence[str]) -> list[str]:

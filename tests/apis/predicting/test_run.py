@@ -12,7 +12,7 @@ from PIL import Image
 
 import cssa_mm
 from cssa_mm.apis.chosen_labels import LabelChoice
-from cssa_mm.apis.predicting import scoring
+from cssa_mm.apis.predicting import scorers, scoring
 from cssa_mm.apis.predicting.shards import Shards
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.errors import ConfigError, DataError
@@ -299,6 +299,15 @@ def test_zero_shot_without_labelled_images_gives_each_image_its_best_class(photo
     )
     assert sum(result.labels.values()) == 10
     assert 'never trained' in result.choice
+
+
+def test_new_classes_of_an_untrained_model_are_refused_at_once(photos, tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(scorers, 'start_untrained', lambda *given: pytest.fail('scored'))
+    with pytest.raises(ConfigError, match="new_classes: found 'owl' for an untrained model"):
+        cssa_mm.predict(
+            images=photos, checkpoint=None, config=tiny_config(), new_classes='owl', out=tmp_path / 'out', device='cpu'
+        )
+    assert not (tmp_path / 'out').exists()
 
 
 def test_new_classes_are_scored_and_marked(run, toy_data, tmp_path):
