@@ -111,3 +111,34 @@ def test_folds_follow_the_options_of_the_optimiser(tiny_config, options):
         parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
     (fold,) = cross_fitted_scores(runner, algorithm, start, [np.array([], dtype=int)], scored)
     np.testing.assert_array_equal(fold.references, algorithm.score(scored).numpy())
+
+
+RANKS = """
+import sys
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_gather_object
+import cssa_mm
+from cssa_mm.engine import CSSARunner
+from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.cross_fitting import cross_fitted_scores, snapshot
+from cssa_mm.semi import PseudoLabelHook
+torch.set_num_threads(1)
+runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))
+start = snapshot(runner.model)
+runner.train()
+found = all_gather_object((runner.model.module.thresholds, runner.model.module.calibration))
+assert found[0] == found[1] and found[0][0].rule == 'f1', found
+(hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+algorithm, scored = hook.semi_supervision, hook.semi_supervision.dataset.unlabelled_indices
+start = {name.removeprefix('module.'): value for name, value in start.items()}
+(fold,) = cross_fitted_scores(runner, algorithm, start, [np.array([], dtype=int)], scored)
+np.testing.assert_array_equal(fold.references, algorithm.score(scored).numpy())
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_same_thresholds_and_train_folds_as_they_train(tiny_config, two_ranks, tmp_path):
+    tiny_config(**QUICK, launcher='pytorch').dump(tmp_path / 'config.py')
+    two_ranks(RANKS, tmp_path / 'config.py')
