@@ -41,11 +41,13 @@ class NewClassScorer:
         words = given_classes(names, 'new classes')
         known = {plain_name(name): name for name in model.class_names}
         for name in words.names:
-            if plain_name(name) in known:
+            other = known.get(plain_name(name))
+            if other is not None:
                 raise ConfigError(
-                    f"new classes: found '{name}', expected a name beside those of the model, which has "
-                    f"'{known[plain_name(name)]}'; leave it out"
+                    f"new classes: found '{name}', expected a name beside those of the model and the other new ones, "
+                    f"which have '{other}'; leave it out"
                 )
+            known[plain_name(name)] = name
         self.trained = TorchScorer(model)
         self.model = model
         self.view = model_view(model)

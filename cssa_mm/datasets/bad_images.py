@@ -13,7 +13,7 @@ from mmengine import dist
 
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.images.decoding import MEAN_COLOUR
-from cssa_mm.errors import ImageError
+from cssa_mm.errors import DataError, ImageError
 
 FLAG = 'bad_image'  # the reason, in the meta information of a packed sample
 
@@ -69,7 +69,7 @@ class BadImages:
         return info | dict(img=picture, gt_score=labels, gt_label=np.flatnonzero(labels == 1))
 
 
-def reason_of(error: ImageError, path: str) -> str:
+def reason_of(error: DataError, path: str) -> str:
     """What is wrong with the image, without its path and the advice."""
     return str(error).removeprefix(f'{path}: ').split(', expected')[0]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cssa_mm.apis.exporting.onnx_extra import needed
 from cssa_mm.apis.exporting.onnx_metadata import INPUT, OUTPUTS, read_facts
-from cssa_mm.apis.scorer import Scores
+from cssa_mm.apis.scorer import SMALL, Scores
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, DataError
 from cssa_mm.models.description import check_registered
@@ -55,14 +55,20 @@ class OnnxScorer:
         except (TypeError, ConfigError) as error:
             raise self._wrong(f'a view that this version does not know ({" ".join(str(error).split())})') from error
         self._trained_size = self._facts['input_size']
+        self._least = min(SMALL, *(self._trained_size or [SMALL]))
 
     def __call__(self, pixels: Tensor) -> Scores:
         """Scores of images that the view has made, uint8 (B, 3, H, W), RGB.
 
         Raises:
-            DataError: the file takes images of another size alone.
+            DataError: the file takes images of another size alone, or they are too small for the tower.
         """
         height, width = pixels.shape[-2:]
+        if min(height, width) < self._least:  # a tower without a position is no error here: its scores mean nothing
+            raise DataError(
+                f'image: found one of {height} x {width} pixels (height x width), too small for the tower, expected at '
+                f'least {self._least} x {self._least}; enlarge it, or resize all images by view.size'
+            )
         if self._trained_size not in (None, [height, width]):
             expected = ' x '.join(map(str, self._trained_size))
             print_log(

@@ -20,7 +20,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_json
 
 FORMAT = 1
-RUN, LOCK, WRITING = 'run.json', 'lock', '.writing'
+RUN, LOCK, WRITING = 'run.json', 'run.lock', '.writing'
 PARTS = dict(
     checkpoint='another checkpoint', classes='other classes', view='another view', tower='another tower',
     version='another version of cssa_mm',
@@ -46,6 +46,11 @@ class OutFolder:
         self.made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: found the file '{path}', expected a folder; give another name")
+        if replaces and not self._has_own_state():
+            raise ConfigError(
+                f"out: found '{self.state}', which no prediction wrote, expected none: scores are kept in a folder of "
+                'that name; give another --out'
+            )
         if not replaces and self.path.is_dir() and not self._is_own():
             raise ConfigError(
                 f"out: found '{path}', which holds something that no prediction wrote, expected a new or empty folder; "
@@ -125,16 +130,28 @@ class OutFolder:
 
     def discard(self) -> None:
         """Remove what a run without any result has made."""
-        shutil.rmtree(self.state, ignore_errors=True)
-        for folder in self.made:
+        self._clear_state()
+        (self.state / LOCK).unlink(missing_ok=True)
+        for folder in (self.state, *self.made):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
 
     def _is_own(self) -> bool:
-        if (self.state / RUN).is_file():
-            return True
-        inside = [*self.path.iterdir(), *(self.state.iterdir() if self.state.is_dir() else ())]
-        return all(path in (self.state, self.state / LOCK) or path.name.startswith(f'.{RUN[:3]}') for path in inside)
+        is_recorded = (self.state / RUN).is_file()
+        return is_recorded or self._has_own_state() and all(path == self.state for path in self.path.iterdir())
+
+    def _has_own_state(self) -> bool:
+        """Whether there is no folder of shards, or one that a run wrote or was killed in before it wrote any."""
+        if not self.state.is_dir() or (self.state / RUN).is_file():
+            return not self.state.is_file()
+        return all(path.name == LOCK or path.name.startswith(f'.{RUN[:3]}') for path in self.state.iterdir())
+
+    def _clear_state(self) -> None:
+        """Remove what runs keep beside the results; files of others stay."""
+        remove_partial(self.state)
+        shutil.rmtree(self.state / WRITING, ignore_errors=True)
+        for path in (self.state / RUN, *map(self.shards.path, self.shards.numbers())):
+            path.unlink(missing_ok=True)
 
     def _read_run(self) -> dict[str, Any]:
         path = self.state / RUN
@@ -160,9 +177,7 @@ class OutFolder:
     def _clear(self, known: Mapping[str, Any]) -> None:
         with self.writing():
             self.remove((known.get('finished') or {}).get('written', ()))
-            for path in self.state.iterdir():
-                if path.name != LOCK:
-                    path.unlink()
+            self._clear_state()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import numpy as np
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting.rows import PredictedImage
-from cssa_mm.apis.predicting.shards import Ledger, Shards
+from cssa_mm.apis.predicting.shards import OPEN, Ledger, Shards
 from cssa_mm.apis.predicting.writers.fiftyone import write_fiftyone
 from cssa_mm.apis.predicting.writers.label_studio import write_label_studio, write_label_studio_config
 from cssa_mm.apis.predicting.writers.label_table import write_classes, write_predictions
@@ -61,13 +61,16 @@ BAD_IMAGES = 'bad_images.txt'
 def good_rows(ledger: Ledger, shards: Shards, class_names: list[str], choice: LabelChoice) -> Iterator[PredictedImage]:
     """The predictions of the images that could be read, in the order of the list."""
     names = np.array(class_names, object)
-    last, reached = None, np.zeros(0)
+    reached: dict[int, np.ndarray] = {}  # of the shards that were met last
     for position, shard, row in ledger.rows(shards):
         if shard.reasons[row]:
             continue
-        if shard is not last:
-            last, reached = shard, choice.reached(shard.scores)
-        labels = tuple(names[reached[row]])
+        number = int(ledger.shard[position])
+        if number not in reached:
+            if len(reached) == OPEN:
+                del reached[next(iter(reached))]
+            reached[number] = choice.reached(shard.scores)
+        labels = tuple(names[reached[number][row]])
         name, path = ledger.images.names[position], ledger.images.path(position)
         yield PredictedImage(name, path, labels, shard.scores[row], shard.raw_scores[row])
 
@@ -76,7 +79,8 @@ def bad_lines(ledger: Ledger, shards: Shards) -> Iterator[str]:
     """Path and reason of each image that could not be read, a line each, in the order of the list."""
     for position, shard, row in ledger.rows(shards):
         if shard.reasons[row]:
-            yield f'{ledger.images.path(position)}\t{shard.reasons[row]}\n'
+            path = ledger.images.path(position)
+            yield f'{path if path.isprintable() else ascii(path)}\t{shard.reasons[row]}\n'
 
 
 def outputs_of(scores: str, formats: Sequence[str] | None, raw_scores: bool = False) -> dict[str, Write]:

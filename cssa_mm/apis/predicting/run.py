@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import Counter
@@ -100,14 +101,16 @@ def predict(
     if workers is None:
         workers = default_workers(is_cpu=checked_device(device).type == 'cpu') if len(found) > FEW else 0
     request = dict(files=list(wanted), sidecars=sidecars, top=choice.top, thresholds=choice.thresholds.to_dict())
-    listed = dict(count=len(found), digest=found.digest)
+    listed = dict(count=len(found), digest=found.digest, root=found.place)
     with folder.held(opened.identity) as known:
         before = look_up(folder.shards, found)
         ledger, missing = before.ledger, before.ledger.missing()
         finished = known.get('finished') or {}
         if not missing.size and known.get('images') == listed and folder.has_written(finished, request):
             return PredictionRun.done(folder.path, finished['counts'], finished['written'])
-        notes = _notes(found, before, known, missing.size)
+        notes = _notes(found, before, known.get('images', {}), missing.size)
+        if opened.scorer.zero_shot_names:
+            notes.append(_untrained(opened.scorer, choice))
         # From here on until the end, these files may be there, and no record vouches for them.
         earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
         folder.record(opened.identity, listed, dict(request=None, written=earlier))
@@ -153,7 +156,7 @@ def _check_numbers(**values: tuple[int | None, int]) -> None:
             raise ConfigError(f'{name}: found {value!r}, expected a whole number from {least}')
 
 
-def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: int) -> list[str]:
+def _notes(found: ImageList, before: Found, then: Mapping[str, Any], missing: int) -> list[str]:
     notes = [f'left out: {count:,} files {reason}' for reason, count in found.left_out.items()]
     if found.repeated:
         notes.append(f'{found.source}: {found.repeated:,} lines repeat an image; each is predicted once')
@@ -162,7 +165,11 @@ def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: i
         notes.append(f'{done:,} of {len(found):,} images were predicted before; {missing:,} are left')
     elif done:
         notes.append(f'all of {len(found):,} images were predicted before: their results are written anew')
-    then = known.get('images', {})
+    if done and then.get('root', found.place) != found.place:
+        notes.append(
+            f"the images lay in '{then['root']}' when they were predicted, and lie in '{found.place}' now: files of "
+            'the same name, size and time of change count as the same; --force predicts them anew'
+        )
     if then and then.get('digest') != found.digest:
         notes.append(
             f'the images have changed since the last run: {then.get("count"):,} then, {len(found):,} now; those that '
@@ -171,6 +178,18 @@ def _notes(found: ImageList, before: Found, known: Mapping[str, Any], missing: i
     if before.changed:
         notes.append(f'{before.changed:,} image files have changed since they were predicted: they are predicted anew')
     return notes
+
+
+def _untrained(scorer: Scorer, choice: LabelChoice) -> str:
+    """What to know of the classes that were never trained."""
+    names = scorer.zero_shot_names
+    if len(names) == len(scorer.class_names):
+        return 'no class was ever trained: all scores are those of zero-shot CLIP'
+    note = f'never trained, scored by zero-shot CLIP: {", ".join(names)}'
+    values = dict(zip(scorer.class_names, choice.thresholds.values, strict=True))
+    if choice.top is None and any(math.isnan(values[name]) for name in names):
+        note += '; the checkpoint has no thresholds for them: no image gets them without --threshold or --top'
+    return note
 
 
 def _counts(rows: Iterator[PredictedImage], class_names: Sequence[str], total: int) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from cssa_mm.apis.predicting.loading import Loaded, Task, load
 from cssa_mm.apis.predicting.shards import Shard
 from cssa_mm.apis.predicting.sources import ImageList
 from cssa_mm.apis.scorer import Scorer
-from cssa_mm.errors import ConfigError
+from cssa_mm.datasets.bad_images import reason_of
+from cssa_mm.errors import ConfigError, DataError
 
 
 def scored(
@@ -75,6 +76,10 @@ def _fill(shard: Shard, images: ImageList, batch: Loaded, scorer: Scorer) -> Non
                 f'batch_size: found {len(pixels)} images of {pixels.shape[2]} x {pixels.shape[3]}, for which the '
                 'memory of the device is too small, expected fewer; give a smaller --batch-size, and run again'
             ) from error
+        except DataError as error:  # of a size that the tower cannot take: a small icon among the photos
+            for row in rows:
+                batch.reasons[row] = reason_of(error, 'image')
+            continue
         places = start + np.asarray(rows)
         shard.scores[places], shard.raw_scores[places] = scores
     shard.names.extend(images.names[position] for position in batch.positions)

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cssa_mm.apis.predicting.sources import ImageList, facts_of
+from cssa_mm.apis.predicting.sources import ImageList, facts_of, is_address
 from cssa_mm.errors import DataError
 from cssa_mm.files import replacing
 
 SHARD_SIZE = 1024
-OPEN = 8  # shards in memory while rows are read: the images of one that were added later lie in others
+OPEN = 32  # shards in memory while rows are read: images that were added later lie in others, about 1 MB each
 
 
 class Shard(NamedTuple):
@@ -48,7 +48,8 @@ class Shards:
 
     def numbers(self) -> list[int]:
         """Those that are there, in order."""
-        return sorted(int(path.stem) for path in self.folder.glob('[0-9]*.npz'))
+        found = ((path, int(path.stem)) for path in self.folder.glob('[0-9]*.npz') if path.stem.isdecimal())
+        return sorted(number for path, number in found if path == self.path(number))
 
     def path(self, number: int) -> Path:
         """Where a shard lies."""
@@ -141,7 +142,7 @@ class Found(NamedTuple):
 
 
 def look_up(shards: Shards, images: ImageList) -> Found:
-    """Find the images of a list in shards; the file of an image must be the one that was read."""
+    """Find the images of a list in shards: those whose file is the one that was read, and whose address was."""
     ledger = Ledger(images)
     numbers = shards.numbers()
     if not numbers:
@@ -150,12 +151,14 @@ def look_up(shards: Shards, images: ImageList) -> Found:
     gone: set[str] = set()
     changed: set[int] = set()  # those of which no shard has the file as it is
     for number in numbers:
-        names, facts, _ = shards.texts(number)
+        names, facts, reasons = shards.texts(number)
         positions = []
-        for name, fact in zip(names, facts, strict=True):
+        for name, fact, reason in zip(names, facts, reasons, strict=True):
             position = places.get(name, -1)
             if position < 0:
                 gone.add(name)
+            elif reason and is_address(name):  # whose storage may answer now
+                position = -1
             elif facts_of(images.path(position)) != fact:
                 changed.add(position)
                 position = -1

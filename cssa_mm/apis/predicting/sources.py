@@ -29,6 +29,7 @@ LISTS = ('.txt', '.lst')
 EXPECTED = 'a folder of images, a pattern such as "photos/*.jpg", a text file with a path a line, a table or an image'
 HEADERS = ('image', 'images', 'path', 'file', 'filename', 'file_name', 'image_path', 'name')
 DIGITS = re.compile(r'\d+')
+NO_TEXT = re.compile('[\udc80-\udcff]')  # what stands for bytes that are no text in UTF-8
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,12 @@ class ImageList:
     def path(self, position: int) -> str:
         """The path of an image, or its address."""
         file = self.files[position]
-        return file if '://' in file else os.path.join(self.root, file)
+        return file if is_address(file) else os.path.join(self.root, file)
+
+    @property
+    def place(self) -> str:
+        """The whole path of `root`, as a text that can be written and shown."""
+        return os.fsencode(os.path.abspath(self.root)).decode('utf-8', 'backslashreplace')
 
     @cached_property
     def digest(self) -> str:
@@ -68,9 +74,14 @@ class ImageList:
         return digest.hexdigest()[:32]
 
 
+def is_address(path: str) -> bool:
+    """Whether a path is the address of an image in a storage."""
+    return '://' in path
+
+
 def facts_of(path: str) -> str:
     """Size and time of change of an image, by which a change is seen; an address has none."""
-    if '://' in path:
+    if is_address(path):
         return 'address'
     return file_facts(path) if os.access(path, os.R_OK) else 'unreachable'
 
@@ -80,8 +91,9 @@ def find_images(images: Images) -> ImageList:
 
     Args:
         images: a folder, read with all folders below it but hidden ones; a pattern of `glob`, '**' for any folders; a
-            text file (.txt, .lst) with a path a line, counted from its folder, or an address, '#' before a comment; a
-            label file of any known format, whose labels are not used; one image; or a sequence of paths.
+            text file (.txt, .lst) with a path a line, counted from its folder, or an address, '#' before a comment,
+            unless a file is called so; a label file of any known format, whose labels are not used; one image; or a
+            sequence of paths.
 
     Raises:
         DataError: there is no image, or a file is none of these.
@@ -100,7 +112,7 @@ def find_images(images: Images) -> ImageList:
     if suffix in LISTS:
         return _in_list(source)
     if suffix in readable_suffixes() or reason_against(name, source) is None:
-        return ImageList(source, folder or os.curdir, [name], [name])
+        return _once(source, folder or os.curdir, [name], {})
     reason = reason_against(name, source)
     if reason and suffix not in ('', '.labels'):
         raise DataError(f'{source}: found a file {reason}; expected {EXPECTED}.')
@@ -157,8 +169,10 @@ def _matching(pattern: str) -> ImageList:
 def _in_list(path: str) -> ImageList:
     with open(path, 'rb') as file:
         text, _ = decode_text(file.read(), path)
+    folder = os.path.dirname(path)
     lines = [line.strip() for line in text.splitlines()]
-    return _listed([line for line in lines if line and not line.startswith('#')], os.path.dirname(path), path)
+    paths = [line for line in lines if line and (line[0] != '#' or os.path.isfile(os.path.join(folder, line)))]
+    return _listed(paths, folder, path)
 
 
 def _in_table(path: str) -> ImageList:
@@ -191,12 +205,12 @@ def _listed(paths: Sequence[str], folder: str, source: str) -> ImageList:
     if strange is not None:
         raise DataError(f'{source}: found {strange[:80]!r}, expected the path of an image; write a path a line.')
     folder = os.path.abspath(folder)
-    full = [path if '://' in path else os.path.normpath(os.path.join(folder, path)) for path in paths]
-    local = [path for path in full if '://' not in path]
+    full = [path if is_address(path) else os.path.normpath(os.path.join(folder, path)) for path in paths]
+    local = [path for path in full if not is_address(path)]
     root = folder
     if not all(path.startswith(os.path.join(folder, '')) for path in local):
         root = os.path.commonpath([os.path.dirname(path) for path in local])
-    return _once(source, root, [path if '://' in path else os.path.relpath(path, root) for path in full], {})
+    return _once(source, root, [path if is_address(path) else os.path.relpath(path, root) for path in full], {})
 
 
 def _once(source: str, root: str, files: Iterable[str], left_out: dict[str, int]) -> ImageList:
@@ -204,7 +218,11 @@ def _once(source: str, root: str, files: Iterable[str], left_out: dict[str, int]
     found: dict[str, str] = {}
     repeated = 0
     for file in files:
-        name = file if '://' in file else one_form(file.replace(os.sep, posixpath.sep))
+        if NO_TEXT.search(file):
+            raise DataError(
+                f'{source}: found the name {ascii(file)}, which is no text in UTF-8, expected one; rename it.'
+            )
+        name = file if is_address(file) else one_form(file.replace(os.sep, posixpath.sep))
         other = found.setdefault(name, file)
         if other is not file:
             if other != file:

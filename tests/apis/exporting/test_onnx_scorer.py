@@ -70,6 +70,13 @@ def test_another_size_is_warned_of_once(files, monkeypatch):
     assert 'model.onnx: found images of 96 x 64, expected 64 x 64, on which the model was trained' in line
 
 
+def test_an_image_too_small_for_the_tower_is_one_line(files):
+    scorer = OnnxScorer(files['rn'].path)
+    with pytest.raises(DataError, match='found one of 1 x 1 pixels .*, too small for the tower, expected') as refused:
+        scorer(torch.zeros(1, 3, 1, 1, dtype=torch.uint8))
+    assert '\n' not in str(refused.value)
+
+
 def test_a_tower_of_one_size_says_so(edited):
     def freeze(file):
         for dim in file.graph.input[0].type.tensor_type.shape.dim[2:]:

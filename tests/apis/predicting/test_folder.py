@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.fileio import LocalBackend
 
 from cssa_mm.apis.predicting.folder import OutFolder
+from cssa_mm.datasets.images.image_folder import list_images
 from cssa_mm.errors import ConfigError
 
 MODEL = dict(checkpoint='a', classes='b', view='c', tower='d', version='e')
@@ -67,7 +69,7 @@ def test_force_removes_what_a_prediction_wrote_and_nothing_else(tmp_path):
     with OutFolder(folder.path, replaces=True).held(MODEL) as known:
         assert known == {}
     assert sorted(os.listdir(folder.path)) == ['notes.txt', 'shards']
-    assert os.listdir(folder.state) == ['lock']
+    assert os.listdir(folder.state) == ['run.lock']
 
 
 @pytest.mark.parametrize('content', ['{', '[]', '{"format": 1}', '{"format": 9, "model": {}}'])
@@ -112,7 +114,7 @@ def test_a_run_without_result_leaves_nothing(tmp_path):
 
 def test_a_folder_in_use_is_refused_until_its_process_ends_however_it_ends(tmp_path):
     folder = recorded(tmp_path / 'out')
-    process = subprocess.Popen([sys.executable, '-c', HOLD, str(folder.state / 'lock')], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, '-c', HOLD, str(folder.state / 'run.lock')], stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline() == b'held\n'
         with pytest.raises(ConfigError, match='in use by another process'), OutFolder(tmp_path / 'out').held(MODEL):
@@ -129,3 +131,32 @@ def test_a_folder_that_cannot_be_made_is_one_line(place):
     with pytest.raises(ConfigError, match='out: ') as refused, OutFolder(place).held(MODEL):
         pass
     assert '\n' not in str(refused.value)
+
+
+@pytest.mark.parametrize('name', ['000000.tar', '000000.npz', 'deep/000000.npz'])
+def test_force_spares_a_folder_of_shards_that_is_another_s(tmp_path, name):
+    mine = tmp_path / 'out' / 'shards' / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('precious')
+    with pytest.raises(ConfigError, match=r"found '.*shards', which no prediction wrote"):
+        OutFolder(tmp_path / 'out', replaces=True)
+    assert mine.read_text() == 'precious'
+
+
+def test_foreign_files_among_the_shards_stay(tmp_path):
+    folder = recorded(tmp_path / 'out')
+    folder.shards.path(0).write_bytes(b'x')
+    for name in ('notes.txt', '0 copy.npz', '7.npz'):
+        (folder.state / name).write_text('x')
+    assert folder.shards.numbers() == [0]
+    with OutFolder(folder.path, replaces=True).held(MODEL):
+        assert sorted(os.listdir(folder.state)) == ['0 copy.npz', '7.npz', 'notes.txt', 'run.lock']
+        folder.discard()
+    assert sorted(os.listdir(folder.state)) == ['0 copy.npz', '7.npz', 'notes.txt']
+
+
+def test_no_file_of_its_own_is_taken_for_a_photo(tmp_path):
+    folder = recorded(tmp_path / 'out')
+    folder.shards.path(0).write_bytes(b'x')
+    found = list_images(LocalBackend(), str(tmp_path))
+    assert (found.image_ids, found.left_out) == ({}, {})

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import cssa_mm
+from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting import scoring
 from cssa_mm.apis.predicting.shards import Shards
 from cssa_mm.datasets.table import TableDataset
@@ -112,6 +113,55 @@ def test_bad_images_are_named_and_left_out(predict, photos, read_table):
     assert all(reason.startswith('found no readable image') for _, reason in lines)
     assert not {'img3.png', 'more/img9.png'} & {row[0] for row in read_table(result.out / 'predictions.csv')}
     assert pq.read_table(result.out / 'scores.parquet').num_rows == 8
+
+
+def test_an_image_too_small_for_the_tower_is_a_bad_one(make_model, photos, tmp_path):
+    model = make_model(view=dict(type='View', size=None)).eval()
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+    for name in ('pixel.png', 'new\nline.png'):
+        Image.new('RGB', (1, 1)).save(photos / name)
+    result = cssa_mm.predict(images=photos, checkpoint=tmp_path / 'model.pth', out=tmp_path / 'out', workers=0)
+    assert (result.images, result.bad) == (10, 2)
+    lines = [line.split('\t') for line in (result.out / 'bad_images.txt').read_text().splitlines()]
+    assert [path for path, _ in lines] == [repr(str(photos / 'new\nline.png')), str(photos / 'pixel.png')]
+    assert all(reason.startswith('found one of 1 x 1 pixels') for _, reason in lines)
+
+
+def test_labels_of_images_that_were_added_later_are_chosen_once_a_shard(predict, photos, monkeypatch, tmp_path):
+    options = dict(top=2, shard_size=5, batch_size=1)
+    expected = predict(out=tmp_path / 'at once', **options).out
+    for path in photos.rglob('img[13579].png'):
+        path.rename(tmp_path / path.name)
+    predict(**options)
+    for path in tmp_path.glob('img?.png'):
+        path.rename(photos / ('more' if path.name == 'img9.png' else '') / path.name)
+    calls = []
+    reached = LabelChoice.reached
+    monkeypatch.setattr(LabelChoice, 'reached', lambda *given: calls.append(1) or reached(*given))
+    result = predict(**options)
+    for name in ('predictions.csv', 'scores.parquet', 'label_studio.json'):
+        assert (result.out / name).read_bytes() == (expected / name).read_bytes()
+    passes = 7  # the first row, six results and counts
+    assert len(calls) <= 2 * (passes + 1)
+
+
+def test_a_folder_elsewhere_gets_its_own_paths_and_is_said(predict, photos, tmp_path, counted):
+    predict()
+    photos.rename(tmp_path / 'moved')
+    result = predict(images=tmp_path / 'moved')
+    assert counted == [10]
+    assert f"the images lay in '{photos}' when they were predicted, and lie in '{tmp_path}/moved' now" in result.text()
+    tasks = json.loads((result.out / 'label_studio.json').read_text())
+    assert all('/moved/' in task['data']['image'] for task in tasks)
+
+
+def test_a_folder_whose_path_is_no_text(predict, photos, tmp_path):
+    other = os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9')
+    photos.rename(other)
+    (tmp_path / os.fsdecode(b'caf\xe9') / 'bad.png').write_text('x')
+    result = predict(images=other, sidecars=True)
+    assert (result.images, result.bad) == (10, 1)
+    result.text().encode()
 
 
 @pytest.mark.parametrize('killed_at', [1, 2])
@@ -257,6 +307,7 @@ def test_new_classes_are_scored_and_marked(run, toy_data, tmp_path):
     )
     assert list(result.labels) == [*NAMES, 'owl', 'red kite']
     assert json.loads((result.out / 'model.json').read_text())['zero_shot_names'] == ['owl', 'red kite']
+    assert 'never trained, scored by zero-shot CLIP: owl, red kite' in result.text()
     with pytest.raises(ConfigError, match='other classes'):
         cssa_mm.predict(images=toy_data / 'test', checkpoint=run.result.checkpoint, out=tmp_path / 'out')
 
@@ -284,6 +335,7 @@ def test_sidecars_lie_beside_the_photos(predict, photos):
     (dict(new_classes='owl,,kite'), "new_classes: found 'owl,,kite'"),
     (dict(new_classes='owl, Dog'), "found 'Dog', expected a name beside those of the model"),
     (dict(new_classes='owl, owl'), "'owl'"),
+    (dict(new_classes='red kite, Red-Kite'), "found 'Red-Kite', .* which have 'red kite'"),
     (dict(config='cssa_demo'), 'config: found one beside a checkpoint'),
     (dict(checkpoint=None), 'config: found none'),
     (dict(device='cuda:x'), 'device: found'),

@@ -92,6 +92,16 @@ def test_many_alternating_shards_need_few_in_memory(tmp_path):
     assert listed(ledger, shards) == [(n, (n, n % parts)) for n in range(count)]
 
 
+def test_a_bad_address_is_tried_again_and_a_bad_file_is_not(photos, tmp_path):
+    (photos / 'list.txt').write_text('http://x.org/1.jpg\nhttp://x.org/2.jpg\nimg1.png\n')
+    images = find_images(photos / 'list.txt')
+    shards = Shards(tmp_path / 'shards')
+    shards.write(0, made(images, [0, 1, 2], reasons=['', 'timed out', 'no image']))
+    found = look_up(shards, images)
+    assert found.ledger.missing().tolist() == [1]
+    assert (found.gone, found.changed) == (0, 0)
+
+
 def test_a_later_run_finds_what_is_as_it_was(photos, images, tmp_path):
     shards = Shards(tmp_path / 'shards')
     shards.write(0, made(images, [0, 1, 2, 3]))

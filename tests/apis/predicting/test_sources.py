@@ -54,6 +54,20 @@ def test_a_list_counts_from_its_folder_and_names_each_image_once(photos):
     assert paths_of(found) == [os.path.realpath(photos / name) for name in found.names]
 
 
+def test_an_image_that_is_called_like_a_comment_is_one(photos):
+    (photos / 'img2.png').rename(photos / '#2.png')
+    (photos / 'list.txt').write_text('#2.png\n#1.png\n# photos\nimg1.png\n')
+    assert list(find_images(photos / 'list.txt').names) == ['#2.png', 'img1.png']
+
+
+@pytest.mark.parametrize('is_alone', [True, False])
+def test_a_name_that_is_no_text_is_one_line(photos, is_alone):
+    path = os.fsdecode(os.fsencode(photos) + b'/caf\xe9.png')
+    os.rename(photos / 'img2.png', path)
+    with pytest.raises(DataError, match='which is no text in UTF-8'):
+        find_images(path if is_alone else [path, photos / 'img1.png'])
+
+
 def test_a_list_of_images_elsewhere_counts_from_their_common_folder(photos, tmp_path):
     (tmp_path / 'lists').mkdir()
     (tmp_path / 'lists' / 'list.txt').write_text(f'{photos}/img1.png\n../photos/more/img8.png\n')

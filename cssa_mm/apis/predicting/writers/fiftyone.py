@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cssa_mm.apis.predicting.rows import PredictedImage
+from cssa_mm.apis.predicting.sources import is_address
 from cssa_mm.apis.predicting.writers.streams import LabelColumns, folder_of, rounded_score, text_file, zero_shot_names
 
 
@@ -57,6 +58,8 @@ class _Stems:
 
     def key_of(self, row: PredictedImage) -> str:
         stem = posixpath.splitext(row.name)[0]
+        if is_address(row.path):
+            return row.path
         if folder_of(row) is None:
             return os.path.abspath(row.path)
         directory, file_name = os.path.split(row.path)

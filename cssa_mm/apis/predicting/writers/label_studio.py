@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from cssa_mm.apis.predicting.rows import PredictedImage
+from cssa_mm.apis.predicting.sources import is_address
 from cssa_mm.apis.predicting.writers.streams import (
     LabelColumns,
     refused_in_one_line,
@@ -50,7 +51,8 @@ def write_label_studio(
         path: the file.
         document_root: the folder that the server has as LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; addresses count from
             it. None: the server's own default, '/'. It shows files if LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED is true
-            and the project has the folder of the images as a local storage, which must not be synced.
+            and the project has the folder of the images as a local storage, which must not be synced. The addresses of
+            images in other storages stay as they are.
         prefix: what stands before that path, percent-encoded, in an address; for images that a web server shows.
 
     Raises:
@@ -63,7 +65,7 @@ def write_label_studio(
         for number, row in enumerate(rows):
             score = certainty(row, columns)
             data = dict(
-                image=f'{prefix}{quote(_below(root, row))}',
+                image=row.path if is_address(row.path) else f'{prefix}{quote(os.fsencode(_below(root, row)))}',
                 path=row.name,
                 uncertainty=rounded_score(1 - score),
                 scores=_shown(row, columns),

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from cssa_mm.apis.predicting.rows import PredictedImage
+from cssa_mm.apis.predicting.sources import is_address
 from cssa_mm.apis.predicting.writers.streams import zero_shot_names
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
@@ -35,12 +36,14 @@ class SidecarCounts(NamedTuple):
     removed: ours of an earlier run, of images that have no label now.
     foreign: those that are there and that another program wrote or changed; they stay as they are.
     first_foreign: one of these.
+    distant: images in a storage, which get none.
     """
 
     written: int = 0
     removed: int = 0
     foreign: int = 0
     first_foreign: str | None = None
+    distant: int = 0
 
     def text(self) -> str:
         """In one line, what was done."""
@@ -52,6 +55,8 @@ class SidecarCounts(NamedTuple):
                 f'; {self.foreign} photos have a sidecar that another program wrote or changed, such as '
                 f'{self.first_foreign}: left as they are, without the labels'
             )
+        if self.distant:
+            line += f'; {self.distant} images are at addresses, beside which none is written'
         return line
 
 
@@ -66,9 +71,12 @@ def write_sidecars(rows: Iterable[PredictedImage], facts: Mapping[str, Any]) -> 
         ConfigError: the folder of a photo cannot be written.
     """
     untrained = zero_shot_names(facts)
-    written = removed = foreign = 0
+    written = removed = foreign = distant = 0
     first: str | None = None
     for row in rows:
+        if is_address(row.path):
+            distant += 1
+            continue
         path = Path(f'{row.path}{SUFFIX}')
         try:
             if os.path.lexists(path) and not _is_ours(path):
@@ -84,7 +92,7 @@ def write_sidecars(rows: Iterable[PredictedImage], facts: Mapping[str, Any]) -> 
                 f'sidecars: found no way to write {path} ({error.strerror or error}), expected a folder of photos that '
                 'can be written, with space on its disk; leave out --sidecars, or predict a copy of the folder.'
             ) from error
-    return SidecarCounts(written, removed, foreign, first)
+    return SidecarCounts(written, removed, foreign, first, distant)
 
 
 def sidecar(labels: Iterable[str], untrained: Iterable[str] = (), made_by: str = 'cssa_mm') -> str:

@@ -34,11 +34,13 @@ def refused_in_one_line(path: Path) -> Iterator[None]:
 def text_file(path: Path) -> Iterator[TextIO]:
     """A UTF-8 text file to write to, which gets its name when the block ends without an error.
 
+    A byte of a path that is no text in UTF-8 becomes its escape, `\\udcfc`, which JSON gives back.
+
     Raises:
         ConfigError: it cannot be written.
     """
     with refused_in_one_line(path), replacing(path) as partial:
-        with partial.open('w', encoding='utf-8', newline='') as file:
+        with partial.open('w', encoding='utf-8', errors='backslashreplace', newline='') as file:
             yield file
 
 

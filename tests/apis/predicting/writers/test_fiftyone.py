@@ -52,3 +52,13 @@ def test_names_that_were_never_trained_are_marked(tmp_path, make_facts, make_row
 def test_no_images(tmp_path, make_facts):
     write_fiftyone(iter(()), make_facts(NAMES), tmp_path / 'labels.json')
     assert json.loads((tmp_path / 'labels.json').read_text('utf-8')) == dict(classes=NAMES, labels={})
+
+
+def test_images_elsewhere_keep_their_address_and_the_bytes_of_their_path(tmp_path, make_facts, make_rows):
+    places = ['http://x.org/a/1.jpg', '/caf\udce9/1.jpg']
+    rows = [
+        row._replace(name=name, path=place)
+        for row, place, name in zip(make_rows(NAMES, [['dog']] * 2), places, [places[0], 'other.jpg'], strict=True)
+    ]
+    write_fiftyone(rows, make_facts(NAMES), tmp_path / 'labels.json')
+    assert list(json.loads((tmp_path / 'labels.json').read_text('utf-8'))['labels']) == places

@@ -71,6 +71,19 @@ def test_addresses_lead_to_the_photos(tasks_of, tmp_path):
     assert tasks[0]['data']['image'] == 'https://host/1%20a.jpg'
 
 
+def test_images_of_a_storage_keep_their_address(tmp_path, make_facts, make_rows):
+    address = 's3://bucket/1 a.jpg?x=1'
+    rows = [row._replace(name=address, path=address) for row in make_rows(NAMES, [['dog']])]
+    write_label_studio(rows, make_facts(NAMES), tmp_path / 'tasks.json')
+    assert json.loads((tmp_path / 'tasks.json').read_text())[0]['data']['image'] == address
+
+
+def test_a_folder_that_is_no_text_is_in_the_address_byte_by_byte(tmp_path, make_facts, make_rows):
+    write_label_studio(make_rows(NAMES, [['dog']], '/caf\udce9'), make_facts(NAMES), tmp_path / 'tasks.json')
+    (task,) = json.loads((tmp_path / 'tasks.json').read_text())
+    assert task['data']['image'].endswith('?d=caf%E9/000.jpg')
+
+
 def test_an_image_outside_of_the_root_is_one_line(tasks_of, tmp_path):
     with pytest.raises(ConfigError, match=r"^label_studio: found the image '.*' outside of the document root") as error:
         tasks_of(document_root=tmp_path / 'other')

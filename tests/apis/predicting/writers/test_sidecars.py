@@ -67,3 +67,12 @@ def test_a_folder_that_takes_no_file_is_one_line(tmp_path, make_facts, make_rows
 
 def test_the_text_is_that_of_its_labels():
     assert sidecar(['dog']) == sidecar(['dog']) != sidecar(['cat'])
+
+
+def test_images_at_addresses_get_none(tmp_path, monkeypatch, make_facts, make_rows):
+    monkeypatch.chdir(tmp_path)
+    rows = [row._replace(path='http://x.org/1.jpg') for row in make_rows(NAMES, [['dog']])]
+    counts = write_sidecars(rows, make_facts(NAMES))
+    assert (counts.written, counts.distant) == (0, 1)
+    assert '1 images are at addresses' in counts.text()
+    assert os.listdir(tmp_path) == []
