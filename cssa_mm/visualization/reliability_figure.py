@@ -37,12 +37,12 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
 
 
 def _draw_lines(axes: Axes, tables: Mapping[str, Mapping], title: str) -> None:
-    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2)
-    axes.annotate('as scored', (0.99, 0.97), color=MUTED, ha='right', va='top', fontsize=8, rotation=45)
     for (name, table), colour in zip(tables.items(), COLOURS, strict=False):
         enough = np.asarray(table['count']) >= FEWEST
         axes.plot(table['score'][enough], table['positive'][enough], color=colour, label=name, **DOTS)
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect='equal')
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2, label='as scored')
+    # No equal aspect: the counts below would no longer stand under their scores.
+    axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title(title, color=INK, loc='left', fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc='upper left')
     plain_axes(axes)
