@@ -131,7 +131,7 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
     except CSSAError as error:
         hint = _other_tower(content, config)
         if hint:
-            raise type(error)(f'{error}{hint}') from error
+            raise type(error)(str(error).rstrip('.') + hint) from error
         raise
 
 

@@ -59,7 +59,7 @@ def _export(options: argparse.Namespace) -> None:
     source = dict(checkpoint=options.checkpoint, tower=options.tower)
     target = options.hub or options.out
     if not options.hub:
-        print('Exporting, and comparing with torch: this takes a minute or two', file=sys.stderr)
+        print('Exporting, and comparing with torch: this takes one to three minutes', file=sys.stderr)
     try:
         if options.hub:
             result = export_hub(**source, out=target, with_tower=options.with_tower, force=options.force).text()
