@@ -127,15 +127,25 @@ class CalibrationHook(Hook):
     def calibrate_untrained(self, algorithm: SemiSupervision) -> None:
         """Find them for a model that saw no label: its scores of all labelled images count as held out."""
         if self.rule != 'none':
-            labelled, references = algorithm.dataset.labelled_indices, self._references(algorithm)
-            scores = (algorithm.score(indices).numpy() for indices in (labelled, references))
-            self.apply(algorithm, [FoldScores(labelled, *scores)])
+            labelled = algorithm.dataset.labelled_indices
+            scores = algorithm.score(labelled, 'Labelled images').numpy()
+            references = self._reference_scores(algorithm)
+            self.apply(algorithm, [FoldScores(labelled, scores, references)], references)
 
-    def apply(self, algorithm: SemiSupervision, folds: Sequence[FoldScores]) -> None:
-        """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it."""
+    def apply(
+        self, algorithm: SemiSupervision, folds: Sequence[FoldScores], references: np.ndarray | None = None
+    ) -> None:
+        """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it.
+
+        Args:
+            algorithm: with the model and the data.
+            folds: the held-out scores.
+            references: raw scores (m, C) of the reference images by the finished model, if they are known.
+        """
         dataset, model = algorithm.dataset, algorithm.model
         labelled = dataset.labelled_indices
-        references = algorithm.score(self._references(algorithm)).numpy()
+        if references is None:
+            references = self._reference_scores(algorithm)
         similarity = self._untrained_similarity(algorithm, labelled)
         known = readable_rows(dataset, labelled).numpy()
         labels = np.where(known[:, None], dataset.labels[labelled], -1)
@@ -151,6 +161,9 @@ class CalibrationHook(Hook):
             level = logging.INFO if result.thresholds.rule != 'default' else logging.WARNING
             for line in result.lines:
                 print_log(line, 'current', level)
+
+    def _reference_scores(self, algorithm: SemiSupervision) -> np.ndarray:
+        return algorithm.score(self._references(algorithm), 'Unlabelled images').numpy()
 
     def _references(self, algorithm: SemiSupervision) -> np.ndarray:
         """Indices of unlabelled images, which say how the scores of a model are spread."""
