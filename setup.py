@@ -82,6 +82,7 @@ setup(
         'siglip': ['transformers>=4.45', 'sentencepiece'],
         'test': [
             'pytest>=7.4',
+            'pytest-xdist>=3.3',
             'ruff',
             'mypy',
             'types-tqdm',

@@ -52,7 +52,7 @@ class LabelChoice:
         if missing:
             raise ConfigError(
                 f"threshold: found none for '{missing[0]}' ({len(missing)} of {len(names)} classes), expected one for "
-                'each class'
+                "each class; add them: those of the model stand in model.json under 'thresholds'"
             )
         values = tuple(_checked(f"threshold of '{name}'", threshold[name]) for name in names)
         return cls(ClassThresholds(values, 'given'))
@@ -74,7 +74,7 @@ class LabelChoice:
             'default': '.5 for every class: the checkpoint holds no thresholds that were found on labelled images',
             'given': 'thresholds that the user gave, in place of those of the model',
         }
-        return known.get(rule, f"thresholds of the checkpoint, found by the rule '{rule}'")
+        return known.get(rule, f"thresholds of the model, found on labelled images by the rule '{rule}'")
 
 
 def _checked(what: str, value: object) -> float:

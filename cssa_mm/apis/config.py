@@ -27,7 +27,7 @@ def load_config(
     *,
     overrides: Mapping[str, object] | None = None,
     data_root: str | os.PathLike | None = None,
-    tower: str | os.PathLike | None = None,
+    tower: str | os.PathLike | Mapping[str, str | None] | None = None,
 ) -> Config:
     """Read a config with overrides and check all of its keys.
 
@@ -36,8 +36,8 @@ def load_config(
             for 'cssa_table' with this `data_root`; or a config that is already read, which is left as it is.
         overrides: dotted key -> value, as `--cfg-options` takes them; keys below a part that is None make it a dict.
         data_root: directory of the data; replaces `data_root` of every data set.
-        tower: `NAME:TAG`, `NAME:PATH` or another form of `resolve_tower`; replaces name, weights and folder of the
-            tower at once.
+        tower: `NAME:TAG`, `NAME:PATH` or another form of `resolve_tower`, or the options that it returns; replaces
+            name, weights and folder of the tower at once.
 
     Raises:
         ConfigError: the file is missing or broken, a key, component or tower is unknown, or an override does not fit.
@@ -51,7 +51,7 @@ def load_config(
     """
     if not isinstance(config, Config):
         config = os.path.expanduser(config)
-    if not isinstance(config, Config) and Path(config).is_dir() and shipped_config(config) is None:
+    if not isinstance(config, Config) and is_photo_folder(config):
         config, data_root = 'cssa_table', data_root or config
     name = config.filename if isinstance(config, Config) else str(config)
     result = copy.deepcopy(config) if isinstance(config, Config) else _read(name)
@@ -65,6 +65,14 @@ def load_config(
     if tower is not None:
         _check_tower(result)
     return prepare_config(result)
+
+
+def is_photo_folder(config: str | os.PathLike | Config) -> bool:
+    """Whether a folder of photos stands in place of a config, so that model and training are those of 'cssa_table'."""
+    if isinstance(config, Config):
+        return False
+    path = os.path.expanduser(config)
+    return Path(path).is_dir() and shipped_config(path) is None
 
 
 def _read(name: str) -> Config:
@@ -103,11 +111,11 @@ def _set_data_root(config: Config, data_root: str) -> None:
         config.model.class_names.data_root = data_root
 
 
-def _set_tower(config: Config, tower: str | os.PathLike) -> None:
+def _set_tower(config: Config, tower: str | os.PathLike | Mapping[str, str | None]) -> None:
     backbone = config.get('model', {}).get('backbone')
     if backbone is None:
         raise ConfigError(f"--tower: found '{tower}' for a config without model.backbone, expected one; leave it out")
-    backbone.update(resolve_tower(tower))
+    backbone.update(tower if isinstance(tower, Mapping) else resolve_tower(tower))
     backbone.pop('activation', None)  # what the config says of its own tower
 
 

@@ -70,6 +70,8 @@ def open_model(
         config = getattr(model, '_config', None)
         if model.view is None and config is not None:
             model.view = view_of(config)
+        if checkpoint is None and _was_only_built(model):
+            _mark_untrained(model, 'the model')
         return model, config
     is_name = isinstance(model, str | os.PathLike)
     is_config = isinstance(model, Config) or (is_name and Path(model).suffix == '.py')
@@ -117,17 +119,27 @@ def _of_config(
     if content is not None:
         built.load_state_dict(content)
     else:
-        print_log(
-            f'model: found no checkpoint for {config.filename or "the config"}, so it is untrained and each image gets '
-            'its best class alone; give one as pretrained=PATH',
-            'current',
-            logging.WARNING,
-        )
-        built.thresholds = ClassThresholds.none(len(built.class_names))
+        _mark_untrained(built, config.filename or 'the config')
     if built.view is None:
         built.view = view_of(config)
     built._dataset_meta = dict(classes=tuple(built.class_names))
     return built.to(device), built._config
+
+
+def _was_only_built(model: CSSAClassifier) -> bool:
+    """Whether nothing was learned and nothing loaded, as in `get_model(pretrained=False)`."""
+    is_new = not int(model.teacher.steps) and not bool(model.head.bias_is_calibrated)
+    return is_new and model.thresholds.rule == 'default'
+
+
+def _mark_untrained(model: CSSAClassifier, name: str) -> None:
+    print_log(
+        f'model: found no checkpoint for {name}, so it is untrained and each image gets its best class alone; give one '
+        'as pretrained=PATH',
+        'current',
+        logging.WARNING,
+    )
+    model.thresholds = ClassThresholds.none(len(model.class_names))
 
 
 def _load(model: CSSAClassifier, checkpoint: str | os.PathLike) -> None:

@@ -73,12 +73,13 @@ class NewClassScorer:
         """Scores of images that the view has made, uint8 (B, 3, H, W), RGB."""
         model = self.model
         local, pooled = model.backbone(model.data_preprocessor(dict(inputs=list(pixels)))['inputs'])
-        raw = model.score(local, pooled).float()
+        logits = model.logits(local, pooled)
+        raw = torch.sigmoid(logits).float()
         cosine = untrained_similarity(model, local, pooled, self.text).float()
         new_raw = torch.sigmoid(model.head.log_temperature.exp() * cosine)
         known = model.zero_shot
         new = new_raw if known is None else torch.sigmoid(known.slope * cosine + known.offset)
-        parts = (model.calibration(raw).float(), new), (raw, new_raw)
+        parts = (model.calibration(raw, logits), new), (raw, new_raw)
         return Scores(*(torch.cat(part, 1).cpu().numpy().astype(np.float32) for part in parts))
 
     def facts(self) -> dict[str, Any]:

@@ -78,8 +78,9 @@ class TorchScorer:
             DataError: they are too small for the tower.
         """
         inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
-        raw = self.model.score(*self._features(inputs)).float()
-        return Scores(self.model.calibration(raw).float().cpu().numpy(), raw.cpu().numpy())
+        logits = self.model.logits(*self._features(inputs))
+        raw = torch.sigmoid(logits).float()
+        return Scores(self.model.calibration(raw, logits).cpu().numpy(), raw.cpu().numpy())
 
     def facts(self) -> dict[str, Any]:
         """What the scores rest on, as plain data; see `model_facts`."""

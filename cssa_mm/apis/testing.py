@@ -10,16 +10,20 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
-from cssa_mm.apis.config import load_config
+from cssa_mm.apis.config import is_photo_folder, load_config
 from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
 from cssa_mm.apis.untrained import start_untrained
+from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.data_parts import require_test_data
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import replacing
+from cssa_mm.models.description import read_description
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
 # The endings of `out`, by what it holds.
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
+
+BACKBONE = 'model.backbone'
 
 # Shorter side of the pictures of predictions, in pixels: text on the view itself, of 128 pixels, can't be read.
 PICTURE_SIZE = 480
@@ -52,7 +56,8 @@ def test(
             prompts start from words.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
-        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`).
+        tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`). Where a folder of photos
+            stands for the config, which names no tower, that of the checkpoint is the default.
         work_dir: directory of the log; `work_dirs/NAME_OF_CONFIG` by default.
         out: file for the predictions (.pkl) or metrics (.json, .pkl).
         out_item: 'pred' (default) or 'metrics': what `out` holds.
@@ -79,7 +84,10 @@ def test(
         47.9
     """
     _check_out(out, out_item)
-    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
+    trained_with = None
+    if tower is None and is_photo_folder(config) and not any(key.startswith(BACKBONE) for key in overrides or ()):
+        trained_with = _tower_of(checkpoint)
+    settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower or trained_with)
     require_test_data(settings)
     settings.load_from = None if checkpoint is None else os.fspath(checkpoint)
     settings.resume = False
@@ -93,6 +101,8 @@ def test(
         settings.default_hooks.visualization.update(size, enable=True, **shown)
     set_loaders(settings, pin_memory, persistent_workers=True)
     runner = build_runner(settings, work_dir_of(settings, work_dir), launcher)
+    if trained_with:
+        runner.logger.info(f'Tower: {trained_with["model_name"]}, which the checkpoint was trained with')
     if out and out_item != 'metrics':
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=os.fspath(out)))
     if checkpoint is None:
@@ -102,6 +112,16 @@ def test(
         with replacing(out) as partial:
             mmengine.dump(metrics, str(partial))
     return metrics
+
+
+def _tower_of(checkpoint: str | os.PathLike | None) -> dict[str, str | None] | None:
+    """The options of the tower that a checkpoint was trained with; None if it does not tell."""
+    content = None if checkpoint is None else read_checkpoint(os.fspath(checkpoint))
+    try:
+        tower = read_description((content.get('state_dict') if isinstance(content, dict) else None) or {})['tower']
+    except CheckpointError:  # an older form, or none of ours: told where it is loaded
+        return None
+    return {key: tower[key] for key in ('model_name', 'pretrained', 'config_dir')}
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:

@@ -131,7 +131,7 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
     except CSSAError as error:
         hint = _other_tower(content, config)
         if hint:
-            raise type(error)(f'{error} {hint}') from error
+            raise type(error)(str(error).rstrip('.') + hint) from error
         raise
 
 
@@ -144,7 +144,7 @@ def _other_tower(content: dict | None, config: Config) -> str:
     name, tag = tower['model_name'], tower.get('pretrained')
     if name == config.model.backbone.get('model_name'):
         return ''
-    return f'The checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'
+    return f'; the checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'
 
 
 def work_dir_of(config: Config, work_dir: str | os.PathLike | None) -> str:

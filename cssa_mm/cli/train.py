@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from mmengine.dist import is_main_process
+
 from cssa_mm.apis.training import train
 from cssa_mm.cli.arguments import (
     add_config,
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> None:
     set_local_rank(options)
-    train(
+    result = train(
         config=options.config,
         data_root=options.data_root,
         overrides=overrides_of(options),
@@ -61,3 +63,6 @@ def _train(options: argparse.Namespace) -> None:
         persistent_workers=not options.no_persistent_workers,
         launcher=options.launcher,
     )
+    if result.checkpoint is not None and is_main_process():
+        print(f'Checkpoint: {result.checkpoint}')
+        print(f'Label photos with it: cssa predict FOLDER --checkpoint {result.checkpoint} --out predictions')

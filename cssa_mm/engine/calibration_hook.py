@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -65,6 +67,7 @@ class CalibrationHook(Hook):
         self.min_positives = min_positives
         self.seed = seed
         self._start: Snapshot | None = None
+        self._is_done = False
 
     def before_run(self, runner: Runner) -> None:
         """Keep the model as it starts; a checkpoint to resume from is loaded after this."""
@@ -82,34 +85,67 @@ class CalibrationHook(Hook):
             return
         algorithm = hook.semi_supervision
         algorithm.refresh()
-        cache = algorithm.features.cache
-        folds: list[FoldScores] = []
-        if self.folds and len(algorithm.dataset.labelled_indices) >= 2 * self.folds:
-            if cache is not None and cache.serves_training:
-                dealt = deal_folds(algorithm.dataset, self.folds, self.seed)
-                print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
-                references = self._references(algorithm)
-                folds = list(cross_fitted_scores(runner, algorithm, self._start, dealt, references))
-            else:
+        self.apply(algorithm, self._scored_folds(runner, algorithm, self._start))
+        self._is_done = True
+        _save_again(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Say it where the training ended before its last epoch."""
+        if self.rule != 'none' and not self._is_done and 0 < runner.epoch < runner.max_epochs:
+            print_log(
+                f'Calibration: the training ended after {runner.epoch} of {runner.max_epochs} epochs, before '
+                'thresholds were found: its checkpoints have .5 for every class on raw scores',
+                'current',
+                logging.WARNING,
+            )
+
+    def _scored_folds(self, runner: Runner, algorithm: SemiSupervision, start: Snapshot) -> list[FoldScores]:
+        """What models say that did not see the labels of a fold; none where that is not possible."""
+        labelled, cache = algorithm.dataset.labelled_indices, algorithm.features.cache
+        dealt = deal_folds(algorithm.dataset, self.folds, self.seed) if len(labelled) >= 2 * self.folds > 0 else []
+        if dealt and cache is not None and cache.serves_training:
+            print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
+            if runner.cfg.get('load_from') and not runner.cfg.get('resume'):
                 print_log(
-                    'Calibration: features are not kept, so that labels cannot be held out at a bearable cost; '
-                    "thresholds follow the rates of the labelled images (rule 'rate'), and scores stay raw",
+                    f"Calibration: the training started from '{runner.cfg.load_from}'; if that had learned from the "
+                    'same labels, the scores of held-out images have seen them, and calibration is too good to be true',
                     'current',
+                    logging.WARNING,
                 )
-        self.apply(algorithm, folds)
+            return list(cross_fitted_scores(runner, algorithm, start, dealt, self._references(algorithm)))
+        reason = 'features are not kept, so that labels cannot be held out at a bearable cost'
+        if not dealt:
+            reason = f'{len(labelled)} labelled images (those of a group together) do not make {self.folds} folds'
+        if self.folds:
+            print_log(
+                f"Calibration: {reason}; thresholds follow the rates of the labelled images (rule 'rate'), and scores "
+                'stay raw',
+                'current',
+            )
+        return []
 
     def calibrate_untrained(self, algorithm: SemiSupervision) -> None:
         """Find them for a model that saw no label: its scores of all labelled images count as held out."""
         if self.rule != 'none':
-            labelled, references = algorithm.dataset.labelled_indices, self._references(algorithm)
-            scores = (algorithm.score(indices).numpy() for indices in (labelled, references))
-            self.apply(algorithm, [FoldScores(labelled, *scores)])
+            labelled = algorithm.dataset.labelled_indices
+            scores = algorithm.score(labelled, 'Labelled images').numpy()
+            references = self._reference_scores(algorithm)
+            self.apply(algorithm, [FoldScores(labelled, scores, references)], references)
 
-    def apply(self, algorithm: SemiSupervision, folds: Sequence[FoldScores]) -> None:
-        """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it."""
+    def apply(
+        self, algorithm: SemiSupervision, folds: Sequence[FoldScores], references: np.ndarray | None = None
+    ) -> None:
+        """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it.
+
+        Args:
+            algorithm: with the model and the data.
+            folds: the held-out scores.
+            references: raw scores (m, C) of the reference images by the finished model, if they are known.
+        """
         dataset, model = algorithm.dataset, algorithm.model
         labelled = dataset.labelled_indices
-        references = algorithm.score(self._references(algorithm)).numpy()
+        if references is None:
+            references = self._reference_scores(algorithm)
         similarity = self._untrained_similarity(algorithm, labelled)
         known = readable_rows(dataset, labelled).numpy()
         labels = np.where(known[:, None], dataset.labels[labelled], -1)
@@ -122,8 +158,12 @@ class CalibrationHook(Hook):
         (result,) = found
         if result is not None:
             model.adopt(result.calibration, result.thresholds, result.zero_shot)
+            level = logging.INFO if result.thresholds.rule != 'default' else logging.WARNING
             for line in result.lines:
-                print_log(line, 'current')
+                print_log(line, 'current', level)
+
+    def _reference_scores(self, algorithm: SemiSupervision) -> np.ndarray:
+        return algorithm.score(self._references(algorithm), 'Unlabelled images').numpy()
 
     def _references(self, algorithm: SemiSupervision) -> np.ndarray:
         """Indices of unlabelled images, which say how the scores of a model are spread."""
@@ -145,3 +185,13 @@ class CalibrationHook(Hook):
             untrained_similarity(model, local.to(device), pooled.to(device), text).cpu() for local, pooled in batches
         ]
         return torch.cat(parts).numpy()
+
+
+def _save_again(runner: Runner) -> None:
+    """Write the checkpoint of the last step again, which a hook that counts steps has written before this."""
+    for hook in runner.hooks:
+        if isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.last_ckpt is not None:
+            name = hook.filename_tmpl.format(runner.iter)
+            if Path(hook.last_ckpt).name == name:
+                options = dict(save_optimizer=hook.save_optimizer, save_param_scheduler=hook.save_param_scheduler)
+                runner.save_checkpoint(hook.out_dir, name, backend_args=hook.backend_args, **options)

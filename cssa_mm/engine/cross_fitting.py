@@ -50,7 +50,10 @@ def _learned(model: nn.Module) -> dict[str, Tensor]:
 
 
 def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np.ndarray]:
-    """Deal the labelled images into folds whose label counts are alike; images of one group stay together."""
+    """Deal the labelled images into folds whose label counts are alike; images of one group stay together.
+
+    Large groups may leave fewer folds than asked for; none if they leave one, which would hold out every label.
+    """
     labelled = dataset.labelled_indices
     order = labelled[stratified_indices(dataset.labels[labelled], len(labelled), seed)]
     keys: dict[object, int] = {}
@@ -59,7 +62,8 @@ def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np
         image_id = dataset.image_ids[index]
         group = (dataset.groups or {}).get(image_id)
         fold_of[position] = keys.setdefault(image_id if group is None else ('group', group), len(keys)) % folds
-    return [np.sort(order[fold_of == fold]) for fold in range(folds) if (fold_of == fold).any()]
+    dealt = [np.sort(order[fold_of == fold]) for fold in range(folds) if (fold_of == fold).any()]
+    return dealt if len(dealt) > 1 else []
 
 
 def cross_fitted_scores(
@@ -115,6 +119,8 @@ def _train(runner: Runner, fold: SemiSupervision, description: str) -> None:
     sampler = _FoldSampler(fold.dataset, theirs)
     optimiser = runner.build_optim_wrapper(copy.deepcopy(runner.cfg.optim_wrapper))
     schedulers = _schedulers(runner, optimiser)
+    optimiser.initialize_count_status(runner.model, 0, loop.max_iters)
+    optimiser.zero_grad()  # where gradients accumulate, the last training may have left some
     progress = tqdm(total=loop.max_iters, desc=description, leave=False, disable=sampler.rank != 0)
     share = sampler.batch_size // sampler.world_size
     mine = slice(sampler.rank * share, (sampler.rank + 1) * share)
@@ -149,12 +155,17 @@ class _FoldSampler(SemiSupervisedSampler):
 
 
 def _schedulers(runner: Runner, optimiser: OptimWrapper) -> list:
-    """The schedulers of the config on another optimiser; mmengine builds them for that of the runner only."""
-    finished, runner.optim_wrapper = runner.optim_wrapper, optimiser
+    """The schedulers of the config on another optimiser, its learning rate scaled as that of the runner.
+
+    mmengine builds them for the optimiser of the runner only, and scales before any is built.
+    """
+    finished = runner.optim_wrapper, runner.param_schedulers
+    runner.optim_wrapper, runner.param_schedulers = optimiser, None
     try:
+        runner.scale_lr(optimiser, runner.auto_scale_lr)
         built = runner.build_param_scheduler(copy.deepcopy(runner.cfg.get('param_scheduler')) or [])
     finally:
-        runner.optim_wrapper = finished
+        runner.optim_wrapper, runner.param_schedulers = finished
     return built if isinstance(built, list) else [s for several in built.values() for s in several]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
 from cssa_mm.evaluation.metrics import cf1_of1
@@ -20,9 +21,10 @@ from cssa_mm.evaluation.score_fitting import (
     smoothed_rates,
 )
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
-from cssa_mm.models.thresholds import DEFAULT, ClassThresholds
+from cssa_mm.models.thresholds import ClassThresholds
 
 RULES = ('f1', 'rate', 'one')  # and 'none'
+FEWEST_REFERENCES = 20  # images whose scores have a mean and a deviation worth the name
 
 
 class FoldScores(NamedTuple):
@@ -60,8 +62,10 @@ def find(
 
     Args:
         rule: 'f1', 'rate', 'one', or 'none' for .5 on raw scores; without folds 'rate' in place of 'f1' and 'one'.
+            Where nothing can be found (no negative label, scores that are not finite) it is 'none', with a line that
+            says why.
         references: raw scores (m, C) by the finished model of images whose labels it did not see; none (0, C) where
-            every image is labelled.
+            every image is labelled, and fewer than `FEWEST_REFERENCES` count as none.
         labels: (n, C) of the labelled images in 1, 0, -1.
         folds: scores by models that did not see the labels (h, C) that stand beside them.
         class_names: the C names.
@@ -69,27 +73,33 @@ def find(
         similarity: cosines (n, C) of the labelled images with untrained prompts, for names that were never trained.
     """
     num_classes = len(class_names)
-    positives = (labels == 1).sum(0)
-    sources = tuple('own' if count >= min_positives else 'pooled' for count in positives)
+    none = Found(ScoreCalibration.none(num_classes), ClassThresholds.default(num_classes), None, ())
     if rule == 'none':
-        return Found(ScoreCalibration.none(num_classes), ClassThresholds.default(num_classes), None, ())
+        return none
+    reason = _nothing_to_fit(references, labels, folds)
+    if reason:
+        return none._replace(lines=(f'Thresholds: .5 for every class on raw scores, as {reason}',))
+    positives = (labels == 1).sum(0)
     zero_shot = None if similarity is None else fit_shared_map(similarity, labels)
+    if len(references) < FEWEST_REFERENCES:
+        references = references[:0]
     held_out = _held_out(folds, references) if folds else None
     maps = None if held_out is None else fit_maps(held_out.values, held_out.labels)
     calibration, scores = ScoreCalibration.none(num_classes), references
     if held_out is None or maps is None:
-        rule = 'rate' if len(references) else 'default'
+        rule = 'rate'
     else:
         raw = maps.of_raw(held_out.spread)
         calibration = ScoreCalibration(tuple(raw.slope.tolist()), tuple(raw.offset.tolist()), 'platt')
-        scores = maps(held_out.spread.standardised(references) if len(references) else held_out.values)
-    values = np.full(num_classes, DEFAULT)
-    if rule == 'f1':
-        values = expected_f1_thresholds(scores)
-    elif rule == 'rate':
-        values = rate_thresholds(scores, smoothed_rates(labels))
-    elif rule == 'one' and maps is not None and held_out is not None:
+        # As they leave, in float32: a threshold must not lie beyond its own score by rounding.
+        scores = calibration(torch.from_numpy(references)).numpy() if len(references) else maps(held_out.values)
+    if rule == 'one' and maps is not None and held_out is not None:
         values = np.full(num_classes, one_threshold(maps(held_out.values), held_out.labels))
+    elif rule == 'f1':
+        values = expected_f1_thresholds(scores)
+    else:
+        values = rate_thresholds(scores, smoothed_rates(labels))
+    sources = tuple('own' if count >= min_positives or rule == 'rate' else 'pooled' for count in positives)
     thresholds = ClassThresholds(tuple(values.tolist()), rule, tuple(positives.tolist()), sources)
     lines = _lines(thresholds, len(labels), class_names, min_positives)
     if maps is not None and held_out is not None:
@@ -110,28 +120,45 @@ def _held_out(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.nda
     """The folds on one scale.
 
     Two trainings agree on the order of images better than on the level of scores. So the logits of each are
-    standardised, per class, by those that it gives to the reference images.
+    standardised, per class, by those that it gives to the reference images. Images without a known label, such as bad
+    ones, are left out.
     """
-    scores, labels = np.concatenate([fold.scores for fold, _ in folds]), np.concatenate([truth for _, truth in folds])
+    labels = np.concatenate([truth for _, truth in folds])
+    known = (labels >= 0).any(1)
+    labels, scores = labels[known], np.concatenate([fold.scores for fold, _ in folds])[known]
     if not len(references):
         spread = Spread.of(scores)
         return _HeldOut(scores, spread.standardised(scores), labels, spread)
     values = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
-    return _HeldOut(scores, np.concatenate(values), labels, Spread.of(references))
+    return _HeldOut(scores, np.concatenate(values)[known], labels, Spread.of(references))
+
+
+def _nothing_to_fit(
+    references: np.ndarray, labels: np.ndarray, folds: Sequence[tuple[FoldScores, np.ndarray]]
+) -> str | None:
+    """Why neither calibration nor thresholds can be found; None if they can."""
+    if not (labels == 0).any():
+        return f'no label of the {len(labels)} labelled images is negative; say what they do not show'
+    if not all(np.isfinite(s).all() for s in (references, *(s for fold, _ in folds for s in fold[1:]))):
+        return 'scores are not finite: the training has diverged; lower the learning rate'
+    if len(references) < FEWEST_REFERENCES and not (folds and (labels == 1).any()):
+        return f'{len(references)} unlabelled images are too few to tell rates from, and no label was held out'
+    return None
 
 
 def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str], min_positives: int) -> list[str]:
     lines = [f"Thresholds: rule '{thresholds.rule}', from {images} labelled images"]
     few = [
         f'{name} ({count})'
-        for name, count, source in zip(class_names, thresholds.positives, thresholds.sources, strict=True)
-        if source == 'pooled'
+        for name, count in zip(class_names, thresholds.positives, strict=True)
+        if count < min_positives
     ]
     if few:
         shown = ', '.join(few[:8]) + (f' and {len(few) - 8} more' if len(few) > 8 else '')
+        leaning = '' if thresholds.rule == 'rate' else ', and lean on those of the other classes'
         lines.append(
             f'Thresholds of {len(few)} of {len(class_names)} classes rest on fewer than {min_positives} labelled '
-            f'positives, and lean on those of the other classes: {shown}'
+            f'positives{leaning}: {shown}'
         )
     return lines
 

@@ -16,7 +16,7 @@ from cssa_mm.evaluation.calibration import brier_score, expected_calibration_err
 from cssa_mm.evaluation.metrics import average_precision_per_class, cf1_of1, mean_of_finite
 from cssa_mm.evaluation.text_table import aligned
 
-RAW, LABEL = 'raw_score', 'pred_label'
+CALIBRATED, RAW, LABEL = 'pred_score', 'raw_score', 'pred_label'
 
 
 @METRICS.register_module()
@@ -27,7 +27,7 @@ class CSSAMetric(BaseMetric):
     whose field no sample has is left out. A class without any positive, or without any negative, in the test set has no
     average precision: it is left out of mAP and named; if no class has both, mAP is left out.
 
-    Where samples hold ``raw_score``, the results say how well the first row's scores are calibrated: ``<row>/ECE``, the
+    Where samples hold ``raw_score``, the results say how well ``pred_score`` is calibrated: ``<row>/ECE``, the
     expected calibration error, and ``<row>/Brier``; the same of the raw scores as ``<row>/raw_ECE`` and
     ``<row>/raw_Brier``, unless they are the same scores. The average precision of each class goes to the log as a
     table. Each image counts once, however often a distributed sampler repeats it.
@@ -38,7 +38,7 @@ class CSSAMetric(BaseMetric):
         collect_device: ``'cpu'`` or ``'gpu'``, where results of several processes are gathered.
         prefix: put before the names of the results.
         threshold: scores at or above it predict a class, in CF1 and OF1; one number or one for each class. None takes
-            the labels that the model gave (``pred_label``) for the first row, and .5 for the others.
+            the labels that the model gave (``pred_label``) for ``pred_score``, and .5 for other fields.
         score_fields: name of the row -> field of the sample. The default is ``pred_score`` for ``ema`` and
             ``student_score`` for ``student``.
         save_per_class: put ``<row>/AP/<class name>`` into the results too, for the classes that occur.
@@ -97,16 +97,15 @@ class CSSAMetric(BaseMetric):
             scores = self._column(results, field)
             if scores is None:
                 continue
-            is_first = not per_class
             per_class[row] = 100 * average_precision_per_class(scores, labels)
             predicted, threshold = scores, 0.5 if self.threshold is None else self.threshold
-            if is_first and self.threshold is None and LABEL in results[0]:
+            if field == CALIBRATED and self.threshold is None and LABEL in results[0]:
                 predicted = np.stack([np.isin(np.arange(len(names)), sample[LABEL]) for sample in results])
             cf1, of1 = cf1_of1(predicted, labels, threshold)
             if np.isfinite(per_class[row]).any():
                 metrics[f'{row}/mAP'] = mean_of_finite(per_class[row])
             metrics |= {f'{row}/CF1': 100 * cf1, f'{row}/OF1': 100 * of1}
-            raw = self._column(results, RAW) if is_first else None
+            raw = self._column(results, RAW) if field == CALIBRATED else None
             if raw is not None:
                 metrics |= _calibration(row, scores, labels)
                 metrics |= {} if np.array_equal(raw, scores) else _calibration(f'{row}/raw_', raw, labels)

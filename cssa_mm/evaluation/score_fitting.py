@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 SHARED, OWN = 10.0, 0.5
 # Labels of a class never turn its ranking around, nor flatten it so much that float32 scores become equal.
 LOWEST_SLOPE = 0.05
-MOST_IMAGES = 4096  # that are fitted to: more change nothing but the time
+MOST_IMAGES = 4096  # that are fitted to, spread over all: more change nothing but the time
 GRID = np.linspace(0.01, 0.99, 99)
 
 
@@ -62,8 +62,13 @@ def logits(scores: np.ndarray) -> np.ndarray:
 
 
 def smoothed_rates(labels: np.ndarray) -> np.ndarray:
-    """Rates of positives (C,) among the known cells of labels (n, C): (positives + 1/2) / (known + 1)."""
-    return ((labels == 1).sum(0) + 0.5) / ((labels >= 0).sum(0) + 1)
+    """Rates of positives (C,) among the known cells of labels (n, C): (positives + 1/2) / (known + 1).
+
+    A class without any known cell gets the rate of all classes together.
+    """
+    positives, known = (labels == 1).sum(0), (labels >= 0).sum(0)
+    pooled = (positives.sum() + 0.5) / (known.sum() + 1)
+    return np.where(known > 0, (positives + 0.5) / (known + 1), pooled)
 
 
 def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
@@ -73,7 +78,10 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
         values: standardised logits (n, C) by models that did not see the labels.
         labels: (n, C) in 1, 0, -1 (unknown).
     """
-    values, labels = values[:MOST_IMAGES], labels[:MOST_IMAGES]
+    # In the order of a data set, the first images may all be of the first classes.
+    most = min(len(labels), MOST_IMAGES)
+    kept = np.arange(most) * len(labels) // most
+    values, labels = values[kept], labels[kept]
     known = labels >= 0
     positive = labels[known] == 1
     if not 0 < positive.sum() < len(positive):

@@ -23,10 +23,8 @@ from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
-from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
-from cssa_mm.models.thresholds import ClassThresholds
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
 
@@ -80,10 +78,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         self.class_words = resolve_classes(class_names)
         self.class_names = list(self.class_words.names)
         self.view = None if view is None else TRANSFORMS.build(dict(view))
-        # Found after training on labelled images (`CalibrationHook`); they travel with the checkpoint.
-        self.calibration = ScoreCalibration.none(len(self.class_names))
-        self.thresholds = ClassThresholds.default(len(self.class_names))
-        self.zero_shot: ZeroShotCalibration | None = None
+        self.forget_thresholds()  # found after training (`CalibrationHook`), they travel with the checkpoint
         self.text_encoder = TextEncoder(built.clip)
         contexts = None if context_head is None else with_defaults('ContextHead', context_head)
         contexts, line = adapted_contexts(contexts, len(self.class_names))
@@ -158,8 +153,9 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         of the classes that reach their threshold; `student_score`: by the student, not calibrated.
         """
         features: Features = self.backbone(inputs)
-        ema, student = self.score(*features, 'ema'), self.score(*features, 'student')
-        calibrated = self.calibration(ema)
+        logits, student = self.logits(*features), self.score(*features, 'student')
+        ema = torch.sigmoid(logits)
+        calibrated = self.calibration(ema, logits)
         reached = self.thresholds.reached(calibrated.float().cpu().numpy())
         data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
         for row, sample in enumerate(data_samples):
@@ -171,9 +167,13 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
         """Raw scores (B, C) in 0..1 of local (B, N, D) and global (B, D) features by 'ema' or 'student'."""
+        return torch.sigmoid(self.logits(local, pooled, who))
+
+    def logits(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
+        """Logits (B, C) of the raw scores; see `score`."""
         if who == 'ema' and self.evidence is not None and self.evidence.is_fitted:
-            return torch.sigmoid(self.evidence(*self.readings(local, pooled)))
-        return torch.sigmoid(self.alignment_of(local, pooled, who).logits)
+            return self.evidence(*self.readings(local, pooled))
+        return self.alignment_of(local, pooled, who).logits
 
     @torch.no_grad()
     def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:

@@ -61,6 +61,11 @@ class CheckpointIdentity(nn.Module):
         """Take over what labels say of the scores."""
         self.calibration, self.thresholds, self.zero_shot = calibration, thresholds, zero_shot
 
+    def forget_thresholds(self) -> None:
+        """Raw scores and .5 for every class, as before any training."""
+        num_classes = len(self.class_names)
+        self.adopt(ScoreCalibration.none(num_classes), ClassThresholds.default(num_classes))
+
     def get_extra_state(self) -> Tensor:
         """The description, for `state_dict()`."""
         return encode_description(self.description())

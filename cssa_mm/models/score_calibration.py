@@ -18,6 +18,7 @@ from cssa_mm.errors import CheckpointError
 
 # A float32 score of exactly 0 or 1 has no logit; these are beyond its neighbours, so that no two scores become equal.
 LOWEST, HIGHEST = 1e-45, 1 - 2.0**-25
+LOGITS = tuple(math.log(score) - math.log1p(-score) for score in (LOWEST, HIGHEST))
 
 
 class ScoreCalibration(NamedTuple):
@@ -37,15 +38,20 @@ class ScoreCalibration(NamedTuple):
         """The calibration that changes nothing."""
         return cls((1.0,) * num_classes, (0.0,) * num_classes)
 
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Calibrated scores (..., C) of raw ones (..., C), both in 0..1 and float32."""
+    def __call__(self, raw: Tensor, logits: Tensor | None = None) -> Tensor:
+        """Calibrated scores (..., C) of raw ones (..., C), both in 0..1 and float32.
+
+        With the logits of the raw scores they are exact: in float32, scores near 1 have lost their digits.
+        """
         if self.rule == 'none':
             return raw
         # float32 would make equal what is not; MPS has nothing else.
         kind = torch.float32 if raw.device.type == 'mps' else torch.float64
         slope, offset = (torch.tensor(values, dtype=kind, device=raw.device) for values in (self.slope, self.offset))
-        clamped = raw.to(kind).clamp(LOWEST, HIGHEST)
-        return torch.sigmoid(slope * (clamped.log() - (-clamped).log1p()) + offset).float()
+        if logits is None:
+            clamped = raw.to(kind).clamp(LOWEST, HIGHEST)
+            logits = clamped.log() - (-clamped).log1p()
+        return torch.sigmoid(slope * logits.to(kind).clamp(*LOGITS) + offset).float()
 
     def to_dict(self) -> dict:
         """As plain data for JSON."""

@@ -74,9 +74,19 @@ class ClassThresholds(NamedTuple):
                 f'checkpoint: found no readable thresholds ({type(error).__name__}), expected a number for each class '
                 'and the rule that found them; take another file'
             ) from error
-        if len(values) != num_classes or any(len(facts) not in (0, num_classes) for facts in (positives, sources)):
+        for name, facts in (
+            ('thresholds', values),
+            ('positives of thresholds', positives),
+            ('sources of thresholds', sources),
+        ):
+            if len(facts) != num_classes and (facts or name == 'thresholds'):
+                raise CheckpointError(
+                    f'checkpoint: found {len(facts)} {name}, expected {num_classes}, one for each class; '
+                    'take another file'
+                )
+        wrong = [value for value in values if not (math.isnan(value) or 0 <= value <= 1)]
+        if wrong:
             raise CheckpointError(
-                f'checkpoint: found {len(values)} thresholds, expected {num_classes}, one for each class; take another '
-                'file'
+                f'checkpoint: found the threshold {wrong[0]:g}, expected numbers from 0 to 1; take another file'
             )
         return cls(values, rule, positives, sources)

@@ -115,7 +115,11 @@ class PseudoLabelHook(Hook):
             keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Label the unlabelled images for the coming epoch, unless it is one of the warm-up."""
+        """Label the unlabelled images for the coming epoch, unless it is one of the warm-up.
+
+        What was found on the scores of the model that training starts from does not hold any more.
+        """
+        self.semi_supervision.model.forget_thresholds()
         if runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
             report = self.semi_supervision.begin_epoch(runner.epoch)
             if is_main_process():

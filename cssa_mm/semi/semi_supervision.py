@@ -149,9 +149,12 @@ class SemiSupervision:
         self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
 
-    def score(self, indices: np.ndarray) -> Tensor:
-        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank."""
-        return self._rows(self.model.score, indices, 'Pseudo-labels')
+    def score(self, indices: np.ndarray, description: str = 'Pseudo-labels') -> Tensor:
+        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank.
+
+        `description` stands before the progress, which is shown where the tower must encode the images.
+        """
+        return self._rows(self.model.score, indices, description)
 
     def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:
         policy = self.settings.policy

@@ -37,11 +37,11 @@ def reliability_figure(panels: Mapping[str, Mapping[str, Mapping]]) -> Figure:
 
 
 def _draw_lines(axes: Axes, tables: Mapping[str, Mapping], title: str) -> None:
-    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2)
-    axes.annotate('as scored', (0.3, 0.42), color=MUTED, ha='center', fontsize=8)
     for (name, table), colour in zip(tables.items(), reversed(COLOURS[: len(tables)]), strict=True):
         enough = np.asarray(table['count']) >= FEWEST
         axes.plot(table['score'][enough], table['positive'][enough], color=colour, label=name, **DOTS)
+    axes.plot([0, 1], [0, 1], color=MUTED, linestyle=':', linewidth=1.2, label='as scored')
+    # No equal aspect: the counts below would no longer stand under their scores.
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_title(title, color=INK, loc='left', fontsize=10)
     axes.legend(frameon=False, fontsize=8, loc='upper left')

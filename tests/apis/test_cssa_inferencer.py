@@ -550,6 +550,14 @@ def test_get_model_with_and_without_a_checkpoint(config, checkpoint, model):
     assert trained.calibration == model.calibration
 
 
+def test_a_model_that_was_only_built_gives_each_image_its_best_class(photos):
+    """.5 on scores that no label has calibrated would give it every class, or none."""
+    built = mmpretrain.get_model('cssa_demo', pretrained=False)
+    (result,) = cssa_mm.CSSAInferencer(built)(photos[0], channel_order='rgb')
+    assert result['pred_labels'] == [int(result['pred_scores'].argmax())]
+    assert np.isnan(result['thresholds']).all()
+
+
 FRESH = """
 import json, sys
 import cssa_mm

@@ -177,7 +177,7 @@ def test_images_and_classes_are_matched_by_name(written, drawn, tmp_path):
         'sub/03.jpg, sub/04.jpg, ...',
         '1 images of the truth are not predicted: /home/me/photos/sub/other.jpg',
         '1 predicted classes are not named by the truth and count for nothing: chair, red; if its images show none of '
-        'them, list all in classes.txt beside it',
+        'them, put the classes.txt of the predictions beside it',
         '1 classes of the truth are not predicted and count for nothing: zebra',
     ]
 

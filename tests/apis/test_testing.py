@@ -108,7 +108,7 @@ def test_where_the_config_has_no_tower_the_one_of_the_checkpoint_is_named(settin
     missing = {'model.backbone.model_name': 'RN50-quickgelu', 'model.backbone.pretrained': str(tmp_path / 'none.pt')}
     settings['overrides'] = settings['overrides'] | missing
     with pytest.raises(
-        CheckpointError, match='found no file.* The checkpoint was trained with another tower: --tower '
+        CheckpointError, match='found no file.*; the checkpoint was trained with another tower: --tower '
     ):
         cssa_mm.test(**settings, checkpoint=run.result.checkpoint)
     with pytest.raises(CheckpointError) as error:

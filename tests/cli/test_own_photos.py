@@ -116,12 +116,25 @@ def test_the_test_command_gives_the_same_figures_and_tests_the_untrained_model(t
     assert found['zero_shot'] != found['trained']
 
 
+def test_a_test_of_a_folder_takes_the_tower_of_the_checkpoint(trained, photos, small, quick_run, tmp_path):
+    out = tmp_path / 'metrics.json'
+    options = [*small[:1], *(option for option in small[1:] if not option.startswith('model.backbone'))]
+    words = [photos, trained.checkpoint, '--work-dir', tmp_path, '--out', out, '--out-item', 'metrics', *options]
+    done = quick_run('tools/test.py', *words)
+    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    assert json.loads(out.read_text()) == trained.validations[0]
+    tower = next(option.split('=')[1] for option in small if option.startswith('model.backbone.model_name'))
+    assert f'Tower: {tower}, which the checkpoint was trained with' in done.stdout + done.stderr
+
+
 def test_without_a_test_table_training_says_so_and_runs_without_validation(own, works, small, tmp_path):
     (own / 'test.csv').unlink()
     output = works('train.py', '--data-root', own, '--work-dir', tmp_path / 'run', *small)
     assert f'{own}: found no labelled test images (test.csv, valid/, test/), so nothing is validated' in output
     assert 'Pseudo-labels of epoch 4' in output
-    assert (tmp_path / 'run' / 'epoch_4.pth').is_file()
+    checkpoint = tmp_path / 'run' / 'epoch_4.pth'
+    assert checkpoint.is_file()
+    assert f'Checkpoint: {checkpoint}\nLabel photos with it: cssa predict FOLDER --checkpoint {checkpoint}' in output
 
 
 def test_partial_labels_train_and_an_unknown_cell_is_no_negative(own, works, small, state_of, tmp_path):

@@ -305,6 +305,13 @@ def test_an_unknown_class_is_named_with_the_nearest_known_one_and_the_place_to_a
     refused(read, table, f'To add a class, write all of them, one a line, into {root}/classes.txt.', **options)
 
 
+def test_all_unknown_classes_are_named_at_once(read, root):
+    table = 'image,labels\na.jpg,cat;sheep\nc.jpg,cow;bird\n'
+    message = refused(read, table, class_names=['cat', 'horse'])
+    assert message.startswith(f"{root}/labels.csv, line 2: found class 'sheep', expected one of the 2 class names.")
+    assert "Found, too: 'bird', 'cow'. To add a class" in message
+
+
 def test_rows_of_an_image_are_joined_and_must_agree_where_each_class_has_a_column(read):
     data = read('image,labels\na.jpg,cat\nc.jpg,cow\n./a.jpg,dog\n')
     assert rows_of(data)['a.jpg'] == [1, 0, 1]

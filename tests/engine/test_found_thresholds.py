@@ -102,3 +102,57 @@ def test_untrained_names_get_one_map():
     expected = expit(truth_logits[: len(labels)])
     assert np.abs(expit(found.zero_shot.slope * cosines + found.zero_shot.offset) - expected).mean() < 0.05
     assert np.isfinite(logit(found.zero_shot.threshold))
+
+
+def test_scores_that_are_not_finite_give_no_thresholds():
+    references, labels, folds, _ = case()
+    folds[1][0].scores[3, 2] = np.nan
+    found = find('f1', references, labels, folds, NAMES)
+    assert (found.thresholds.rule, found.calibration.rule) == ('default', 'none')
+    assert found.lines == (
+        'Thresholds: .5 for every class on raw scores, as scores are not finite: the training has diverged; lower the '
+        'learning rate',
+    )
+
+
+def test_a_handful_of_unlabelled_images_is_no_scale():
+    """One image has no deviation: standardised by it, scores would be millions."""
+    references, labels, folds, _ = case()
+    none = [(fold._replace(references=fold.references[:0]), truth) for fold, truth in folds]
+    few = [(fold._replace(references=fold.references[:1]), truth) for fold, truth in folds]
+    expected = find('f1', references[:0], labels, none, NAMES)
+    found = find('f1', references[:1], labels, few, NAMES)
+    assert (found.calibration, found.thresholds) == (expected.calibration, expected.thresholds)
+    assert find('rate', references[:1], labels, [], NAMES).thresholds.rule == 'default'
+
+
+def test_bad_images_say_nothing_of_the_scale():
+    references, labels, folds, _ = case()
+    expected = find('f1', references[:0], labels, folds, NAMES)
+    spoiled = [
+        (
+            fold._replace(scores=np.concatenate([fold.scores, np.full((30, 4), 1e-9)])),
+            np.concatenate([truth, np.full((30, 4), -1, np.int8)]),
+        )
+        for fold, truth in folds
+    ]
+    found = find('f1', references[:0], labels, spoiled, NAMES)
+    assert (found.calibration, found.thresholds) == (expected.calibration, expected.thresholds)
+
+
+@pytest.mark.parametrize('rule', ['f1', 'rate'])
+def test_scores_that_are_all_alike_are_all_above_their_threshold_or_all_below(rule):
+    """A threshold in float64 would lie above the same score in float32."""
+    references, labels, folds, _ = case(labelled=1000)
+    for value in np.linspace(0.3, 0.7, 9):
+        references[:, 0] = value
+        found = find(rule, references.astype(np.float32), labels, folds, NAMES)
+        scores = found.calibration(torch.from_numpy(references.astype(np.float32))).numpy()
+        assert found.thresholds.reached(scores)[:, 0].all()
+
+
+def test_only_pooled_thresholds_are_said_to_lean_on_others():
+    references, labels, _, _ = case(labelled=20)
+    found = find('rate', references, labels, [], NAMES, min_positives=30)
+    assert 'fewer than 30 labelled positives: dog' in '\n'.join(found.lines)
+    assert set(found.thresholds.sources) == {'own'}

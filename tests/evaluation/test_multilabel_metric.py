@@ -270,6 +270,16 @@ def test_cf1_and_of1_are_those_of_the_labels_that_the_model_gave():
     assert fixed['ema/CF1'] == pytest.approx(100 * cf1_of1(scores, labels, 0.3)[0])
 
 
+def test_labels_of_the_model_count_for_its_own_scores_in_any_order_of_rows():
+    scores, labels = random_case(2)
+    fields = dict(pred_label=[np.flatnonzero(row) for row in scores > 0.2], student_score=1 - scores, raw_score=scores)
+    rows = [('ema', 'pred_score'), ('student', 'student_score')]
+    found, turned = (
+        evaluate(with_fields(scores, labels, **fields), 60, score_fields=dict(order)) for order in (rows, rows[::-1])
+    )
+    assert found == turned
+
+
 def test_calibration_is_reported_before_and_after():
     labels = (np.random.default_rng(0).random((400, 3)) < 0.3).astype(np.int8)
     labels[:5, 0] = -1

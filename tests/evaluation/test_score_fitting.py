@@ -135,3 +135,17 @@ def test_the_shared_map_of_cosines_is_found_again_and_a_useless_one_refused():
 def test_rates_are_smoothed_and_skip_unknown_cells():
     labels = np.array([[1, 0], [0, 0], [-1, 0]])
     np.testing.assert_allclose(smoothed_rates(labels), [1.5 / 3, 0.5 / 4])
+
+
+def test_a_class_without_known_cells_has_the_rate_of_all():
+    labels = np.array([[1, 0, -1], [0, 0, -1], [0, 0, -1]])
+    np.testing.assert_allclose(smoothed_rates(labels), [1.5 / 4, 0.5 / 4, 1.5 / 7])
+
+
+def test_of_very_many_images_those_that_are_fitted_to_are_spread_over_all(monkeypatch):
+    """A data set may be sorted by class: its first images show none of the others."""
+    values, labels = drawn(4000, [2.0, 2.0], [-1.0, -1.0], seed=4)
+    order = np.argsort(labels[:, 1], kind='stable')  # the second class comes last
+    whole = fit_maps(values[order], labels[order])
+    monkeypatch.setattr('cssa_mm.evaluation.score_fitting.MOST_IMAGES', 1000)
+    np.testing.assert_allclose(fit_maps(values[order], labels[order]).offset, whole.offset, atol=0.3)

@@ -38,6 +38,9 @@ def test_they_survive_strict_json(thresholds):
         (dict(values=[0.5, 0.5]), 'no readable thresholds'),
         (dict(values=['high', 0.5], rule='default'), 'no readable thresholds'),
         (dict(values=[0.5], rule='default'), '1 thresholds, expected 2'),
+        (dict(values=[0.5, 0.5], rule='f1', positives=[3]), '1 positives of thresholds, expected 2'),
+        (dict(values=[0.5, math.inf], rule='f1'), 'the threshold inf, expected numbers from 0 to 1'),
+        (dict(values=[-3, 0.5], rule='f1'), 'the threshold -3, expected'),
     ],
 )
 def test_what_is_no_threshold_for_each_class_is_refused(content, found):

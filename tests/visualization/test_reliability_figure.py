@@ -29,6 +29,13 @@ def test_a_point_is_the_share_of_positives_of_a_bin_with_enough_cells(tables):
     assert len(figure.axes) == 4
 
 
+def test_counts_stand_under_the_scores_that_they_count(tables):
+    figure = reliability_figure({'demo': tables})
+    figure.draw_without_rendering()
+    above, below = (axes.get_window_extent() for axes in figure.axes)
+    np.testing.assert_allclose((above.x0, above.x1), (below.x0, below.x1), atol=1)
+
+
 def test_it_is_written(tables, tmp_path):
     path = draw_reliability({'demo': tables}, tmp_path / 'deep' / 'reliability.png')
     assert np.asarray(Image.open(path)).std() > 5

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cssa_mm.apis.exporting.hub_card import card
 from cssa_mm.apis.exporting.hub_folder import CARD, CONFIG, PARTS, PREPROCESSOR, TOWER, WEIGHTS
@@ -101,7 +101,8 @@ def export_hub(
     base = base_model(model)
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     with new_folder(out, replaces=force, parts=PARTS) as folder:
-        save_file(state | {KEY: encode_description(description)}, Path(folder, WEIGHTS), metadata=dict(format='pt'))
+        content = save(state | {KEY: encode_description(description)}, metadata=dict(format='pt'))
+        Path(folder, WEIGHTS).write_bytes(content)  # save_file of newer safetensors lets no other user read it
         write_json(Path(folder, CONFIG), _config(facts, description))
         write_json(Path(folder, PREPROCESSOR), preprocessor(model, view))
         text = card(

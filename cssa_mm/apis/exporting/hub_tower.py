@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from cssa_mm.apis.exporting.hub_folder import TOWER
 from cssa_mm.errors import ConfigError
@@ -67,11 +67,9 @@ def write_tower(model: CSSAClassifier, tower: Mapping[str, Any], folder: Path, i
             shutil.copyfile(weights, Path(folder, COPY))
         else:  # no code, no pickles: the hub warns of both
             state = model.backbone.clip.model.state_dict()
-            save_file(
-                {name: value.detach().clone().contiguous() for name, value in state.items()},
-                Path(folder, COPY),
-                metadata=dict(format='pt'),
-            )
+            tensors = {name: value.detach().clone().contiguous() for name, value in state.items()}
+            # save_file of newer safetensors lets no other user read the file.
+            Path(folder, COPY).write_bytes(save(tensors, metadata=dict(format='pt')))
 
 
 def check_included(model: CSSAClassifier) -> None:

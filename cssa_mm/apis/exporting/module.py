@@ -13,11 +13,10 @@ from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.alignment_head import Alignment, TextFeatures
-from cssa_mm.models.score_calibration import HIGHEST, LOWEST
+from cssa_mm.models.score_calibration import LOGITS
 from cssa_mm.models.towers import feature_function
 from cssa_mm.models.towers.sizes import image_size
 
-LOGITS = tuple(float(torch.tensor(raw, dtype=torch.float64).logit()) for raw in (LOWEST, HIGHEST))
 TOLERANCE = 1e-4  # of scores: what is exported against the model
 STEP = 64  # what another image size differs by in trials: a multiple of the usual strides
 
@@ -150,7 +149,8 @@ def checked_module(model: CSSAClassifier) -> ExportModule:
     was_training = model.training
     with torch.no_grad():
         model.eval()
-        difference = float((module(images)[1].cpu() - torch.from_numpy(scorer(images).raw)).abs().max())
+        pairs = zip(module(images), scorer(images), strict=True)
+        difference = max(float((ours.cpu() - torch.from_numpy(theirs)).abs().max()) for ours, theirs in pairs)
         model.train(was_training)
     if model.backbone.precision != 'fp32':
         print_log(

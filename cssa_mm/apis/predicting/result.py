@@ -72,5 +72,5 @@ class PredictionRun:
     def _rest(self, shown: int) -> str:
         others = sum(count > 0 for count in self.labels.values()) - shown
         never = sum(count == 0 for count in self.labels.values())
-        parts = [f'more classes: {others:,}'] * (others > 0) + [f'classes on no image: {never:,}'] * (never > 0)
-        return f'; {", ".join(parts)}' if parts else ''
+        parts = [f', and {others:,} more'] * (others > 0) + [f'; on no image: {never:,} of the classes'] * (never > 0)
+        return ''.join(parts)

@@ -78,17 +78,22 @@ class LabelTable:
         result = np.empty((len(self), len(classes.class_names)), dtype=np.int8)
         result[:] = self.others[:, None]
         known = {plain_name(name) for name in classes.class_names}
+        unwanted: list[tuple[int, str]] = []  # the first row that shows a class that is not wanted, and its name
         for column, name in enumerate(self.class_names):
             if plain_name(name) in known:
                 result[:, classes.find(name, source)] = self.labels[:, column]
             elif not self.is_closed:
                 shown = np.flatnonzero(self.labels[:, column] == 1)
-                if not len(shown):  # declared, but shown by no image
-                    continue
-                try:
-                    classes.find(name, self.where(int(shown[0])))
-                except DataError as error:
-                    raise DataError(f'{error}{help_text}') from error
+                if len(shown):  # else it is declared, but shown by no image
+                    unwanted.append((int(shown[0]), name))
+        if unwanted:
+            (row, first), *others = sorted(unwanted)
+            more = ', '.join(f"'{name}'" for _, name in others[:10]) + (', ...' if len(others) > 10 else '')
+            also = f' Found, too: {more}.' if others else ''
+            try:
+                classes.find(first, self.where(row))
+            except DataError as error:
+                raise DataError(f'{error}{also}{help_text}') from error
         return result
 
 

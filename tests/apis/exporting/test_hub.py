@@ -137,6 +137,12 @@ def test_no_path_of_this_machine_is_written(make_model, clip_dir, save, tmp_path
 # -- what other programs read ----------------------------------------------------------------------------------
 
 
+def test_others_may_read_what_they_may_read_of_any_new_file(folder, tmp_path):
+    (tmp_path / 'new').touch()
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    assert {path.stat().st_mode for path in files} == {(tmp_path / 'new').stat().st_mode}
+
+
 def test_the_card_has_the_metadata_that_the_hub_reads(folder):
     loaded = ModelCard.load(folder / 'README.md')
     data = loaded.data

@@ -7,6 +7,7 @@ from timm.layers import Conv2dSame
 
 from cssa_mm.apis.exporting.module import ExportModule
 from cssa_mm.apis.predictor import Predictor
+from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.score_calibration import ScoreCalibration
 
@@ -114,6 +115,22 @@ def test_scores_near_0_and_1_keep_their_order_and_are_finite(trained):
     np.testing.assert_allclose(calibrated.numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(model.calibration(raw).numpy(), expected, atol=1e-3)  # float32 scores near 1 are coarse
     assert (calibrated.diff() > 0).all()
+
+
+def test_a_model_that_is_too_sure_has_the_same_calibrated_scores_everywhere(trained):
+    """Its raw scores round to 1, in float32; calibration brings them down to where labels are decided."""
+    model = trained(context_head=None)
+    with torch.no_grad():
+        model.head.bias.add_(12.0)
+    model.teacher.reset(model.scorer())
+    model.evidence = None
+    model.calibration = ScoreCalibration((1.0,) * 6, (-12.0,) * 6, 'platt')
+    images = tensor_of(photos())
+    calibrated, raw = scores_of(ExportModule(model), images)
+    assert raw.max() > 0.9999
+    np.testing.assert_allclose(TorchScorer(model)(images).calibrated, calibrated, atol=1e-6)
+    samples = model.predict(model.data_preprocessor(dict(inputs=list(images)))['inputs'])
+    np.testing.assert_allclose(np.stack([sample.pred_score for sample in samples]), calibrated, atol=1e-6)
 
 
 def test_without_calibration_both_scores_are_the_raw_ones(trained):

@@ -27,7 +27,7 @@ def test_thresholds_of_the_model(tmp_path, make_facts, make_rows):
     ]
     assert (found['images'], found['images_without_label']) == (3, 1)
     assert found['choice'] == dict(
-        how="thresholds of the checkpoint, found by the rule 'f1'",
+        how="thresholds of the model, found on labelled images by the rule 'f1'",
         is_overridden=False,
         top=None,
         thresholds=SHIPPED.to_dict(),
