@@ -208,7 +208,8 @@ def _unmatched(predicted: WrittenPredictions, true: Truth, is_known: np.ndarray)
     if true.unnamed_classes:
         lines.append(
             f'{len(true.unnamed_classes)} predicted classes are not named by the truth and count for nothing'
-            f'{_such_as(":", true.unnamed_classes)}; if its images show none of them, put the classes.txt of the predictions beside it'
+            f'{_such_as(":", true.unnamed_classes)}; if its images show none of them, put the classes.txt of the '
+            'predictions beside it'
         )
     if true.other_classes:
         lines.append(
