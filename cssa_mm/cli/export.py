@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from cssa_mm.apis.exporting.hub import export_hub
@@ -58,8 +57,6 @@ def _export(options: argparse.Namespace) -> None:
     _check(options)
     source = dict(checkpoint=options.checkpoint, tower=options.tower)
     target = options.hub or options.out
-    if not options.hub:
-        print('Exporting, and comparing with torch: this takes one to three minutes', file=sys.stderr)
     try:
         if options.hub:
             result = export_hub(**source, out=target, with_tower=options.with_tower, force=options.force).text()

@@ -86,7 +86,7 @@ def test_zero_shot_clip_labels_a_folder(call, config, tmp_path):
     model = json.loads((tmp_path / 'out' / 'model.json').read_text())
     assert len(model['zero_shot_names']) == len(model['class_names']) == 6
     assert model['view']['size'] == 64
-    assert "found by the rule 'f1'" in done.stdout
+    assert "thresholds of the model, found on labelled images by the rule 'f1'" in done.stdout
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

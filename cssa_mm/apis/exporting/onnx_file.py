@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.logging import print_log
 
 from cssa_mm.apis.exporting.module import TOLERANCE, ExportModule, checked_module
 from cssa_mm.apis.exporting.onnx_extra import needed
@@ -92,6 +93,7 @@ def export_onnx(
     module = checked_module(model)
     _check_size(module)
     script, facts = checked_script(path), metadata(model, module)
+    print_log('Tracing the model, then comparing it with torch: this takes a minute or two', 'current')
     with replacing(path) as partial:
         _write(module, partial)
         _add_metadata(onnx, partial, facts)
