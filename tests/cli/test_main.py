@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,7 @@ ALIASES = {
     'make_demo_data': 'demo-data',
     'pretrain_demo_clip': 'demo-clip',
 }
+RESULT = SimpleNamespace(checkpoint=None)
 # The arguments of mmpretrain's own tools, which users know.
 TRAIN = ['--work-dir', '--resume', '--amp', '--no-validate', '--auto-scale-lr', '--no-pin-memory']
 TRAIN += ['--no-persistent-workers', '--cfg-options', '--launcher', '--local_rank', '--local-rank']
@@ -216,7 +218,7 @@ def called(monkeypatch):
 
     def call(command: str, *arguments: str) -> dict:
         calls = []
-        monkeypatch.setattr(f'cssa_mm.cli.{command}.{command}', lambda **options: calls.append(options))
+        monkeypatch.setattr(f'cssa_mm.cli.{command}.{command}', lambda **options: calls.append(options) or RESULT)
         monkeypatch.setenv('LOCAL_RANK', '')
         monkeypatch.delenv('LOCAL_RANK')
         assert main([command, *arguments]) == 0
@@ -258,7 +260,7 @@ def test_the_local_rank_of_older_launchers_reaches_mmengine(monkeypatch, before,
     monkeypatch.setenv('LOCAL_RANK', before or '')
     if before is None:
         monkeypatch.delenv('LOCAL_RANK')
-    monkeypatch.setattr('cssa_mm.cli.train.train', lambda **options: None)
+    monkeypatch.setattr('cssa_mm.cli.train.train', lambda **options: RESULT)
     assert main(['train', 'c.py', '--local-rank', '3']) == 0
     assert os.environ['LOCAL_RANK'] == expected
 
