@@ -33,9 +33,10 @@ def pixels_of(path: str, steps: dict) -> np.ndarray:
 def main(path: str, *photos: str) -> int:
     """Print the labels of photos; returns the exit status."""
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    facts = {
-        key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items() if text[0] in '[{'
-    }
+    metadata = session.get_modelmeta().custom_metadata_map
+    if not {'class_names', 'thresholds', 'preprocessing'} <= metadata.keys():
+        raise SystemExit(f'error: {path}: found no classes in its metadata, expected a file that cssa export wrote')
+    facts = {key: json.loads(text) for key, text in metadata.items() if text[:1] in ('[', '{')}
     names, thresholds, steps = facts['class_names'], facts['thresholds'], facts['preprocessing']
     if steps['library'] != 'pillow':
         raise SystemExit(f'error: {path}: its images are resized by {steps["library"]}, this program has Pillow alone')

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from cssa_mm.apis.exporting import run_onnx
 from cssa_mm.apis.exporting.run_onnx import pixels_of
 from cssa_mm.apis.image_input import viewed
 from cssa_mm.apis.predictor import Predictor
@@ -214,3 +215,17 @@ def test_it_is_short_and_knows_nothing_of_this_package(files):
     assert len([line for line in text.splitlines() if line.strip()]) <= 60
     assert 'import cssa_mm' not in text
     assert 'from cssa_mm' not in text
+
+
+def test_a_file_that_says_nothing_of_its_classes_is_refused_in_one_line(tmp_path):
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ('image', 'scores')]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node('Identity', ['image'], ['scores'])], 'g', value[:1], value[1:]
+    )
+    opset = [onnx.helper.make_opsetid('', 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), tmp_path / 'other.onnx')
+    done = run_program(run_onnx.__file__, tmp_path / 'other.onnx', 'photo.jpg')
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f'error: {tmp_path / "other.onnx"}: found no classes in its metadata, expected a file that cssa export wrote'
+    ]
