@@ -55,6 +55,7 @@ def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np
     Large groups may leave fewer folds than asked for; none if they leave one, which would hold out every label.
     """
     labelled = dataset.labelled_indices
+    labelled = labelled[(dataset.labels[labelled] >= 0).any(1)]  # a bad image has lost its labels
     order = labelled[stratified_indices(dataset.labels[labelled], len(labelled), seed)]
     keys: dict[object, int] = {}
     fold_of = np.empty(len(order), dtype=int)

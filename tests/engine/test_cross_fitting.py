@@ -161,3 +161,14 @@ def test_without_kept_features_thresholds_follow_the_rates(tiny_config, caplog):
 def test_wrong_options_are_refused(tiny_config, calibration, message):
     with pytest.raises(ConfigError, match=message):
         CSSARunner.from_cfg(tiny_config(**options(**calibration)))
+
+
+def test_an_image_that_lost_its_labels_is_in_no_fold(trained, tiny_config):
+    """A bad labelled image has none any more; the training must not stop after its last epoch."""
+    _, algorithm, _ = trained(tiny_config, False)
+    dataset = copy.copy(algorithm.dataset)
+    lost = dataset.labelled_indices[3]
+    dataset.labels = dataset.labels.copy()
+    dataset.labels[lost] = -1
+    folds = deal_folds(dataset, 2, seed=0)
+    assert np.array_equal(np.sort(np.concatenate(folds)), np.setdiff1d(dataset.labelled_indices, [lost]))

@@ -174,8 +174,8 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
 
 def test_a_part_that_scores_in_its_own_way_is_refused(trained, monkeypatch):
     model = trained()
-    score = model.score
-    model.score = lambda local, pooled, who='ema': score(local, pooled, who) * 0.9
+    logits = model.logits
+    model.logits = lambda local, pooled, who='ema': logits(local, pooled, who) * 0.9
     with pytest.raises(ConfigError, match=r'export: found scores that differ by 0.0\d+ from those of the model'):
         checked_module(model)
 
