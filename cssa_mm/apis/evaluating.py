@@ -16,7 +16,7 @@ from cssa_mm.apis.predicting.writers.streams import refused_in_one_line
 from cssa_mm.apis.truth_labels import Truth, read_truth
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.errors import ConfigError, DataError
-from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.calibration import brier_score, calibration_error, reliability
 from cssa_mm.evaluation.metrics import average_precision_per_class, cf1_of1, mean_of_finite
 from cssa_mm.evaluation.multilabel_metric import without_average_precision
 from cssa_mm.evaluation.text_table import aligned, rounded
@@ -166,8 +166,7 @@ def _compare(predicted: WrittenPredictions, truth: np.ndarray, rows: np.ndarray,
         cf1, of1 = cf1_of1(labels == 1, truth)
         metrics |= dict(CF1=100 * cf1, OF1=100 * of1)
     if predicted.scores is not None:
-        error = expected_calibration_error(reliability(scores, truth))
-        metrics |= dict(ECE=100 * error, Brier=100 * brier_score(scores, truth))
+        metrics |= dict(ECE=100 * calibration_error(scores, truth), Brier=100 * brier_score(scores, truth))
     classes = [
         dict(
             name=name,

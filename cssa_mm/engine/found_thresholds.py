@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.calibration import brier_score, calibration_error
 from cssa_mm.evaluation.metrics import cf1_of1
 from cssa_mm.evaluation.score_fitting import (
-    Maps,
     Spread,
     expected_f1_thresholds,
     fit_maps,
@@ -83,18 +82,16 @@ def find(
     zero_shot = None if similarity is None else fit_shared_map(similarity, labels)
     if len(references) < FEWEST_REFERENCES:
         references = references[:0]
-    held_out = _held_out(folds, references) if folds else None
-    maps = None if held_out is None else fit_maps(held_out.values, held_out.labels)
     calibration, scores = ScoreCalibration.none(num_classes), references
-    if held_out is None or maps is None:
+    calibrated = _calibrated(folds, references)
+    if calibrated is None:
         rule = 'rate'
     else:
-        raw = maps.of_raw(held_out.spread)
-        calibration = ScoreCalibration(tuple(raw.slope.tolist()), tuple(raw.offset.tolist()), 'platt')
+        calibration = calibrated.calibration
         # As they leave, in float32: a threshold must not lie beyond its own score by rounding.
-        scores = calibration(torch.from_numpy(references)).numpy() if len(references) else maps(held_out.values)
-    if rule == 'one' and maps is not None and held_out is not None:
-        values = np.full(num_classes, one_threshold(maps(held_out.values), held_out.labels))
+        scores = calibration(torch.from_numpy(references)).numpy() if len(references) else calibrated.scores
+    if rule == 'one' and calibrated is not None:
+        values = np.full(num_classes, one_threshold(calibrated.scores, calibrated.labels))
     elif rule == 'f1':
         values = expected_f1_thresholds(scores)
     else:
@@ -102,35 +99,44 @@ def find(
     sources = tuple('own' if count >= min_positives or rule == 'rate' else 'pooled' for count in positives)
     thresholds = ClassThresholds(tuple(values.tolist()), rule, tuple(positives.tolist()), sources)
     lines = _lines(thresholds, len(labels), class_names, min_positives)
-    if maps is not None and held_out is not None:
-        lines.append(_expectation(maps, held_out, values))
+    if calibrated is not None:
+        lines.append(_expectation(calibrated, values))
     return Found(calibration, thresholds, None if zero_shot is None else ZeroShotCalibration(*zero_shot), tuple(lines))
 
 
-class _HeldOut(NamedTuple):
-    """Raw scores, standardised logits and labels (h, C) of all folds, and the spread of the finished model."""
+class _Calibrated(NamedTuple):
+    """Raw scores, calibrated ones and labels (h, C) of the held-out images of all folds, and the map between them."""
 
+    raw: np.ndarray
     scores: np.ndarray
-    values: np.ndarray
     labels: np.ndarray
-    spread: Spread
+    calibration: ScoreCalibration
 
 
-def _held_out(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.ndarray) -> _HeldOut:
-    """The folds on one scale.
+def _calibrated(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.ndarray) -> _Calibrated | None:
+    """Calibration fitted to the folds on one scale; None without folds, or if all their labels are equal.
 
     Two trainings agree on the order of images better than on the level of scores. So the logits of each are
     standardised, per class, by those that it gives to the reference images. Images without a known label, such as bad
     ones, are left out.
     """
+    if not folds:
+        return None
     labels = np.concatenate([truth for _, truth in folds])
     known = (labels >= 0).any(1)
-    labels, scores = labels[known], np.concatenate([fold.scores for fold, _ in folds])[known]
-    if not len(references):
-        spread = Spread.of(scores)
-        return _HeldOut(scores, spread.standardised(scores), labels, spread)
-    values = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
-    return _HeldOut(scores, np.concatenate(values)[known], labels, Spread.of(references))
+    labels, raw = labels[known], np.concatenate([fold.scores for fold, _ in folds])[known]
+    if len(references):
+        spread = Spread.of(references)
+        parts = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
+        values = np.concatenate(parts)[known]
+    else:
+        spread = Spread.of(raw)
+        values = spread.standardised(raw)
+    maps = fit_maps(values, labels)
+    if maps is None:
+        return None
+    slope, offset = (tuple(numbers.tolist()) for numbers in maps.of_raw(spread))
+    return _Calibrated(raw, maps(values), labels, ScoreCalibration(slope, offset, 'platt'))
 
 
 def _nothing_to_fit(
@@ -163,20 +169,15 @@ def _lines(thresholds: ClassThresholds, images: int, class_names: Sequence[str],
     return lines
 
 
-def _expectation(maps: Maps, held_out: _HeldOut, thresholds: np.ndarray) -> str:
+def _expectation(calibrated: _Calibrated, thresholds: np.ndarray) -> str:
     """What the held-out images say of new ones."""
-    calibrated = maps(held_out.values)
-    cf1, of1 = (100 * value for value in cf1_of1(calibrated, held_out.labels, thresholds.tolist()))
+    cf1, of1 = (100 * value for value in cf1_of1(calibrated.scores, calibrated.labels, thresholds.tolist()))
     errors, briers = (
-        [100 * measure(scores, held_out.labels) for scores in (held_out.scores, calibrated)]
-        for measure in (_calibration_error, brier_score)
+        [100 * measure(scores, calibrated.labels) for scores in (calibrated.raw, calibrated.scores)]
+        for measure in (calibration_error, brier_score)
     )
     return (
         f'On labels that the scores did not see: CF1 {cf1:.1f}, OF1 {of1:.1f} at these thresholds; expected '
         f'calibration error {errors[0]:.1f} % before and {errors[1]:.1f} % after calibration, Brier score '
         f'{briers[0]:.1f} and {briers[1]:.1f}'
     )
-
-
-def _calibration_error(scores: np.ndarray, labels: np.ndarray) -> float:
-    return expected_calibration_error(reliability(scores, labels))

@@ -49,6 +49,15 @@ def expected_calibration_error(table: dict[str, np.ndarray]) -> float:
     return float(np.nansum(table['count'] * np.abs(table['score'] - table['positive'])) / total)
 
 
+def calibration_error(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+    """The expected calibration error of scores, from 0 to 1; see :func:`reliability`. nan without known cells.
+
+    Raises:
+        DataError: the shapes differ.
+    """
+    return expected_calibration_error(reliability(scores, truth, bins))
+
+
 def brier_score(scores: np.ndarray, truth: np.ndarray) -> float:
     """Mean squared distance of scores and truth over the known cells, from 0 to 1; nan without known cells.
 
@@ -74,9 +83,7 @@ def calibration(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[s
     table = reliability(scores, truth, bins)
     columns = zip(np.asarray(scores).T, np.asarray(truth).T, strict=True)
     return {
-        'calibration_error': np.array(
-            [expected_calibration_error(reliability(*column, bins=bins)) for column in columns]
-        ),
+        'calibration_error': np.array([calibration_error(*column, bins=bins) for column in columns]),
         'overall_calibration_error': expected_calibration_error(table),
         'reliability': table,
     }

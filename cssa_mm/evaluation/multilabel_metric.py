@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmpretrain.registry import METRICS
 
 from cssa_mm.errors import DataError
-from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.calibration import brier_score, calibration_error
 from cssa_mm.evaluation.metrics import average_precision_per_class, cf1_of1, mean_of_finite
 from cssa_mm.evaluation.text_table import aligned
 
@@ -170,8 +170,10 @@ def without_average_precision(labels: np.ndarray, names: Sequence[str]) -> list[
 
 def _calibration(prefix: str, scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     prefix = prefix if prefix.endswith('_') else f'{prefix}/'
-    error = expected_calibration_error(reliability(scores, labels))
-    return {f'{prefix}ECE': 100 * error, f'{prefix}Brier': 100 * brier_score(scores, labels)}
+    return {
+        f'{prefix}ECE': 100 * calibration_error(scores, labels),
+        f'{prefix}Brier': 100 * brier_score(scores, labels),
+    }
 
 
 def _table(names: Sequence[str], positives: np.ndarray, per_class: Mapping[str, np.ndarray]) -> str:

@@ -19,6 +19,8 @@ SHARED, OWN = 10.0, 0.5
 # Labels of a class never turn its ranking around, nor flatten it so much that float32 scores become equal.
 LOWEST_SLOPE = 0.05
 MOST_IMAGES = 4096  # that are fitted to, spread over all: more change nothing but the time
+# A float32 score of exactly 0 or 1 has no logit; these are beyond its neighbours, so that no two scores become equal.
+LOWEST, HIGHEST = 1e-45, 1 - 2.0**-25
 GRID = np.linspace(0.01, 0.99, 99)
 
 
@@ -57,7 +59,7 @@ class Maps(NamedTuple):
 
 def logits(scores: np.ndarray) -> np.ndarray:
     """Logits, float64, of float32 scores; those of 0 and 1 are finite."""
-    scores = np.clip(np.asarray(scores, np.float64), 1e-45, 1 - 2.0**-25)
+    scores = np.clip(np.asarray(scores, np.float64), LOWEST, HIGHEST)
     return np.log(scores) - np.log1p(-scores)
 
 

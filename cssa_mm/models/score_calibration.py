@@ -3,7 +3,7 @@
     calibrated = sigmoid(slope_c * logit(raw) + offset_c),   slope_c > 0
 
 The ranking of the images of a class, and so its average precision, stays as it is. Fitted after training on labelled
-images whose labels the scores did not see (`semi/cross_fitting.py`), it travels with the checkpoint.
+images whose labels the scores did not see (`engine/cross_fitting.py`), it travels with the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from cssa_mm.errors import CheckpointError
+from cssa_mm.evaluation.score_fitting import HIGHEST, LOWEST
 
-# A float32 score of exactly 0 or 1 has no logit; these are beyond its neighbours, so that no two scores become equal.
-LOWEST, HIGHEST = 1e-45, 1 - 2.0**-25
 LOGITS = tuple(math.log(score) - math.log1p(-score) for score in (LOWEST, HIGHEST))
 
 

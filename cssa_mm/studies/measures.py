@@ -12,7 +12,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.cross_fitted_probe import cross_fitted_probe
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
-from cssa_mm.evaluation.calibration import brier_score, expected_calibration_error, reliability
+from cssa_mm.evaluation.calibration import brier_score, calibration_error
 from cssa_mm.features.encode import Features
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models.score_calibration import ScoreCalibration
@@ -69,6 +69,6 @@ def metrics(
     }
     found = dict(mAP=float(np.nanmean(per_class)), CF1=100 * cf1, OF1=100 * of1, AP=average)
     for prefix, scores in (('raw_', raw), ('', calibrated)):
-        error = expected_calibration_error(reliability(scores[:, kept], labels))
-        found |= {f'{prefix}ECE': 100 * error, f'{prefix}Brier': 100 * brier_score(scores[:, kept], labels)}
+        for name, measure in (('ECE', calibration_error), ('Brier', brier_score)):
+            found[f'{prefix}{name}'] = 100 * measure(scores[:, kept], labels)
     return found
