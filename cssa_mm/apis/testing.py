@@ -11,13 +11,12 @@ from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 
 from cssa_mm.apis.config import is_photo_folder, load_config
-from cssa_mm.apis.training import build_runner, set_loaders, work_dir_of
+from cssa_mm.apis.training import build_runner, set_loaders, trained_tower, work_dir_of
 from cssa_mm.apis.untrained import start_untrained
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.data_parts import require_test_data
-from cssa_mm.errors import CheckpointError, ConfigError
+from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
-from cssa_mm.models.description import read_description
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
 # The endings of `out`, by what it holds.
@@ -116,12 +115,8 @@ def test(
 
 def _tower_of(checkpoint: str | os.PathLike | None) -> dict[str, str | None] | None:
     """The options of the tower that a checkpoint was trained with; None if it does not tell."""
-    content = None if checkpoint is None else read_checkpoint(os.fspath(checkpoint))
-    try:
-        tower = read_description((content.get('state_dict') if isinstance(content, dict) else None) or {})['tower']
-    except CheckpointError:  # an older form, or none of ours: told where it is loaded
-        return None
-    return {key: tower[key] for key in ('model_name', 'pretrained', 'config_dir')}
+    tower = None if checkpoint is None else trained_tower(read_checkpoint(os.fspath(checkpoint)))
+    return None if tower is None else {key: tower[key] for key in ('model_name', 'pretrained', 'config_dir')}
 
 
 def _check_out(out: str | os.PathLike | None, out_item: str | None) -> None:

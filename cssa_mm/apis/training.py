@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -137,14 +138,19 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
 
 def _other_tower(content: dict | None, config: Config) -> str:
     """The hint that a checkpoint was trained with another tower than that of the config."""
-    try:
-        tower = read_description((content or {}).get('state_dict') or {})['tower']
-    except CheckpointError:  # an older form, or none of ours: told where it is loaded
+    tower = trained_tower(content)
+    if tower is None or tower['model_name'] == config.model.backbone.get('model_name'):
         return ''
     name, tag = tower['model_name'], tower.get('pretrained')
-    if name == config.model.backbone.get('model_name'):
-        return ''
     return f'; the checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'
+
+
+def trained_tower(content: Any) -> dict[str, Any] | None:
+    """The description of the tower that a checkpoint of this content was trained with; None if it does not tell."""
+    try:
+        return read_description((content.get('state_dict') if isinstance(content, dict) else None) or {})['tower']
+    except CheckpointError:  # an older form, or none of ours: told where it is loaded
+        return None
 
 
 def work_dir_of(config: Config, work_dir: str | os.PathLike | None) -> str:
