@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -20,7 +19,7 @@ from cssa_mm.apis.predicting.folder import OutFolder
 from cssa_mm.apis.predicting.loading import default_workers
 from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Rows, Write, bad_lines, good_rows, outputs_of
 from cssa_mm.apis.predicting.result import PredictionRun
-from cssa_mm.apis.predicting.rows import PredictedImage
+from cssa_mm.apis.predicting.rows import PredictedImage, count
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.scoring import scored
 from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, look_up
@@ -194,13 +193,8 @@ def _untrained(scorer: Scorer, choice: LabelChoice) -> str:
 
 def _counts(rows: Iterator[PredictedImage], class_names: Sequence[str], total: int) -> dict[str, Any]:
     """The counts of a `PredictionRun`."""
-    images = without_label = 0
-    counts: Counter[str] = Counter()
-    for row in rows:
-        images += 1
-        without_label += not row.labels
-        counts.update(row.labels)
-    labels = {name: counts[name] for name in class_names}
+    images, without_label, found = count(rows)
+    labels = {name: found[name] for name in class_names}
     return dict(images=images, bad=total - images, without_label=without_label, labels=labels)
 
 

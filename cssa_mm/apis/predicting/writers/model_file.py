@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from cssa_mm.apis.chosen_labels import LabelChoice
-from cssa_mm.apis.predicting.rows import PredictedImage
+from cssa_mm.apis.predicting.rows import PredictedImage, count
 from cssa_mm.apis.predicting.writers.streams import refused_in_one_line, zero_shot_names
 from cssa_mm.files import write_json
 
@@ -30,12 +29,7 @@ def write_model(rows: Iterable[PredictedImage], facts: Mapping[str, Any], path: 
     Raises:
         ConfigError: it cannot be written.
     """
-    images = without = 0
-    counts: Counter[str] = Counter()
-    for row in rows:
-        images += 1
-        without += not row.labels
-        counts.update(row.labels)
+    counts = count(rows)
     content = dict(facts) | dict(
         choice=dict(
             how=choice.describe(),
@@ -44,11 +38,11 @@ def write_model(rows: Iterable[PredictedImage], facts: Mapping[str, Any], path: 
             thresholds=choice.thresholds.to_dict(),
         ),
         classes=[
-            _class_facts(choice, column, name, counts[name], name in zero_shot_names(facts))
+            _class_facts(choice, column, name, counts.labels[name], name in zero_shot_names(facts))
             for column, name in enumerate(facts['class_names'])
         ],
-        images=images,
-        images_without_label=without,
+        images=counts.images,
+        images_without_label=counts.without_label,
     )
     with refused_in_one_line(path):
         write_json(path, content)
