@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmpretrain.registry import DATASETS
 
@@ -20,7 +19,7 @@ from cssa_mm.engine.cross_fitted_probe import cross_fitted_probe
 from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
-from cssa_mm.features.encode import encode
+from cssa_mm.features.encode import encode, unit_pooled
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.statistics import check_same_classes
@@ -89,5 +88,4 @@ def global_features(
     model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: np.ndarray, view: View, description: str
 ) -> np.ndarray:
     """Unit global features (n, D) of some images."""
-    batches = encode(model, dataset, indices, view, description)
-    return torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in batches]).numpy()
+    return unit_pooled(encode(model, dataset, indices, view, description))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import all_reduce, get_dist_info
 from torch import Tensor
@@ -51,6 +52,11 @@ def encode(
             yield model.backbone(model.data_preprocessor(data)['inputs'])
     finally:
         model.train(was_training)
+
+
+def unit_pooled(batches: Iterable[Features]) -> np.ndarray:
+    """Unit global features (n, D) of all batches."""
+    return torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in batches]).numpy()
 
 
 def share_of_rank(total: int) -> np.ndarray:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.cross_fitted_probe import cross_fitted_probe
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.evaluation.calibration import brier_score, calibration_error
-from cssa_mm.features.encode import Features
+from cssa_mm.features.encode import Features, unit_pooled
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models.score_calibration import ScoreCalibration
 from cssa_mm.models.thresholds import ClassThresholds
@@ -29,16 +28,11 @@ def probe(
     hook: CalibrationHook | None,
 ) -> tuple[np.ndarray, Labelling]:
     """Raw scores (m, C) of the linear probe on the test set, and its calibration and thresholds, found in folds."""
-    every = _unit(train_features.batches(np.arange(len(train)), 'Linear probe'))
+    every = unit_pooled(train_features.batches(np.arange(len(train)), 'Linear probe'))
     labelled, unlabelled = every[train.labelled_indices], every[train.unlabelled_indices]
     options = hook or CalibrationHook(rule='none')
-    raw, found = cross_fitted_probe(train, labelled, unlabelled, _unit(test_features), PENALTY, options)
+    raw, found = cross_fitted_probe(train, labelled, unlabelled, unit_pooled(test_features), PENALTY, options)
     return raw, (found.calibration, found.thresholds)
-
-
-def _unit(batches: Iterable[Features]) -> np.ndarray:
-    """Unit global features (n, D)."""
-    return torch.cat([F.normalize(pooled, dim=-1).cpu() for _, pooled in batches]).numpy()
 
 
 def metrics(
