@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.context_head import ContextHead, context_targets
 from cssa_mm.models.losses import MaskedAsymmetricLoss
+from cssa_mm.models.toolbox_losses import ToolboxLoss
 
 
 class Targets(NamedTuple):
@@ -47,16 +48,20 @@ class SemiSupervisedObjective(nn.Module):
     """The losses of one step from the alignment of a batch and its targets.
 
     Args:
-        cell_loss: the loss of a cell (image, class), for labels, pseudo-labels and contexts. Its `reduction` counts
-            over the *global* batch, whatever the number of ranks: `'sum'` over cells (CAP), `'mean'` over the unmasked
-            cells of its part, or `'batch_mean'`, the sum divided by the images of its part.
+        cell_loss: the loss of a cell (image, class), for labels, pseudo-labels and contexts (there without weights of
+            classes). Its `reduction` counts over the *global* batch, whatever the number of ranks: `'sum'` over cells
+            (CAP), `'mean'` over the unmasked cells of its part, or `'batch_mean'`, the sum divided by the images of its
+            part.
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
     """
 
-    def __init__(self, cell_loss: MaskedAsymmetricLoss, unlabelled_weight: float, context_weight: float) -> None:
+    def __init__(
+        self, cell_loss: MaskedAsymmetricLoss | ToolboxLoss, unlabelled_weight: float, context_weight: float
+    ) -> None:
         super().__init__()
         self.cell_loss = cell_loss
+        self.context_loss = cell_loss.for_contexts() if isinstance(cell_loss, ToolboxLoss) else cell_loss
         # The module sums over this rank's share; `_part` divides by the count of the global batch.
         self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
         self.unlabelled_weight = unlabelled_weight
@@ -86,19 +91,24 @@ class SemiSupervisedObjective(nn.Module):
         labels = torch.where(is_taught, targets.labels, 0)
         contexts = context_targets(labels, context_head.assignment, context_head.num_contexts, context_head.target)
         weights = torch.ones_like(alignment.contexts)
-        context_losses = {'loss_context_labelled': self._part(alignment.contexts, contexts, weights, labelled)}
+        context_losses = {'loss_context_labelled': self._part(alignment.contexts, contexts, weights, labelled, True)}
         if targets.is_semi_supervised:
-            context_losses['loss_context_unlabelled'] = self._part(alignment.contexts, contexts, weights, unlabelled)
+            context_losses['loss_context_unlabelled'] = self._part(
+                alignment.contexts, contexts, weights, unlabelled, True
+            )
         return losses | {name: self.context_weight * value for name, value in context_losses.items()}
 
-    def _part(self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor) -> Tensor:
+    def _part(
+        self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor, of_contexts: bool = False
+    ) -> Tensor:
         """One loss over some rows of the global batch.
 
         The distributed wrapper averages gradients over the ranks; multiplied by their number, the average is the
         global sum. A rank without such rows returns a zero that is still connected to the graph.
         """
         masked = torch.where(rows[:, None], targets, -1)
-        total = self.cell_loss(logits, masked, weight=weights) * get_world_size()
+        cell_loss = self.context_loss if of_contexts else self.cell_loss
+        total = cell_loss(logits, masked, weight=weights) * get_world_size()
         if self.reduction == 'sum':
             return total
         count = ((masked >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
