@@ -163,18 +163,33 @@ class ToolboxLoss(nn.Module):
                 )
 
 
-def refuse_other_losses(loss: Mapping[str, Any] | None) -> None:
-    """Refuse mmpretrain's losses for other tasks by their name.
+def check_loss(model: Mapping[str, Any]) -> None:
+    """Refuse, before anything is built, mmpretrain's losses for other tasks, and keys of ours in a loss of theirs.
 
     Raises:
-        ConfigError: the loss is one of these.
+        ConfigError: `model.loss` is or has one of these.
     """
-    kind = (loss or {}).get('type', MaskedAsymmetricLoss)
-    found = MODELS.get(kind) if isinstance(kind, str) else kind
-    module = getattr(found, '__module__', '')
-    if module.startswith('mmpretrain.') and found.__name__ not in CELL_LOSSES:
+    loss = model.get('loss')
+    if not isinstance(loss, Mapping):
+        return
+    kind = loss.get('type')
+    found: Any = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not str(getattr(found, '__module__', '')).startswith('mmpretrain.'):
+        return
+    _refuse_other_task(found)
+    own = inspect.signature(found).parameters
+    inherited = [key for key in inspect.signature(MaskedAsymmetricLoss).parameters if key in loss and key not in own]
+    if inherited:
         raise ConfigError(
-            f'model.loss: found {found.__name__}, which is no loss of several labels an image, expected one that is '
+            f'model.loss: found {", ".join(inherited)} of MaskedAsymmetricLoss in a {found.__name__}, expected its own '
+            f"keys alone; inherited keys stay unless it is dict(_delete_=True, type='{found.__name__}', ...)"
+        )
+
+
+def _refuse_other_task(loss: Any) -> None:
+    if loss.__module__.startswith('mmpretrain.') and loss.__name__ not in CELL_LOSSES:
+        raise ConfigError(
+            f'model.loss: found {loss.__name__}, which is no loss of several labels an image, expected one that is '
             f'computed for each image and class; {INSTEAD}'
         )
 
@@ -186,7 +201,6 @@ def cell_loss(loss: Mapping[str, Any] | None, class_names: Sequence[str]) -> Mas
         ConfigError: it is no loss that fits.
     """
     options = {'type': 'MaskedAsymmetricLoss'} | dict(loss or {})
-    refuse_other_losses(options)
     kind = options['type']
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if kind is None:
@@ -194,6 +208,7 @@ def cell_loss(loss: Mapping[str, Any] | None, class_names: Sequence[str]) -> Mas
             f"model.loss: found the unknown component '{options['type']}', expected a registered one."
             f'{nearest(options["type"], MODELS.module_dict)}'
         )
+    _refuse_other_task(kind)
     # A loss that takes a mask knows what an unknown cell is.
     if 'mask' in inspect.signature(kind.forward).parameters:
         return MODELS.build(options)
