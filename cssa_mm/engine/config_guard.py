@@ -126,6 +126,8 @@ def check_config(config: Config) -> None:
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
     for path, section in _sections(plain, ''):
+        if path.endswith('.on_trace_ready'):  # of ProfilerHook, whose types are no components
+            continue
         _check_type(section.get('type'), path)
         known = _known_keys(path, section)
         if known is not None:
