@@ -99,6 +99,7 @@ def test_early_stopping_stops(stopped):
     assert len(stopped.validations) == 3
     assert (stopped.folder / 'last_checkpoint').read_text().endswith('epoch_3.pth')
     assert 'Calibration: the training ended after 3 of 4 epochs' in stopped.log
+    assert 'with train_cfg.semi_epochs=2 the last epoch has them' in stopped.log
 
 
 @hooks_row('`--cfg-options "custom_hooks=[dict(type=...)]"`', 'works', '')
