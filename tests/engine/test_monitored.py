@@ -100,6 +100,16 @@ def test_an_average_precision_that_the_labels_do_not_allow_is_no_name(make_run):
     assert list(expected_results(run)) == [name for name in NAMES if 'mAP' not in name]
 
 
+def test_the_names_of_classes_are_those_that_have_a_positive_and_a_negative(make_run):
+    run = make_run([dict(type='CSSAMetric', save_per_class=True)])
+    labels = run.val_dataloader.dataset.labels
+    labels[:] = 1
+    labels[7, 2] = 0
+    labels[:, 4] = [0, -1] * 6
+    precise = [name for name in expected_results(run) if name.startswith('ema/AP/')]
+    assert precise == ['ema/AP/traffic light']
+
+
 def test_where_a_metric_cannot_be_tried_nothing_is_refused(make_run):
     run = make_run([OURS, NeedsABatch()], [CheckpointHook(save_best='anything', rule='less')])
     assert expected_results(run) is None

@@ -181,6 +181,7 @@ def test_a_class_that_would_end_their_average_precision_is_refused_before(said):
 
 
 def test_classes_that_count_as_0_are_named(said):
+    assert said(never_a_dog, dict(type='CSSAMetric'), dict(type='AveragePrecision', average=None)) == []
     (line,) = [line for line in said(never_a_dog, *CONFIGS) if 'count' in line]
     assert line.startswith('test_evaluator: the means of AveragePrecision and MultiLabelMetric count 1 of 6 classes')
     assert '(dog)' in line
