@@ -102,6 +102,7 @@ def test_an_average_precision_that_the_labels_do_not_allow_is_no_name(make_run):
 
 def test_the_names_of_classes_are_those_that_have_a_positive_and_a_negative(make_run):
     run = make_run([dict(type='CSSAMetric', save_per_class=True)])
+    run.val_loop.evaluator.dataset_meta = run.val_dataloader.dataset.metainfo  # as the loop does
     labels = run.val_dataloader.dataset.labels
     labels[:] = 1
     labels[7, 2] = 0
