@@ -233,3 +233,30 @@ def test_a_fold_is_trained_as_the_runner_trains(tiny_config, skipped):
     unlabelled = algorithm.dataset.unlabelled_indices
     (fold,) = cross_fitted_scores(runner, algorithm, start, [unlabelled[:0]], unlabelled)
     assert fold.references.tolist() == algorithm.score(unlabelled).numpy().tolist()
+
+
+TWO_RANKS = """
+import sys, torch
+from mmengine.config import Config
+from cssa_mm.engine.runner import CSSARunner
+runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))
+runner.train()
+assert runner.distributed and runner.world_size == 2
+state = {name: value for name, value in runner.model.module.state_dict().items() if not name.endswith('_extra_state')}
+expected = torch.load(sys.argv[2])
+for name, value in state.items():
+    torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-6, msg=name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='where there is CUDA, each process has a GPU of its own')
+@pytest.mark.parametrize('reduction', ['sum', 'mean'])
+def test_two_processes_with_parts_are_one_without(run, two_ranks, tiny_config, tmp_path, reduction):
+    options = {'model.loss.reduction': reduction}
+    runner, _ = run(**WHOLE, **options)
+    state = {name: value for name, value in runner.model.state_dict().items() if not name.endswith('_extra_state')}
+    torch.save(state, tmp_path / 'expected.pth')
+    config = tiny_config(**SGD | PARTS | options, launcher='pytorch', work_dir=str(tmp_path / 'two'))
+    config.dump(tmp_path / 'config.py')
+    two_ranks(TWO_RANKS, tmp_path / 'config.py', tmp_path / 'expected.pth')
