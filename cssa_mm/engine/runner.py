@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
@@ -11,6 +12,7 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.optimiser_steps import count_in_steps
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -55,6 +57,10 @@ class CSSARunner(Runner):
         super().register_default_hooks(
             {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
         )
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimiser, which counts steps where mmengine's counts batches."""
+        return count_in_steps(super().build_optim_wrapper(optim_wrapper))
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""

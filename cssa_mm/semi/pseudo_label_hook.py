@@ -132,8 +132,9 @@ class PseudoLabelHook(Hook):
         data_batch['features'] = self.semi_supervision.features.of_batch(samples)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Update the teacher; fit the evidence if a checkpoint follows."""
-        self.semi_supervision.after_step()
+        """Update the teacher, if the optimiser made a step; fit the evidence if a checkpoint follows."""
+        if getattr(runner.train_loop, 'made_step', True):
+            self.semi_supervision.after_step()
         if any(_is_saved_after_step(runner, hook) for hook in runner.hooks):
             self.semi_supervision.refresh()
 
