@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
+from mmengine.hooks import ParamSchedulerHook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
@@ -11,6 +14,7 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -51,10 +55,17 @@ class CSSARunner(Runner):
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
-        given = (hooks or {}).items()
+        given = dict(param_scheduler=dict(type='StepSchedulerHook')) | dict(hooks or {})
+        for name, hook in given.items():
+            if isinstance(hook, dict) and hook.get('type') in ('ParamSchedulerHook', ParamSchedulerHook):
+                given[name] = hook | dict(type='StepSchedulerHook')
         super().register_default_hooks(
-            {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
+            {name: hook for name, hook in given.items() if hook is not None or name in MMENGINE_HOOKS}
         )
+
+    def build_param_scheduler(self, scheduler: Any) -> list:
+        """Build the schedules of the optimiser, on the true steps of both phases (`engine/schedules.py`)."""
+        return build_schedules(self, scheduler, super().build_param_scheduler)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""
