@@ -32,7 +32,7 @@ class Calendar:
     def of(cls, loop: EpochBasedTrainLoop) -> Calendar:
         """The calendar of a train loop."""
         sampler = getattr(loop.dataloader.batch_sampler, 'sampler', None)
-        if not hasattr(sampler, 'num_batches'):  # a loop with epochs of one length
+        if sampler is None or not hasattr(sampler, 'num_batches'):  # a loop with epochs of one length
             return cls([len(loop.dataloader)] * loop.max_epochs)
         return cls([sampler.num_batches(epoch) for epoch in range(loop.max_epochs)])
 

@@ -32,7 +32,9 @@ class StepSchedulerHook(ParamSchedulerHook):
         Raises:
             ConfigError: a schedule monitors a metric that there is not.
         """
-        for schedule in plateau_schedules(runner.param_schedulers) if metrics else ():
+        if metrics is None:
+            return
+        for schedule in plateau_schedules(runner.param_schedulers):
             if schedule.monitor not in metrics:
                 raise ConfigError(
                     f"param_scheduler: found monitor='{schedule.monitor}' of {type(schedule).__name__}, expected one "
@@ -40,7 +42,7 @@ class StepSchedulerHook(ParamSchedulerHook):
                 )
             groups = schedule.optimizer.param_groups
             before = [group[schedule.param_name] for group in groups]
-            schedule.step(metrics)
+            schedule.step({schedule.monitor: float(metrics[schedule.monitor])})  # it keeps the best one
             known = getattr(schedule, 'reduced', [1.0] * len(groups))
             schedule.reduced = [
                 share * group[schedule.param_name] / value if value else share

@@ -1,8 +1,7 @@
 """Schedules of the config on the true steps of a training, whose epochs have two lengths.
 
 mmengine converts a schedule (`convert_to_iter_based=True`) with the length of one epoch, which here is that of a
-warm-up epoch. These functions convert it with the steps of each epoch, and refuse in one line what mmengine refuses
-with a traceback, at the start or in the middle of the training.
+warm-up epoch. These functions convert it with the steps of each epoch.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapperDict, scheduler
 from mmengine.runner import Runner
-from mmpretrain.registry import PARAM_SCHEDULERS
 
 from cssa_mm.engine.calendar import Calendar
-from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.engine.schedule_checks import check_counts, check_course, class_of, is_plateau
+from cssa_mm.errors import ConfigError
 
 # A period of epochs of two lengths is no number of steps: its multiples become milestones.
 MILESTONES = {
@@ -33,7 +32,6 @@ CONVERTIBLE = (
     scheduler.CosineRestartParamScheduler, scheduler.ExponentialParamScheduler, scheduler.LinearParamScheduler,
     scheduler.MultiStepParamScheduler, scheduler.OneCycleParamScheduler, scheduler.PolyParamScheduler,
 )  # fmt: skip
-COUNTS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'milestones', 'periods')
 
 
 def build_schedules(runner: Runner, given: Any, build: Callable[[list], list]) -> list:
@@ -66,7 +64,7 @@ def build_schedules(runner: Runner, given: Any, build: Callable[[list], list]) -
             continue
         where = f'param_scheduler[{number}]' if several else 'param_scheduler'
         options, remark = translate(one, calendar, where)
-        if options is not None and _is_plateau(options['type']) and runner.cfg.get('val_cfg') is None:
+        if options is not None and is_plateau(options['type']) and runner.cfg.get('val_cfg') is None:
             remark = f'{where}: {one["type"]} acts after validations, of which this training has none'
         # The schedules of a fold are those of the training, which has told it.
         if remark and runner.param_schedulers is not None:
@@ -91,7 +89,7 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
         ConfigError: a value is invalid.
     """
     options = copy.deepcopy(dict(config))
-    kind = options['type'] = _class_of(options['type'], where)
+    kind = options['type'] = class_of(options['type'], where)
     is_converted = options.pop('convert_to_iter_based', False)
     by_epoch = options.setdefault('by_epoch', True)
     if is_converted and not by_epoch:
@@ -99,7 +97,7 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
             f'{where}: found convert_to_iter_based=True with by_epoch=False, expected one of them; a schedule that '
             'counts steps needs no conversion'
         )
-    if _is_plateau(kind) and (is_converted or not by_epoch):
+    if is_plateau(kind) and (is_converted or not by_epoch):
         raise ConfigError(
             f'{where}: found {kind.__name__} by steps, expected by_epoch=True without convert_to_iter_based: it acts '
             'after validations; leave both out'
@@ -109,7 +107,7 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
             f'{where}: found convert_to_iter_based=True for {kind.__name__}, expected one of mmengine, as nothing '
             'tells which of its options count epochs; give it in steps, with by_epoch=False'
         )
-    _check_counts(options, where, fractions=is_converted)
+    check_counts(options, where, fractions=is_converted)
     last, unit = (calendar.epochs, 'epochs') if by_epoch else (calendar.total, 'steps')
     begin, end = options.setdefault('begin', 0), options.get('end')
     options['end'] = end = last if end is None else end
@@ -125,7 +123,7 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
         options = _converted(options, calendar)
         if options['end'] <= options['begin']:
             return None, f'{where}: found begin={begin} and end={end}, less than a step: this schedule never acts'
-    _check_course(options, where, calendar.epochs if options['by_epoch'] else calendar.total)
+    check_course(options, where, calendar.epochs if options['by_epoch'] else calendar.total)
     return options, remark
 
 
@@ -175,57 +173,6 @@ class _SpreadGamma:
             return super()._get_value()  # type: ignore[misc]
         finally:
             self.gamma = of_epoch
-
-
-def _class_of(kind: Any, where: str) -> type:
-    found = PARAM_SCHEDULERS.get(kind) if isinstance(kind, str) else kind
-    if not isinstance(found, type):
-        known = [name for name in (*PARAM_SCHEDULERS.module_dict, *PARAM_SCHEDULERS.parent.module_dict)]
-        raise ConfigError(f"{where}.type: found '{kind}', expected the name of a schedule.{nearest(str(kind), known)}")
-    return found
-
-
-def _is_plateau(kind: type) -> bool:
-    return issubclass(kind, scheduler.ReduceOnPlateauParamScheduler)
-
-
-def _check_counts(options: Mapping[str, Any], where: str, fractions: bool) -> None:
-    """Check that what counts epochs or steps is a number, and a whole one unless it is converted."""
-    for key in COUNTS:
-        values = options.get(key)
-        for value in values if isinstance(values, list | tuple) else [values]:
-            if value is None:
-                continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            is_whole = is_number and float(value).is_integer()
-            if not is_number or value < 0 or (key in ('step_size', 'total_steps', 'T_max') and value == 0):
-                raise ConfigError(f'{where}.{key}: found {value!r}, expected a positive number')
-            if not is_whole and not fractions:
-                unit = 'epochs' if options['by_epoch'] else 'steps'
-                hint = '; parts of an epoch need convert_to_iter_based=True' if options['by_epoch'] else ''
-                raise ConfigError(f'{where}.{key}: found {value!r}, expected a whole number of {unit}{hint}')
-
-
-def _check_course(options: Mapping[str, Any], where: str, last: int) -> None:
-    """Refuse what mmengine's schedules stumble over after the first step: the next rate comes from the one before."""
-    kind, length = options['type'], min(options['end'], last) - options['begin']
-    for family, key in ((scheduler.LinearParamScheduler, 'start_factor'), (scheduler.ConstantParamScheduler, 'factor')):
-        if issubclass(kind, family) and options.get(key) == 0:
-            raise ConfigError(
-                f'{where}.{key}: found 0, expected more, such as 1e-6: mmengine multiplies the rate by quotients of it'
-            )
-    total = options.get('total_steps')
-    if issubclass(kind, scheduler.OneCycleParamScheduler) and total is not None and total < length:
-        unit = 'epochs' if options['by_epoch'] else 'steps'
-        raise ConfigError(
-            f'{where}.total_steps: found {total} {unit} for a schedule that acts for {length}, expected as many; leave '
-            'total_steps out'
-        )
-    if _is_plateau(kind) and options.get('monitor', 'loss') == 'loss':
-        raise ConfigError(
-            f"{where}.monitor: found 'loss', which no validation measures, expected one of its metrics, such as "
-            "monitor='ema/mAP' with rule='greater'"
-        )
 
 
 def _build(build: Callable[[list], list], options: dict[str, Any], where: str) -> list:
