@@ -107,6 +107,8 @@ class PseudoLabelHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
         loop = runner.train_loop
+        if runner.epoch >= runner.max_epochs:
+            return  # a finished run was resumed: the model stays as it is
         dataset = runner.train_dataloader.dataset
         self.semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
@@ -150,7 +152,8 @@ class PseudoLabelHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""
-        self.semi_supervision.refresh()
+        if hasattr(self, 'semi_supervision'):
+            self.semi_supervision.refresh()
 
 
 def bare_model(runner: Runner) -> CSSAClassifier:
