@@ -46,7 +46,7 @@ DATALOADER_KEYS = {
 }  # fmt: skip
 PARAMWISE_KEYS = {
     'custom_keys', 'norm_decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
-    'flat_decay_mult', 'bypass_duplicate',
+    'flat_decay_mult', 'bypass_duplicate', 'layer_decay_rate',
 }  # fmt: skip
 POLICY_KEYS = {
     key

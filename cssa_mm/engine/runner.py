@@ -17,9 +17,10 @@ from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
-from cssa_mm.engine.optimiser_steps import count_in_steps
+from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rates
 from cssa_mm.engine.resuming import check_resume, go_on
-from cssa_mm.engine.schedules import build_schedules, check_schedules
+from cssa_mm.engine.schedule_checks import check_schedules
+from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -36,6 +37,7 @@ def prepare_config(config: Config) -> Config:
     check_sections(config)
     apply_data(config)
     check_config(config)
+    check_optimiser(config)
     check_schedules(config)
     apply_view(config)
     for name in LOADERS:
@@ -70,8 +72,12 @@ class CSSARunner(Runner):
         )
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
-        """Build the optimiser, which counts steps where mmengine's counts batches."""
-        return count_in_steps(super().build_optim_wrapper(optim_wrapper))
+        """Build the optimiser, which counts steps (`engine/optimiser.py`)."""
+        return build_optimiser(optim_wrapper, super().build_optim_wrapper)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate by the global batch, if the config's `auto_scale_lr` says so."""
+        scale_rates(optim_wrapper, auto_scale_lr, self.train_dataloader.batch_sampler.batch_size)
 
     def build_param_scheduler(self, scheduler: Any) -> list:
         """Build the schedules of the optimiser, on the true steps of both phases (`engine/schedules.py`)."""
