@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
 
+from cssa_mm.compat import mend_scalars
 from cssa_mm.engine.optimiser_steps import accumulation_of, count_in_steps
 from cssa_mm.errors import ConfigError, nearest
 
@@ -82,7 +83,9 @@ def build_optimiser(section: OptimWrapper | Mapping, build: Callable[[Any], Any]
         ConfigError: an option is wrong, or the machine lacks what it needs.
     """
     try:
-        return count_in_steps(build(section))
+        built = count_in_steps(build(section))
+        mend_scalars(built.optimizer)
+        return built
     # Optimisers check their options as they like, and mmengine asserts.
     except (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, TypeError, ValueError) as error:
         if isinstance(section, Mapping) and _is_amp(section.get('type')) and not torch.cuda.is_available():

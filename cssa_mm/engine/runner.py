@@ -21,6 +21,7 @@ from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rat
 from cssa_mm.engine.resuming import check_resume, go_on
 from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
+from cssa_mm.engine.train_loops import apply_loops, check_evaluations
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -35,6 +36,7 @@ def prepare_config(config: Config) -> Config:
         ConfigError: a key or component is unknown, or parts contradict each other.
     """
     check_sections(config)
+    apply_loops(config)
     apply_data(config)
     check_config(config)
     check_optimiser(config)
@@ -54,6 +56,7 @@ class CSSARunner(Runner):
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
         config = prepare_config(cfg)
+        check_evaluations(config)
         launcher = config.get('launcher', 'none')
         init_cpu_process_group(launcher)
         # Not only where the group was started just now: a process may do several runs.

@@ -10,6 +10,12 @@ from cssa_mm.errors import ConfigError
 OPTIMISER = 'optim_wrapper.optimizer'
 
 
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """The runner formats its config three times, which takes seconds and changes nothing."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
+
+
 def one_line(error) -> str:
     assert '\n' not in str(error.value)
     return str(error.value)

@@ -48,6 +48,12 @@ class Recorder(Hook):
         self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
 
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """The runner formats its config three times, which takes seconds and changes nothing."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
+
+
 @pytest.fixture
 def run(tiny_config, tmp_path):
     """run(**overrides) -> the runner after a training with SGD, and its recorder."""
