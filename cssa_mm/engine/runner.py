@@ -17,13 +17,14 @@ from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.loaders import apply_loaders
 from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rates
 from cssa_mm.engine.resuming import check_resume, go_on
 from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.engine.train_loops import apply_loops, check_evaluations
 from cssa_mm.errors import ConfigError
-from cssa_mm.features.view import LOADERS, apply_view
+from cssa_mm.features.view import apply_view
 
 DEVICES = ('cpu', 'cuda', 'mps')
 MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
@@ -37,14 +38,12 @@ def prepare_config(config: Config) -> Config:
     """
     check_sections(config)
     apply_loops(config)
+    apply_loaders(config)
     apply_data(config)
     check_config(config)
     check_optimiser(config)
     check_schedules(config)
     apply_view(config)
-    for name in LOADERS:
-        if config.get(name) and not config[name].get('num_workers'):
-            config[name].persistent_workers = False  # torch refuses persistent workers without workers
     return config
 
 

@@ -183,8 +183,9 @@ def test_all_schedules_of_mmpretrain_can_be_inherited_as_they_are(tiny_config, i
     runner = CSSARunner.from_cfg(tiny_config())
     start = {name: value.detach().clone() for name, value in runner.model.head.named_parameters()}
     assert len(SCHEDULES) >= 25
+    ours = tiny_config()
     for schedule in SCHEDULES:
-        config = prepare_config(inherited(tiny_config(), schedule))
+        config = prepare_config(inherited(ours, schedule))
         epochs = Config.fromfile(schedule).train_cfg.max_epochs
         assert epochs >= 90
         warm_up = config.train_cfg.warmup_epochs
