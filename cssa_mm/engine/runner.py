@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.warm_start import forget_start, start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -38,6 +39,8 @@ def prepare_config(config: Config) -> Config:
 class CSSARunner(Runner):
     """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
 
+    _has_loaded: bool
+
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
@@ -48,6 +51,16 @@ class CSSARunner(Runner):
         if launcher != 'none' and not torch.cuda.is_available():
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
+
+    def load_or_resume(self) -> None:
+        """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
+        is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
+        if is_training and not self._has_loaded:
+            forget_start(self)
+        if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
+            start_from(self, self._load_from)
+            self._has_loaded = True
+        super().load_or_resume()
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
