@@ -27,34 +27,29 @@ def log_of(folder) -> str:
     return '\n'.join(path.read_text() for path in folder.glob('*/*.log'))
 
 
-@pytest.fixture(scope='module')
-def more_data(toy_data, tmp_path_factory):
-    """The toy data with a class more, 'zebra', in the place of every second 'cat' of a file of its own."""
-    files = {}
-    for part in ('train', 'test'):
-        content = json.loads((toy_data / f'{part}.json').read_text())
-        content['categories'].append(dict(id=7, name='zebra'))
-        cats = [each for each in content['annotations'] if each['category_id'] == 2]
-        content['annotations'] += [dict(each, category_id=7) for each in cats[::2]]
-        path = toy_data / f'{part}_zebra.json'
-        path.write_text(json.dumps(content))
-        files[part] = path.name
-    return files
-
-
 @pytest.fixture
-def other(tiny_config, more_data, tmp_path):
-    """other(names, **overrides) -> the tiny config with other classes, in a work directory of its own."""
+def other(tiny_config, toy_data, tmp_path):
+    """other(names, **overrides) -> the tiny config on data with these classes, 'zebra' on every second 'cat'."""
 
     def make(names, **overrides):
-        parts = {f'{part}_dataloader.dataset.class_names': names for part in ('train', 'val', 'test')}
-        files = {
-            f'{part}_dataloader.dataset.ann_file': more_data[part if part == 'train' else 'test']
-            for part in ('train', 'val', 'test')
-        }
-        options = {'model.class_names': names, 'work_dir': str(tmp_path / 'other')} | parts | files | overrides
-        without = {key: value for key, value in options.items() if not (key.startswith('val_') and '.' in key)}
-        return tiny_config(**(without if options.get('val_cfg', 1) is None else options))
+        options = {'model.class_names': names, 'work_dir': str(tmp_path / 'other')}
+        for loader, part in (('train', 'train'), ('val', 'test'), ('test', 'test')):
+            content = json.loads((toy_data / f'{part}.json').read_text())
+            cats = [each for each in content['annotations'] if each['category_id'] == 2][::2]
+            content['annotations'] += [dict(each, category_id=7) for each in cats]
+            content['categories'] = [dict(id=[*NAMES, 'zebra'].index(name) + 1, name=name) for name in names]
+            known = {each['id'] for each in content['categories']}
+            content['annotations'] = [each for each in content['annotations'] if each['category_id'] in known]
+            path = tmp_path / f'{part}_{len(names)}_{names[0]}.json'
+            path.write_text(json.dumps(content))
+            options |= {
+                f'{loader}_dataloader.dataset.class_names': names,
+                f'{loader}_dataloader.dataset.ann_file': str(path),
+            }
+        options |= overrides
+        if 'val_dataloader' in overrides:
+            options = {key: value for key, value in options.items() if not key.startswith('val_dataloader.')}
+        return tiny_config(**options)
 
     return make
 
