@@ -11,6 +11,7 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.pixels import apply_pixels
 from cssa_mm.engine.warm_start import forget_start, start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
@@ -27,6 +28,7 @@ def prepare_config(config: Config) -> Config:
     """
     check_sections(config)
     apply_data(config)
+    apply_pixels(config)
     check_config(config)
     apply_view(config)
     for name in LOADERS:

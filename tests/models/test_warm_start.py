@@ -76,7 +76,9 @@ def test_what_rests_on_labels_is_that_of_a_fresh_model(make_model):
     fresh = {name: value.clone() for name, value in model.state_dict().items()}
     started(model, old, strict=True)
     state = model.state_dict()
-    anew = [name for name in state if name.startswith(('context_head', 'evidence', 'is_taught', 'teacher.context_head'))]
+    anew = [
+        name for name in state if name.startswith(('context_head', 'evidence', 'is_taught', 'teacher.context_head'))
+    ]
     assert len(anew) > 15
     assert all(torch.equal(state[name], fresh[name]) for name in anew)
     assert not state['head.bias_is_calibrated']
