@@ -66,5 +66,8 @@ default_hooks = dict(
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(window_size=10)
 log_level = 'INFO'
+# A checkpoint that training starts from: its prompts, temperature and teacher are kept, and all that rests on labels is
+# made anew from those of this run. False keeps the prompts of the classes of the same name where classes differ.
 load_from = None
+strict_classes = True
 resume = False

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.hooks import ParamSchedulerHook
 from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
@@ -18,11 +18,13 @@ from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.engine.optimiser_steps import count_in_steps
+from cssa_mm.engine.pixels import apply_pixels
 from cssa_mm.engine.resuming import check_resume, go_on
 from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.engine.toolbox_hooks import check_hooks
 from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
+from cssa_mm.engine.warm_start import forget_start, start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 from cssa_mm.models.toolbox_losses import check_loss
@@ -42,6 +44,7 @@ def prepare_config(config: Config) -> Config:
     check_loss(config.get('model') or {})
     check_metrics(config)
     check_hooks(config)
+    apply_pixels(config)
     check_config(config)
     check_schedules(config)
     apply_view(config)
@@ -55,6 +58,8 @@ def prepare_config(config: Config) -> Config:
 class CSSARunner(Runner):
     """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
 
+    _has_loaded: bool
+
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
@@ -66,6 +71,16 @@ class CSSARunner(Runner):
         if launcher != 'none' and not torch.cuda.is_available():
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
+
+    def load_or_resume(self) -> None:
+        """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
+        is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
+        if is_training and not self._has_loaded:
+            forget_start(self)
+        if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
+            start_from(self, self._load_from)
+            self._has_loaded = True
+        super().load_or_resume()
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
