@@ -62,6 +62,8 @@ default_hooks = dict(
         seed=0,
     ),
 )
+# What `test --tta` does with the views of tta_pipeline: it averages their 'logits' or 'scores', then calibrates.
+tta_model = dict(type='AverageViewsTTA', average='logits')
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(window_size=10)
 log_level = 'INFO'

@@ -3,6 +3,7 @@
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.coco import COCOMultiLabelDataset
 from cssa_mm.datasets.nuswide import NUSWIDEMultiLabelDataset
+from cssa_mm.datasets.scaled_view import ScaledView
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.datasets.view import View
@@ -13,6 +14,7 @@ __all__ = [
     'ImageRecord',
     'LoadRGBImage',
     'NUSWIDEMultiLabelDataset',
+    'ScaledView',
     'SemiMultiLabelDataset',
     'TableDataset',
     'VOCMultiLabelDataset',

@@ -13,6 +13,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.test_time import bare_config
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import warn_of_other_views
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
@@ -28,7 +29,8 @@ class GuardHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the config, also that of mmpretrain's own tools."""
-        check_config(runner.cfg)
+        with bare_config(runner.cfg):
+            check_config(runner.cfg)
         if 'view' in runner.cfg:
             warn_of_other_views(runner.cfg)
 

@@ -11,6 +11,7 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.test_time import bare_config, complete_views
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -24,10 +25,12 @@ def prepare_config(config: Config) -> Config:
     Raises:
         ConfigError: a key or component is unknown, or parts contradict each other.
     """
-    check_sections(config)
-    apply_data(config)
-    check_config(config)
-    apply_view(config)
+    with bare_config(config):
+        check_sections(config)
+        apply_data(config)
+        complete_views(config)
+        check_config(config)
+        apply_view(config)
     for name in LOADERS:
         if config.get(name) and not config[name].get('num_workers'):
             config[name].persistent_workers = False  # torch refuses persistent workers without workers
