@@ -26,7 +26,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     # The result is the last epoch: a best epoch would have been chosen on test data.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    visualization=dict(type='VisualizationHook', enable=False),
+    visualization=dict(type='LabelPictureHook', enable=False),  # test --show-dir switches it on
     guard=dict(type='GuardHook'),
     # Unreadable training images are left out and named in bad_images.txt. Training stops above this share of them, but
     # tolerates a single one.

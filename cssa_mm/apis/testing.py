@@ -25,9 +25,6 @@ SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('
 
 BACKBONE = 'model.backbone'
 
-# Shorter side of the pictures of predictions, in pixels: text on the view itself, of 128 pixels, can't be read.
-PICTURE_SIZE = 480
-
 
 def test(
     *,
@@ -99,8 +96,8 @@ def test(
         settings.test_cfg.fp16 = True
     if show or show_dir:
         shown = dict(show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval)
-        size = dict(resize=PICTURE_SIZE) | settings.default_hooks.visualization
-        settings.default_hooks.visualization.update(size, enable=True, **shown)
+        hook = settings.default_hooks.get('visualization') or dict(type='LabelPictureHook')
+        settings.default_hooks.visualization = dict(hook, enable=True, **shown)
     if tta:
         augment_tests(settings)
     set_loaders(settings, pin_memory, persistent_workers=True)

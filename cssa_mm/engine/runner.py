@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.test_time import bare_config, complete_views
+from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
+from cssa_mm.semi.pseudo_label_hook import bare_model
 
 DEVICES = ('cpu', 'cuda', 'mps')
 MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
@@ -27,6 +34,8 @@ def prepare_config(config: Config) -> Config:
     """
     with bare_config(config):
         check_sections(config)
+        compile_options(config.get('compile'))
+        check_vis_backends(config)
         apply_data(config)
         complete_views(config)
         check_config(config)
@@ -53,10 +62,13 @@ class CSSARunner(Runner):
         return super().from_cfg(config)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
+        """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only.
+
+        mmpretrain's VisualizationHook, which writes pictures of one file name over each other, becomes ours.
+        """
         given = (hooks or {}).items()
         super().register_default_hooks(
-            {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
+            {name: with_own_pictures(hook) for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
         )
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -70,6 +82,14 @@ class CSSARunner(Runner):
                 'or the CPU without CUDA; leave it out'
             )
         return model.to(checked_device(device))
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build the visualizer, and start its backends."""
+        return start_vis_backends(super().build_visualizer(visualizer))
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the tower where the config's `compile` says so; mmengine would compile the whole step."""
+        compile_tower(bare_model(self), self.cfg.get('compile'))
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:
