@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 
 # Draws a box with a code in place of each character.
 PLACEHOLDERS = 'Last Resort'
+LEFT_TO_RIGHT = '\u200e'
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class DrawableNames:
                 'current',
                 logging.WARNING,
             )
-        shown = [f'class {index}' if name in unknown else name for index, name in enumerate(classes)]
+        shown = [f'class {index}' if name in unknown else _in_line(name) for index, name in enumerate(classes)]
         return cls(tuple(shown), families)
 
 
@@ -58,6 +59,12 @@ def families_for(characters: frozenset[str]) -> tuple[tuple[str, ...], frozenset
 def columns(text: str) -> int:
     """The width of a text in a fixed-width font, in letters: Chinese ones are two wide."""
     return sum(2 if unicodedata.east_asian_width(character) in 'WF' else 1 for character in text)
+
+
+def _in_line(name: str) -> str:
+    """The name with a mark before Arabic or Hebrew, which keeps the rest of the line from left to right."""
+    is_from_right = any(unicodedata.bidirectional(character) in ('R', 'AL') for character in name)
+    return f'{LEFT_TO_RIGHT}{name}' if is_from_right else name
 
 
 def _is_plain(entry: font_manager.FontEntry) -> bool:
