@@ -16,6 +16,7 @@ from cssa_mm.engine.monitored import check_monitored
 from cssa_mm.engine.pipeline_trial import try_pipelines
 from cssa_mm.engine.pixels import check_statistics
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.test_time import bare_config
 from cssa_mm.engine.toolbox_metrics import check_labels
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import view_of
@@ -32,7 +33,8 @@ class GuardHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the config, also that of mmpretrain's own tools."""
-        check_config(runner.cfg)
+        with bare_config(runner.cfg):
+            check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
         """Check pseudo-labels and learning rates, the classes of all data sets, and what was read of them."""
