@@ -87,13 +87,17 @@ def run(tool: ModuleType) -> str:
     """The same arguments as the tool; `--ngpus` changes nothing, as a batch is that of all processes."""
     options = tool.parse_args()
     if options.save_path and not options.save_path.absolute().parent.is_dir():
-        raise ConfigError(f"--save-path: found '{options.save_path}', whose folder does not exist, expected one; make it")
+        raise ConfigError(
+            f"--save-path: found '{options.save_path}', whose folder does not exist, expected one; make it"
+        )
     config = load_config(options.config, overrides=options.cfg_options)
     labelled, unlabelled = image_counts(config, options.dataset_size)
     record = simulated(config, labelled, unlabelled, options.log_level)
     warmup_epochs, steps = config.train_cfg.get('warmup_epochs', 0), record.epoch_steps
     width, height = (int(side) for side in (options.window_size or '12*7').split('*'))
-    figure = new_figure(width, height) if options.not_show else plt.figure(figsize=(width, height), layout='constrained')
+    figure = (
+        new_figure(width, height) if options.not_show else plt.figure(figsize=(width, height), layout='constrained')
+    )
     name = NAMES[options.parameter]
     title = options.title or f'{options.config.rsplit("/", 1)[-1]} {name} curve'
     draw_rates(figure, record.rates[options.parameter], steps, warmup_epochs, name, title)

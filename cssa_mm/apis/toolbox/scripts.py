@@ -32,7 +32,9 @@ def run_script(name: str) -> None:
 
 def load_script(name: str) -> ModuleType:
     """A tool as a module, whose parts can be mended or called; its `main` has not run."""
-    spec = importlib.util.spec_from_file_location(f'mmpretrain_{Path(name).stem.replace("-", "_")}', TOOLS / f'{name}.py')
+    spec = importlib.util.spec_from_file_location(
+        f'mmpretrain_{Path(name).stem.replace("-", "_")}', TOOLS / f'{name}.py'
+    )
     assert spec is not None and spec.loader is not None  # the file is there
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
