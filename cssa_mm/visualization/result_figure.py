@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from cssa_mm.visualization.style import ACCENT, INK, MUTED, SECOND, new_figure
 
 WIDTH = 5.0  # inches
-LETTERS = 62  # of a line
+LETTERS = 82  # of a line
 LINE = 0.19  # inches
 
 

@@ -95,7 +95,7 @@ def counters(model: CSSAClassifier, height: int, width: int) -> tuple[FlopAnalyz
 
 
 def _attention_flops(inputs: list[Any], outputs: list[Any]) -> int:
-    """Of the two products of an attention: queries (..., Q, E) with keys (..., K, E), weights with values (..., K, V)."""
+    """Of both products of an attention: queries (..., Q, E) with keys (..., K, E), weights with values (..., K, V)."""
     query, key, value = (each.type().sizes() for each in inputs[:3])
     weights = query[-2] * key[-2]
     for size in query[:-2]:

@@ -57,7 +57,7 @@ def read(path: str) -> Predictions:
         samples = mmengine.load(path)
     except Exception as error:  # pickle and json raise anything
         raise DataError(
-            f'{path}: found no predictions ({" ".join(str(error).split())}), expected a file that test --out FILE.pkl wrote'
+            f'{path}: found no predictions ({" ".join(str(error).split())}), expected those of test --out FILE.pkl'
         ) from error
     if not isinstance(samples, Sequence) or not samples or not all(isinstance(each, Mapping) for each in samples):
         raise DataError(

@@ -86,7 +86,7 @@ def image_paths(config: Config, found: predictions.Predictions) -> list[str]:
     missing = [image_id for image_id in found.ids if image_id not in known]
     if missing:
         raise DataError(
-            f"predictions: found the image '{missing[0]}', which is none of the {len(known)} test images of the config, "
+            f"predictions: found the image '{missing[0]}', none of the {len(known)} test images of the config, "
             'expected predictions of these; give the config that they were predicted with'
         )
     return [known[image_id] for image_id in found.ids]

@@ -50,7 +50,7 @@ def run_tool(name: str, arguments: Sequence[str]) -> str | None:
                 raise
             reason = ' '.join(str(error).split())[:300]
             raise ToolboxError(
-                f'toolbox: {name} ended with {type(error).__name__}: {reason}; its arguments: cssa toolbox {name} --help'
+                f'toolbox: {name} ended with {type(error).__name__}: {reason}; see cssa toolbox {name} --help'
             ) from error
 
 

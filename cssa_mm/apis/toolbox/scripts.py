@@ -35,7 +35,8 @@ def load_script(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         f'mmpretrain_{Path(name).stem.replace("-", "_")}', TOOLS / f'{name}.py'
     )
-    assert spec is not None and spec.loader is not None  # the file is there
+    assert spec is not None  # the file is there
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

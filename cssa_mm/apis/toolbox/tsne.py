@@ -131,8 +131,8 @@ def embedded(features: np.ndarray, options: Any, seed: int) -> np.ndarray:
     steps = 'max_iter' if 'max_iter' in inspect.signature(TSNE).parameters else 'n_iter'
     if not 0 < options.perplexity < len(features):
         raise ConfigError(
-            f'--perplexity: found {options.perplexity:g} for {len(features)} points, expected more than 0 and less than '
-            'their number, such as a third of it'
+            f'--perplexity: found {options.perplexity:g} for {len(features)} points, expected more than 0 and less '
+            'than their number, such as a third of it'
         )
     try:
         return TSNE(
