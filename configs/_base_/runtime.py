@@ -23,7 +23,8 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     # Every ten steps, however short the epochs are.
     logger=dict(type='StepLoggerHook', interval=10),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    # It counts the steps that the optimiser makes.
+    param_scheduler=dict(type='StepSchedulerHook'),
     # The result is the last epoch: a best epoch would have been chosen on test data.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     visualization=dict(type='VisualizationHook', enable=False),

@@ -6,6 +6,7 @@ from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.engine.schedule_hook import StepSchedulerHook
 from cssa_mm.engine.step_logger_hook import StepLoggerHook
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     'PlainCheckpointHook',
     'SemiSupervisedTrainLoop',
     'StepLoggerHook',
+    'StepSchedulerHook',
 ]

@@ -126,7 +126,8 @@ def check_config(config: Config) -> None:
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
     for path, section in _sections(plain, ''):
-        _check_type(section.get('type'), path)
+        if path != 'optim_wrapper.clip_grad':  # whose type is 'norm' or 'value'
+            _check_type(section.get('type'), path)
         known = _known_keys(path, section)
         if known is not None:
             _check_keys(section, known | {'type', '_scope_'}, path)

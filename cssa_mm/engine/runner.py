@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
+from mmengine.hooks import ParamSchedulerHook
+from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.optimiser_steps import count_in_steps
+from cssa_mm.engine.resuming import check_resume, go_on
+from cssa_mm.engine.schedules import build_schedules, check_schedules
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -27,6 +36,7 @@ def prepare_config(config: Config) -> Config:
     check_sections(config)
     apply_data(config)
     check_config(config)
+    check_schedules(config)
     apply_view(config)
     for name in LOADERS:
         if config.get(name) and not config[name].get('num_workers'):
@@ -51,10 +61,36 @@ class CSSARunner(Runner):
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
-        given = (hooks or {}).items()
+        given = dict(param_scheduler=dict(type='StepSchedulerHook')) | dict(hooks or {})
+        for name, hook in given.items():
+            if isinstance(hook, dict) and hook.get('type') in ('ParamSchedulerHook', ParamSchedulerHook):
+                given[name] = hook | dict(type='StepSchedulerHook')
         super().register_default_hooks(
-            {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
+            {name: hook for name, hook in given.items() if hook is not None or name in MMENGINE_HOOKS}
         )
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimiser, which counts steps where mmengine's counts batches."""
+        return count_in_steps(super().build_optim_wrapper(optim_wrapper))
+
+    def build_param_scheduler(self, scheduler: Any) -> list:
+        """Build the schedules of the optimiser, on the true steps of both phases (`engine/schedules.py`)."""
+        return build_schedules(self, scheduler, super().build_param_scheduler)
+
+    def resume(self, filename: str, *options: Any, **named: Any) -> None:
+        """Go on from a checkpoint, with its moments and the settings of the config (`engine/resuming.py`)."""
+        if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
+            return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
+        content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
+        check_resume(self, content, filename)
+        super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
+        if seed is None:
+            self.train_dataloader.batch_sampler.sampler.seed = self.seed  # the loader was built with a drawn one
+        elif seed != self.seed:
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)
+        self.train_loop._iter = Calendar.of(self.train_loop).steps(self.epoch)
+        return go_on(self, content, filename)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""
