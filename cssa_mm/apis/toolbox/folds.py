@@ -5,6 +5,7 @@ The tool builds MMEngine's own runner, draws other folds for each call, and prin
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from collections.abc import Mapping
@@ -61,8 +62,9 @@ def run(tool: ModuleType) -> str:
             _note(work_dir, dict(num_splits=num_splits, seed=seed), fold, last.metrics)
 
     def from_cfg(config: Config) -> CSSARunner:
-        config.pop('kfold_split_seed', None)  # said by the data sets
-        runner = CSSARunner.from_cfg(config)
+        own = copy.deepcopy(config)  # the tool reads its seed from the config again
+        own.pop('kfold_split_seed')
+        runner = CSSARunner.from_cfg(own)
         runner.register_hook(last)
         return runner
 

@@ -116,4 +116,4 @@ def _draw(
 
 
 def _names(names: Sequence[str], chosen: np.ndarray) -> list[str]:
-    return [names[index] for index in np.flatnonzero(chosen)]
+    return [name for name, is_chosen in zip(names, chosen, strict=True) if is_chosen]
