@@ -12,7 +12,9 @@ from torch import nn
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.monitored import check_monitored
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.toolbox_metrics import check_labels
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import warn_of_other_views
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
@@ -42,6 +44,9 @@ class GuardHook(Hook):
         check_classes(model, train, 'train_dataloader.dataset')
         check_classes(model, held_out, 'val_dataloader.dataset')
         check_training_data(train, held_out, runner.cfg, model.class_words)
+        if runner.val_loop is not None:
+            check_labels(runner.val_loop.evaluator.metrics, held_out, 'val_evaluator')
+        check_monitored(runner)
 
     def before_test(self, runner: Runner) -> None:
         """Compare the classes of the test set with those of the model, and say what looks wrong about it."""
@@ -49,6 +54,7 @@ class GuardHook(Hook):
         check_classes(bare_model(runner), dataset, 'test_dataloader.dataset')
         if isinstance(dataset, SemiMultiLabelDataset):
             refuse_without_positives(dataset.hidden_labels, 'test_dataloader.dataset')
+        check_labels(runner.test_loop.evaluator.metrics, dataset, 'test_evaluator')
         warn_of_questions(dataset, 'test')
 
 

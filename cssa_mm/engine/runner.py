@@ -19,9 +19,13 @@ from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.engine.optimiser_steps import count_in_steps
 from cssa_mm.engine.resuming import check_resume, go_on
-from cssa_mm.engine.schedules import build_schedules, check_schedules
+from cssa_mm.engine.schedule_checks import check_schedules
+from cssa_mm.engine.schedules import build_schedules
+from cssa_mm.engine.toolbox_hooks import check_hooks
+from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
+from cssa_mm.models.toolbox_losses import check_loss
 
 DEVICES = ('cpu', 'cuda', 'mps')
 MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
@@ -35,6 +39,9 @@ def prepare_config(config: Config) -> Config:
     """
     check_sections(config)
     apply_data(config)
+    check_loss(config.get('model') or {})
+    check_metrics(config)
+    check_hooks(config)
     check_config(config)
     check_schedules(config)
     apply_view(config)
@@ -52,6 +59,7 @@ class CSSARunner(Runner):
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
         config = prepare_config(cfg)
+        check_parts(config)
         launcher = config.get('launcher', 'none')
         init_cpu_process_group(launcher)
         # Not only where the group was started just now: a process may do several runs.

@@ -25,6 +25,7 @@ from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.models.toolbox_losses import cell_loss
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
 
@@ -39,7 +40,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             name of a registered data set that knows its classes, or the config of one whose files define them.
         head: config of `LabelAlignmentHead`.
         context_head: config of `ContextHead`; None leaves the context task out.
-        loss: config of `MaskedAsymmetricLoss`; see `SemiSupervisedObjective` for its `reduction`.
+        loss: config of `MaskedAsymmetricLoss` or of a loss of mmpretrain (`ToolboxLoss`).
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
         ema: options of `ParameterEMA`: decay, warm_up.
@@ -97,8 +98,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
                 embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
             sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
             self.context_head = MODELS.build(contexts | sizes)
-        cell_loss = MODELS.build(dict(type='MaskedAsymmetricLoss') | (loss or {}))
-        self.objective = SemiSupervisedObjective(cell_loss, unlabelled_weight, context_weight)
+        self.objective = SemiSupervisedObjective(cell_loss(loss, self.class_names), unlabelled_weight, context_weight)
         self.teacher = ParameterEMA(self.scorer(), **(ema or {}))
         self.evidence = None
         if evidence is not None:
