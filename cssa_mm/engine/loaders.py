@@ -7,7 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmpretrain.registry import DATA_SAMPLERS, FUNCTIONS
+from mmengine.registry import FUNCTIONS
+from mmpretrain.registry import DATA_SAMPLERS
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS

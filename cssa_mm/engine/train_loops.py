@@ -56,23 +56,6 @@ def apply_loops(config: Config) -> None:
     _check_intervals(section.get('dynamic_intervals'))
 
 
-def check_evaluations(config: Config) -> None:
-    """Check that the data, the loop and the metrics of validation and test are all there, or none of them.
-
-    Raises:
-        ConfigError: some are missing.
-    """
-    for part in ('val', 'test'):
-        names = [f'{part}_{name}' for name in ('dataloader', 'cfg', 'evaluator')]
-        missing = [name for name in names if config.get(name) is None]
-        if 0 < len(missing) < len(names):
-            there = ' and '.join(name for name in names if name not in missing)
-            raise ConfigError(
-                f'{missing[0]}: found none beside {there}, expected {", ".join(names)}, or none of them; add it, or '
-                'set all of them to None'
-            )
-
-
 def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) -> None:
     kind = _class_of(section.get('type'))
     counts = isinstance(kind, type) and issubclass(kind, IterBasedTrainLoop)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.context_head import ContextHead, context_targets
 from cssa_mm.models.losses import MaskedAsymmetricLoss
+from cssa_mm.models.toolbox_losses import ToolboxLoss
 
 
 class Targets(NamedTuple):
@@ -56,17 +57,21 @@ class SemiSupervisedObjective(nn.Module):
     """The losses of one step from the alignment of a batch and its targets.
 
     Args:
-        cell_loss: the loss of a cell (image, class), for labels, pseudo-labels and contexts. Its `reduction` counts
-            over the *global* batch, whatever the number of ranks: `'sum'` over cells (CAP), `'mean'` over the unmasked
-            cells of its part, or `'batch_mean'`, the sum divided by the images of its part.
+        cell_loss: the loss of a cell (image, class), for labels, pseudo-labels and contexts (there without weights of
+            classes). Its `reduction` counts over the *global* batch, whatever the number of ranks: `'sum'` over cells
+            (CAP), `'mean'` over the unmasked cells of its part, or `'batch_mean'`, the sum divided by the images of its
+            part.
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
     """
 
-    def __init__(self, cell_loss: MaskedAsymmetricLoss, unlabelled_weight: float, context_weight: float) -> None:
+    def __init__(
+        self, cell_loss: MaskedAsymmetricLoss | ToolboxLoss, unlabelled_weight: float, context_weight: float
+    ) -> None:
         super().__init__()
         self.cell_loss = cell_loss
-        # The module sums over this rank's share; `_part` divides by the count of the global batch.
+        self.context_loss = cell_loss.for_contexts() if isinstance(cell_loss, ToolboxLoss) else cell_loss
+        # The module sums over this rank's share; `_reduced` divides by the count of the global batch.
         self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
         self.unlabelled_weight = unlabelled_weight
         self.context_weight = context_weight
@@ -89,12 +94,13 @@ class SemiSupervisedObjective(nn.Module):
         scale = get_world_size() * targets.parts
         losses = {}
         for name, cells in known.items():
-            logits, weights = alignment.logits, targets.weights
+            cell_loss, logits, weights = self.cell_loss, alignment.logits, targets.weights
             factor = 1.0 if name == 'loss_labelled' else self.unlabelled_weight
             if alignment.contexts is not None and name.startswith('loss_context'):
-                logits, weights = alignment.contexts, torch.ones_like(alignment.contexts)
+                cell_loss, logits, weights = self.context_loss, alignment.contexts, torch.ones_like(alignment.contexts)
                 factor = self.context_weight
-            losses[name] = factor * self._part(logits, cells, weights, counted[name], scale)
+            total = cell_loss(logits, cells[0], weight=weights) * scale
+            losses[name] = factor * self._reduced(total, *counted[name])
         return losses
 
     def _known(
@@ -113,19 +119,15 @@ class SemiSupervisedObjective(nn.Module):
             parts |= {f'loss_context_{kind}': (contexts, of_kind) for kind, of_kind in rows.items()}
         return {name: (torch.where(rows[:, None], cells, -1), rows) for name, (cells, rows) in parts.items()}
 
-    def _part(
-        self, logits: Tensor, known: tuple[Tensor, Tensor], weights: Tensor, counted: tuple[Tensor, Tensor], scale: int
-    ) -> Tensor:
-        """One loss over some rows of the global batch.
+    def _reduced(self, total: Tensor, cells: Tensor, rows: Tensor) -> Tensor:
+        """One loss of the global batch from its sum over this rank's share of one part of a step.
 
         The distributed wrapper averages gradients over the ranks, and the optimiser those of the parts of a step;
         multiplied by their numbers (`scale`), the average is the sum. What divides it is counted over the whole step.
         A rank without such rows returns a zero that is still connected to the graph.
         """
-        total = self.cell_loss(logits, known[0], weight=weights) * scale
         if self.reduction == 'sum':
             return total
-        cells, rows = counted
         count = ((cells >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
         all_reduce(count)
         return total / count.clamp(min=1)

@@ -12,6 +12,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from cssa_mm.datasets.labelled_images import drawn_images
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.errors import ConfigError
 
@@ -55,8 +56,7 @@ class SemiSupervisedSampler(Sampler):
         default_rank, default_world_size = get_dist_info()
         self.rank = default_rank if rank is None else rank
         self.world_size = default_world_size if world_size is None else world_size
-        self.labelled = np.asarray(dataset.labelled_indices)
-        self.unlabelled = np.asarray(dataset.unlabelled_indices)
+        self.labelled, self.unlabelled = drawn_images(dataset)
         if not len(self.labelled):
             raise ConfigError('train_dataloader.dataset: found no labelled image, expected some; give it a split')
         self.labelled_per_batch = labelled_per_batch

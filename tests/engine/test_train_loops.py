@@ -97,8 +97,6 @@ def test_what_counts_no_epochs_is_refused_in_one_line(loops_of, given, message):
         ({'test_cfg': dict(type='ValLoop')}, "test_cfg.type: found ValLoop, expected 'TestLoop'"),
         ({'val_cfg': dict(type='mmpretrain.RetrievalValLoop')}, "found RetrievalValLoop, expected 'ValLoop'"),
         ({'val_cfg': dict(fp16='yes')}, "val_cfg.fp16: found 'yes', expected True or False"),
-        ({'val_cfg': None}, 'val_cfg: found none beside val_dataloader and val_evaluator, expected'),
-        ({'test_evaluator': None}, 'test_evaluator: found none beside test_dataloader and test_cfg, expected'),
     ],
 )
 def test_other_loops_of_validation_and_test_are_refused(tiny_config, options, message):
