@@ -18,7 +18,8 @@ from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.engine.resuming import check_resume, go_on
-from cssa_mm.engine.schedules import build_schedules, check_schedules
+from cssa_mm.engine.schedule_checks import check_schedules
+from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
