@@ -83,7 +83,6 @@ def test_the_rates_are_those_of_the_formula(start):
     assert start['rates'] == pytest.approx(cosine(10), rel=1e-6)
 
 
-@pytest.mark.smoke
 def test_an_unchanged_config_says_nothing_and_goes_on_bitwise(run, start, tmp_path):
     _, recorder, told = run(tmp_path, start['folder'] / 'epoch_2.pth')
     assert told == []

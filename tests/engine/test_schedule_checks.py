@@ -103,7 +103,6 @@ def of_formula(schedule, step, epoch, calendar):
     return lambda base: base * schedule['gamma'] ** (at // schedule['step_size'])
 
 
-@pytest.mark.smoke
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_the_schedules_of_mmpretrain_mean_what_they_mean_there(path):
     config = Config.fromfile(path)
