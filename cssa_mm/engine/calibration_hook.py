@@ -109,8 +109,8 @@ class CalibrationHook(Hook):
             if changed is not None:
                 print_log(
                     f'Calibration: the training was resumed after epoch {changed} with other settings, which the '
-                    'folds have in all epochs: their scores, and thresholds and calibration with them, may be unlike those of '
-                    'the model; to be sure, train in one go, or set default_hooks.calibration.folds=0',
+                    'folds have in all epochs: their scores, and thresholds and calibration with them, may be unlike '
+                    'those of the model; to be sure, train in one go, or set default_hooks.calibration.folds=0',
                     'current',
                     logging.WARNING,
                 )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, config
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
@@ -40,7 +40,7 @@ def known():
 @pytest.fixture
 def values(known, tiny_config, monkeypatch):
     """values(schedule) -> rate, momentum and weight decay of each step of a training with both phases."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))  # takes seconds
+    monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
     if 'runner' not in known:
         known['runner'] = CSSARunner.from_cfg(tiny_config(**EPOCHS, **BLIND))
     runner = known['runner']
@@ -161,7 +161,7 @@ class Recorder(Hook):
 @pytest.fixture
 def train(tiny_config, monkeypatch):
     """train(folder, **overrides) -> runner, rates and log of a training of one warm-up epoch and two later ones."""
-    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))  # takes seconds
+    monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
 
     def run(folder, **overrides):
         options = {'default_hooks.calibration.rule': 'none', 'default_hooks.checkpoint.max_keep_ckpts': -1}
