@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from mmengine.config import config
+from mmengine.config import config as texts
 from mmengine.hooks import Hook
 
 from cssa_mm.engine import CSSARunner
@@ -43,7 +43,7 @@ def run(tiny_config, monkeypatch):
     def train(folder, resume=None, **overrides):
         options = QUICK | dict(work_dir=str(folder), resume=resume is not None, load_from=resume and str(resume))
         told = []
-        monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
+        monkeypatch.setattr(texts, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
         monkeypatch.setattr(
             'cssa_mm.engine.resuming.print_log',
             lambda text, logger=None, level=logging.INFO: told.append((level, text)),

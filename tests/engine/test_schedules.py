@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from mmengine.config import config
+from mmengine.config import config as texts
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from torch.optim import lr_scheduler as plain
@@ -198,7 +198,7 @@ def known():
 def values(known, tiny_config, monkeypatch):
     """values[case] -> the options of its optimiser before each step of one real training."""
     if not known:
-        monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
+        monkeypatch.setattr(texts, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
         runner = CSSARunner.from_cfg(tiny_config(**NO_MORE))
         bank = Bank()
         runner.register_hook(bank)

@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from mmengine.config import Config, config
+from mmengine.config import Config
+from mmengine.config import config as texts
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
@@ -40,7 +41,7 @@ def known():
 @pytest.fixture
 def values(known, tiny_config, monkeypatch):
     """values(schedule) -> rate, momentum and weight decay of each step of a training with both phases."""
-    monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
+    monkeypatch.setattr(texts, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
     if 'runner' not in known:
         known['runner'] = CSSARunner.from_cfg(tiny_config(**EPOCHS, **BLIND))
     runner = known['runner']
@@ -161,7 +162,7 @@ class Recorder(Hook):
 @pytest.fixture
 def train(tiny_config, monkeypatch):
     """train(folder, **overrides) -> runner, rates and log of a training of one warm-up epoch and two later ones."""
-    monkeypatch.setattr(config, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
+    monkeypatch.setattr(texts, 'FormatCode', lambda text, **_: (text, True), raising=False)  # takes seconds
 
     def run(folder, **overrides):
         options = {'default_hooks.calibration.rule': 'none', 'default_hooks.checkpoint.max_keep_ckpts': -1}
