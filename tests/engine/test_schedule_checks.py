@@ -78,6 +78,13 @@ def test_a_schedule_that_never_acts_or_is_cut_off_is_told():
     assert translate(dict(type='CosineAnnealingLR'), CALENDAR, 'x')[1] == ''
 
 
+def test_a_plateau_knows_which_metrics_are_better_when_greater():
+    for metric, rule in (('ema/mAP', 'greater'), ('ema/ECE', 'less')):
+        assert translate(dict(type='ReduceOnPlateauLR', monitor=metric), CALENDAR, 'x')[0]['rule'] == rule
+    given = dict(type='ReduceOnPlateauLR', monitor='ema/mAP', rule='less')
+    assert translate(given, CALENDAR, 'x')[0]['rule'] == 'less'
+
+
 def of_formula(schedule, step, epoch, calendar):
     """The factor of a schedule of mmpretrain's files, by a closed formula; eta_min in units of the base rate."""
     by_step = schedule.get('convert_to_iter_based') or not schedule.get('by_epoch', True)
