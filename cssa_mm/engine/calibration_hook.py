@@ -111,8 +111,9 @@ class CalibrationHook(Hook):
             changed = runner.message_hub.runtime_info.get('changed_after_epoch')
             if changed is not None:
                 print_log(
-                    f'Calibration: the training was resumed after epoch {changed} with other settings, which are those '
-                    'of all epochs of the folds; so thresholds may fit the model a little less',
+                    f'Calibration: the training was resumed after epoch {changed} with other settings, which the '
+                    'folds have in all epochs: their scores, and thresholds and calibration with them, may be unlike '
+                    'those of the model; to be sure, train in one go, or set default_hooks.calibration.folds=0',
                     'current',
                     logging.WARNING,
                 )
