@@ -12,7 +12,7 @@ from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.engine.pixels import apply_pixels
-from cssa_mm.engine.warm_start import forget_start, start_from
+from cssa_mm.engine.warm_start import start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 
@@ -57,8 +57,6 @@ class CSSARunner(Runner):
     def load_or_resume(self) -> None:
         """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
         is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
-        if is_training and not self._has_loaded:
-            forget_start(self)
         if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
             start_from(self, self._load_from)
             self._has_loaded = True

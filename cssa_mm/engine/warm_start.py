@@ -48,11 +48,6 @@ def start_from(runner: Runner, path: str) -> None:
     runner.logger.info(_line(start, path, model, keeps_bias))
 
 
-def forget_start(runner: Runner) -> None:
-    """Forget what an earlier run of this process started from; a checkpoint to resume from tells it again."""
-    runner.message_hub.runtime_info.pop(STARTED_FROM, None)
-
-
 def started_from(runner: Runner) -> str | None:
     """The checkpoint whose prompts a run started from, maybe before it was resumed; None for a fresh model."""
     return runner.message_hub.runtime_info.get(STARTED_FROM)
