@@ -108,6 +108,14 @@ class CalibrationHook(Hook):
         dealt = deal_folds(algorithm.dataset, self.folds, self.seed) if len(labelled) >= 2 * self.folds > 0 else []
         if dealt and cache is not None and cache.serves_training:
             print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
+            changed = runner.message_hub.runtime_info.get('changed_after_epoch')
+            if changed is not None:
+                print_log(
+                    f'Calibration: the training was resumed after epoch {changed} with other settings, which are those '
+                    'of all epochs of the folds; so thresholds may fit the model a little less',
+                    'current',
+                    logging.WARNING,
+                )
             source = started_from(runner)
             if source is not None:
                 print_log(

@@ -12,9 +12,12 @@ from torch import nn
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.monitored import check_monitored
 from cssa_mm.engine.pipeline_trial import try_pipelines
 from cssa_mm.engine.pixels import check_statistics
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.test_time import bare_config
+from cssa_mm.engine.toolbox_metrics import check_labels
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
@@ -30,7 +33,8 @@ class GuardHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the config, also that of mmpretrain's own tools."""
-        check_config(runner.cfg)
+        with bare_config(runner.cfg):
+            check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
         """Check pseudo-labels and learning rates, the classes of all data sets, and what was read of them."""
@@ -46,6 +50,9 @@ class GuardHook(Hook):
         try_pipelines(train, view, 'train_dataloader.dataset', is_test=False)
         try_pipelines(held_out, view, 'val_dataloader.dataset', is_test=True)
         check_training_data(train, held_out, runner.cfg, model.class_words)
+        if runner.val_loop is not None:
+            check_labels(runner.val_loop.evaluator.metrics, held_out, 'val_evaluator')
+        check_monitored(runner)
 
     def before_test(self, runner: Runner) -> None:
         """Compare the classes of the test set with those of the model, and say what looks wrong about it."""
@@ -55,6 +62,7 @@ class GuardHook(Hook):
             try_pipelines(dataset, view_of(runner.cfg), 'test_dataloader.dataset', is_test=True)
         if isinstance(dataset, SemiMultiLabelDataset):
             refuse_without_positives(dataset.hidden_labels, 'test_dataloader.dataset')
+        check_labels(runner.test_loop.evaluator.metrics, dataset, 'test_evaluator')
         warn_of_questions(dataset, 'test')
 
 

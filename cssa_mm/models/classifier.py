@@ -23,8 +23,10 @@ from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
+from cssa_mm.models.predictions import set_predictions
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.models.toolbox_losses import cell_loss
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
 
@@ -39,7 +41,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             name of a registered data set that knows its classes, or the config of one whose files define them.
         head: config of `LabelAlignmentHead`.
         context_head: config of `ContextHead`; None leaves the context task out.
-        loss: config of `MaskedAsymmetricLoss`; see `SemiSupervisedObjective` for its `reduction`.
+        loss: config of `MaskedAsymmetricLoss` or of a loss of mmpretrain (`ToolboxLoss`).
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
         ema: options of `ParameterEMA`: decay, warm_up.
@@ -97,8 +99,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
                 embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
             sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
             self.context_head = MODELS.build(contexts | sizes)
-        cell_loss = MODELS.build(dict(type='MaskedAsymmetricLoss') | (loss or {}))
-        self.objective = SemiSupervisedObjective(cell_loss, unlabelled_weight, context_weight)
+        self.objective = SemiSupervisedObjective(cell_loss(loss, self.class_names), unlabelled_weight, context_weight)
         self.teacher = ParameterEMA(self.scorer(), **(ema or {}))
         self.evidence = None
         if evidence is not None:
@@ -147,22 +148,14 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     # -- inference ---------------------------------------------------------------------------------------------
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
-        """Fields of each image's sample, scores (C,) and labels.
-
-        `pred_score`: calibrated, by the EMA teacher; `raw_score`: the same before calibration; `pred_label`: indices
-        of the classes that reach their threshold; `student_score`: by the student, not calibrated.
-        """
+        """Each image's sample with scores (C,) and labels: see `set_predictions`."""
         features: Features = self.backbone(inputs)
-        logits, student = self.logits(*features), self.score(*features, 'student')
-        ema = torch.sigmoid(logits)
-        calibrated = self.calibration(ema, logits)
-        reached = self.thresholds.reached(calibrated.float().cpu().numpy())
-        data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
-        for row, sample in enumerate(data_samples):
-            sample.set_pred_score(calibrated[row])
-            sample.set_pred_label(torch.from_numpy(reached[row].nonzero()[0]).to(ema.device))
-            sample.set_field(ema[row], 'raw_score')
-            sample.set_field(student[row], 'student_score')
+        return self.answer(self.logits(*features), self.logits(*features, 'student'), data_samples)
+
+    def answer(self, logits: Tensor, student: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+        """The samples with the predictions that logits (B, C) of the EMA teacher and of the student stand for."""
+        data_samples = data_samples or [DataSample() for _ in logits]
+        set_predictions(data_samples, logits, student, self.calibration, self.thresholds)
         return data_samples
 
     def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:

@@ -32,7 +32,12 @@ def _check_options(gamma_negative: float, gamma_positive: float, clip: float, re
         )
 
 
-def _check_cells(logits: Tensor, targets: Tensor, **per_cell: Tensor | None) -> None:
+def check_cells(logits: Tensor, targets: Tensor, **per_cell: Tensor | None) -> None:
+    """Check that targets, and what else there is for each cell, fit the logits (B, C).
+
+    Raises:
+        DataError: a shape differs, or a target is not 1, 0 or -1.
+    """
     if targets.shape != logits.shape:
         raise DataError(
             f'Loss: targets of shape {tuple(targets.shape)}; expected that of the logits, {tuple(logits.shape)}.'
@@ -86,7 +91,7 @@ def masked_asymmetric_loss(
         DataError: shapes differ, or a target is not 1, 0 or -1.
     """
     _check_options(gamma_negative, gamma_positive, clip, reduction)
-    _check_cells(logits, targets, mask=mask, weight=weight)
+    check_cells(logits, targets, mask=mask, weight=weight)
     with torch.autocast(logits.device.type, enabled=False):
         known = targets >= 0
         if mask is not None:

@@ -22,7 +22,9 @@ def page_of(rows):
     parts = [HEAD]
     for area, group in groupby(rows, key=lambda row: row[0]):
         lines = [f'| {feature} | {verdict} | {note} |' for _, feature, verdict, note in group]
-        parts.append('\n'.join([f'## {area}\n', '| feature | verdict | meaning here |', '|---|---|---|', *lines]) + '\n')
+        parts.append(
+            '\n'.join([f'## {area}\n', '| feature | verdict | meaning here |', '|---|---|---|', *lines]) + '\n'
+        )
     return '\n'.join(parts)
 
 
