@@ -29,7 +29,7 @@ from cssa_mm.engine.test_time import bare_config, complete_views
 from cssa_mm.engine.toolbox_hooks import check_hooks
 from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
 from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
-from cssa_mm.engine.warm_start import start_from
+from cssa_mm.engine.warm_start import check_same_model, start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS, apply_view
 from cssa_mm.models.toolbox_losses import check_loss
@@ -121,6 +121,7 @@ class CSSARunner(Runner):
         if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
             return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
+        check_same_model(self, content)
         check_resume(self, content, filename)
         super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         if seed is None:
