@@ -31,7 +31,7 @@ from cssa_mm.engine.toolbox_hooks import check_hooks
 from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
 from cssa_mm.engine.train_loops import apply_loops
 from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
-from cssa_mm.engine.warm_start import forget_start, start_from
+from cssa_mm.engine.warm_start import check_same_model, start_from
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import apply_view
 from cssa_mm.models.toolbox_losses import check_loss
@@ -54,11 +54,11 @@ def prepare_config(config: Config) -> Config:
         compile_options(config.get('compile'))
         check_vis_backends(config)
         apply_data(config)
+        apply_pixels(config)
         complete_views(config)
         check_loss(config.get('model') or {})
         check_metrics(config)
         check_hooks(config)
-        apply_pixels(config)
         check_config(config)
         check_optimiser(config)
         check_schedules(config)
@@ -87,8 +87,6 @@ class CSSARunner(Runner):
     def load_or_resume(self) -> None:
         """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
         is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
-        if is_training and not self._has_loaded:
-            forget_start(self)
         if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
             start_from(self, self._load_from)
             self._has_loaded = True
@@ -129,6 +127,7 @@ class CSSARunner(Runner):
         if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
             return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
+        check_same_model(self, content)
         check_resume(self, content, filename)
         super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         if seed is None:
