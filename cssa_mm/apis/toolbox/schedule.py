@@ -44,10 +44,10 @@ class CountedImages(Dataset):
         return len(self.labelled_indices) + len(self.unlabelled_indices)
 
     def __getitem__(self, key: object) -> dict:
-        return {}
+        return dict(inputs=None, data_samples=None)
 
     def __getitems__(self, keys: object) -> list[dict]:
-        return [{}]  # a batch of millions is counted as fast as one image
+        return [self[0]]  # a batch of thousands is counted as fast as one image
 
 
 class LearningNothing(BaseModel):
