@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
+from cssa_mm.apis.toolbox.scripts import run_script
 from cssa_mm.compat import mend_tight_bbox
 
 
-def run(tool: ModuleType) -> None:
-    """Run the tool."""
+def run() -> None:
+    """Run the tool; what it imports must be mended before."""
     mend_tight_bbox()
-    tool.main()
+    run_script('visualization/browse_dataset')

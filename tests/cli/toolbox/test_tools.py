@@ -123,7 +123,7 @@ def test_verify_dataset(toolbox, run, tmp_path):
 
 @works('`kfold-cross-valid K --num-splits 2`', 'folds of the labelled images, the same in each call, and a summary')
 def test_kfold_cross_valid(toolbox, run, tmp_path):
-    short = ['--cfg-options', 'train_cfg.semi_epochs=0', 'default_hooks.calibration=None']
+    short = ['--cfg-options', 'train_cfg.semi_epochs=0', 'train_cfg.val_begin=1', 'default_hooks.calibration=None']
     options = ['--num-splits', '2', '--work-dir', tmp_path]
     toolbox('kfold-cross-valid', run.K, *options, '--fold', '1', *short)
     toolbox('kfold-cross-valid', run.K, *options, '--fold', '0', *short)
