@@ -11,6 +11,7 @@ import cssa_mm  # noqa: F401
 ROOT = Path(__file__).parents[1]
 COMPONENTS = {
     'MODELS': [
+        'AverageViewsTTA',
         'CSSAClassifier',
         'CSSADataPreprocessor',
         'ContextHead',
@@ -26,7 +27,7 @@ COMPONENTS = {
         'TableDataset',
         'VOCMultiLabelDataset',
     ],
-    'TRANSFORMS': ['LoadRGBImage', 'View'],
+    'TRANSFORMS': ['LoadRGBImage', 'ScaledView', 'View'],
     'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
     'HOOKS': [
         'BadImageHook',

@@ -122,6 +122,13 @@ def _of_config(
         _mark_untrained(built, config.filename or 'the config')
     if built.view is None:
         built.view = view_of(config)
+    elif config.get('view') and view_of(config) != built.view:
+        print_log(
+            f'view: found {view_of(config)} in the config, but images are scored on {built.view}, which the checkpoint '
+            'was trained with',
+            'current',
+            logging.WARNING,
+        )
     built._dataset_meta = dict(classes=tuple(built.class_names))
     return built.to(device), built._config
 

@@ -139,7 +139,8 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
 def _other_tower(content: dict | None, config: Config) -> str:
     """The hint that a checkpoint was trained with another tower than that of the config."""
     tower = trained_tower(content)
-    if tower is None or tower['model_name'] == config.model.backbone.get('model_name'):
+    model = config.model.get('module') or config.model  # without test-time augmentation around it
+    if tower is None or tower['model_name'] == model.backbone.get('model_name'):
         return ''
     name, tag = tower['model_name'], tower.get('pretrained')
     return f'; the checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'

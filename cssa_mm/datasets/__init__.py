@@ -4,6 +4,7 @@ from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.coco import COCOMultiLabelDataset
 from cssa_mm.datasets.concat import ConcatMultiLabelDataset
 from cssa_mm.datasets.nuswide import NUSWIDEMultiLabelDataset
+from cssa_mm.datasets.scaled_view import ScaledView
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.datasets.unlabelled import UnlabelledDataset
@@ -16,6 +17,7 @@ __all__ = [
     'ImageRecord',
     'LoadRGBImage',
     'NUSWIDEMultiLabelDataset',
+    'ScaledView',
     'SemiMultiLabelDataset',
     'TableDataset',
     'UnlabelledDataset',

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import Registry, root
@@ -38,7 +39,7 @@ REGISTRIES: tuple[Registry, ...] = tuple(
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
-    'filename', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device', 'accept',
+    'filename', 'compile', 'vis_backends', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device', 'accept', 'strict_classes',
 }  # fmt: skip
 DATALOADER_KEYS = {
     'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',
@@ -81,6 +82,7 @@ READERS: dict[str, Callable | set[str]] = {
     'env_cfg.mp_cfg': set_multi_processing,
     'custom_imports': import_modules_from_strings,
     'auto_scale_lr': {'enable', 'base_batch_size'},
+    'compile': torch.compile,
 }
 # Keys that mmengine reads from a section before or instead of the constructor.
 SECTION_KEYS = {

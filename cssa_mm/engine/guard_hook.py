@@ -13,10 +13,13 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
 from cssa_mm.engine.config_guard import check_config
 from cssa_mm.engine.monitored import check_monitored
+from cssa_mm.engine.pipeline_trial import try_pipelines
+from cssa_mm.engine.pixels import check_statistics
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.test_time import bare_config
 from cssa_mm.engine.toolbox_metrics import check_labels
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.features.view import warn_of_other_views
+from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.statistics import check_same_classes
@@ -30,19 +33,22 @@ class GuardHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Check the config, also that of mmpretrain's own tools."""
-        check_config(runner.cfg)
-        if 'view' in runner.cfg:
-            warn_of_other_views(runner.cfg)
+        with bare_config(runner.cfg):
+            check_config(runner.cfg)
 
     def before_train(self, runner: Runner) -> None:
         """Check pseudo-labels and learning rates, the classes of all data sets, and what was read of them."""
         model = bare_model(runner)
         check_semi_supervision(runner)
         check_custom_keys(runner.cfg.optim_wrapper, model)
+        check_statistics(model)
         train = runner.train_dataloader.dataset
         held_out = None if runner.val_loop is None else runner.val_dataloader.dataset
         check_classes(model, train, 'train_dataloader.dataset')
         check_classes(model, held_out, 'val_dataloader.dataset')
+        view = view_of(runner.cfg)
+        try_pipelines(train, view, 'train_dataloader.dataset', is_test=False)
+        try_pipelines(held_out, view, 'val_dataloader.dataset', is_test=True)
         check_training_data(train, held_out, runner.cfg, model.class_words)
         if runner.val_loop is not None:
             check_labels(runner.val_loop.evaluator.metrics, held_out, 'val_evaluator')
@@ -52,6 +58,8 @@ class GuardHook(Hook):
         """Compare the classes of the test set with those of the model, and say what looks wrong about it."""
         dataset = runner.test_dataloader.dataset
         check_classes(bare_model(runner), dataset, 'test_dataloader.dataset')
+        if 'view' in runner.cfg:
+            try_pipelines(dataset, view_of(runner.cfg), 'test_dataloader.dataset', is_test=True)
         if isinstance(dataset, SemiMultiLabelDataset):
             refuse_without_positives(dataset.hidden_labels, 'test_dataloader.dataset')
         check_labels(runner.test_loop.evaluator.metrics, dataset, 'test_evaluator')

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
@@ -157,8 +157,11 @@ class PseudoLabelHook(Hook):
 
 
 def bare_model(runner: Runner) -> CSSAClassifier:
-    """The runner's model, without the wrapper of a distributed run."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """The runner's model, without the wrappers of a distributed run and of test-time augmentation."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _is_saved_after_epoch(runner: Runner, hook: Hook) -> bool:
