@@ -39,6 +39,11 @@ def test_what_is_not_meant_ends_in_one_line_that_says_why(name):
     assert entry(name).note in text
 
 
+def test_a_tool_without_its_folder_is_told_with_it():
+    with pytest.raises(ConfigError, match="Did you mean 'visualization/vis_cam'"):
+        run_tool('vis_cam.py', [])
+
+
 def test_a_config_is_found_by_its_name_and_a_missing_one_is_named(tmp_path):
     tool = load_script('misc/print_config')
     with called_with('misc/print_config', []):
