@@ -75,9 +75,7 @@ def assert_same_training(found, expected):
     state = whole.model.state_dict()
     for name, value in runner.model.state_dict().items():
         if not name.endswith('_extra_state'):
-            torch.testing.assert_close(
-                value, state[name], rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f'{name}: {text}'
-            )
+            torch.testing.assert_close(value, state[name], rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f'{name}: {text}')
 
 
 @pytest.mark.smoke
@@ -117,11 +115,7 @@ def test_the_log_says_what_a_step_is_and_has_no_false_warnings(run):
 
 def test_a_resumed_run_ends_where_a_whole_one_does(tiny_config, tmp_path):
     """After an odd number of steps, where mmengine would count half a step."""
-    options = PARTS | {
-        'default_hooks.checkpoint.max_keep_ckpts': -1,
-        'default_hooks.calibration': None,
-        'val_cfg': None,
-    }
+    options = PARTS | {'default_hooks.checkpoint.max_keep_ckpts': -1, 'default_hooks.calibration': None, 'val_cfg': None}
     options |= {'val_dataloader': None, 'val_evaluator': None, 'train_dataloader.dataset.split.proportion': 0.2}
     whole = CSSARunner.from_cfg(tiny_config(**options))
     whole.train()
