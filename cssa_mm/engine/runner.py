@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.engine.class_types import name_types
 from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
@@ -34,6 +35,8 @@ def prepare_config(config: Config) -> Config:
     """
     with bare_config(config):
         check_sections(config)
+        for key in config:
+            name_types(config[key])
         compile_options(config.get('compile'))
         check_vis_backends(config)
         apply_data(config)
