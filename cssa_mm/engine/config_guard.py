@@ -19,6 +19,7 @@ from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.class_types import REGISTRIES
+from cssa_mm.engine.moved_keys import MOVED
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import (
     ContextHead,
@@ -98,14 +99,6 @@ SAMPLE_KEYS = {
     'train_dataloader': ('image_id', 'is_labelled'),
     'val_dataloader': ('image_id',),
     'test_dataloader': ('image_id',),
-}
-# Keys of earlier versions, and what took their place.
-MOVED = {
-    'default_hooks.feature_cache': 'default_hooks.pseudo_labels.feature_cache',
-    'default_hooks.statistics': 'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
-    'default_hooks.evidence': 'default_hooks.pseudo_labels (evidence_images, evidence_seed)',
-    'default_hooks.teacher': 'a part of default_hooks.pseudo_labels',
-    'default_hooks.pseudo_labels.pipeline': 'view',
 }
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}

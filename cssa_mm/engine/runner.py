@@ -17,6 +17,7 @@ from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
 from cssa_mm.engine.picture_hook import with_own_pictures
+from cssa_mm.engine.runtime_values import check_runtime_values
 from cssa_mm.engine.test_time import bare_config, complete_views
 from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
 from cssa_mm.errors import ConfigError
@@ -37,6 +38,7 @@ def prepare_config(config: Config) -> Config:
         check_sections(config)
         for key in config:
             name_types(config[key])
+        check_runtime_values(config)
         compile_options(config.get('compile'))
         check_vis_backends(config)
         apply_data(config)
