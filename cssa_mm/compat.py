@@ -131,6 +131,11 @@ def init_cpu_process_group(launcher: str) -> bool:
         os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
+    if launcher == 'mpi':
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+            os.environ[name] = os.environ[f'OMPI_COMM_WORLD_{name}']
+        os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+        os.environ.setdefault('MASTER_PORT', '29500')
     torch.distributed.init_process_group('gloo')
     atexit.register(_leave_process_group)
     return True

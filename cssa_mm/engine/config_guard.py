@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry, root
 from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
 from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
-from mmpretrain import registry
 from mmpretrain.datasets import PackInputs
 
 from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.class_types import REGISTRIES
+from cssa_mm.engine.moved_keys import MOVED
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import (
     ContextHead,
@@ -33,9 +33,6 @@ from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
 from cssa_mm.semi.pseudo_label_hook import CACHE_KEYS
 
-REGISTRIES: tuple[Registry, ...] = tuple(
-    value for module in (registry, root) for value in vars(module).values() if isinstance(value, Registry)
-)
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
@@ -102,14 +99,6 @@ SAMPLE_KEYS = {
     'train_dataloader': ('image_id', 'is_labelled'),
     'val_dataloader': ('image_id',),
     'test_dataloader': ('image_id',),
-}
-# Keys of earlier versions, and what took their place.
-MOVED = {
-    'default_hooks.feature_cache': 'default_hooks.pseudo_labels.feature_cache',
-    'default_hooks.statistics': 'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
-    'default_hooks.evidence': 'default_hooks.pseudo_labels (evidence_images, evidence_seed)',
-    'default_hooks.teacher': 'a part of default_hooks.pseudo_labels',
-    'default_hooks.pseudo_labels.pipeline': 'view',
 }
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}

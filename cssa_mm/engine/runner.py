@@ -16,6 +16,7 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.engine.class_types import name_types
 from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
@@ -24,6 +25,7 @@ from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rat
 from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.pixels import apply_pixels
 from cssa_mm.engine.resuming import check_resume, go_on
+from cssa_mm.engine.runtime_values import check_runtime_values
 from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.engine.test_time import bare_config, complete_views
@@ -49,6 +51,9 @@ def prepare_config(config: Config) -> Config:
     """
     with bare_config(config):
         check_sections(config)
+        for key in config:
+            name_types(config[key])
+        check_runtime_values(config)
         apply_loops(config)
         apply_loaders(config)
         compile_options(config.get('compile'))
