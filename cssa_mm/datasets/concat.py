@@ -18,7 +18,9 @@ from cssa_mm.datasets.joining_parts import PartRows, join_rows_of_parts, joined_
 from cssa_mm.datasets.splits.draws import draw_counts
 from cssa_mm.datasets.splits.split import Split
 from cssa_mm.datasets.table import TableDataset
+from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.names import plain_name
 
 
 @DATASETS.register_module()
@@ -120,16 +122,26 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
         return draw_counts(self._oversample, self.labels[labelled], counts)
 
     def _built(self, options: Any, where: str) -> SemiMultiLabelDataset:
+        kind = class_of(options) if isinstance(options, Mapping) else type(options)
+        if not isinstance(kind, type) or not issubclass(kind, SemiMultiLabelDataset):
+            name = options.get('type') if isinstance(options, Mapping) else kind.__name__
+            raise ConfigError(f'{where}: found a {name}, expected a data set of cssa_mm, such as TableDataset.')
         if isinstance(options, Mapping):
             known: dict[str, Any] = {}
-            if self._classes_from is not None and _takes_all_classes(options):
-                known = dict(class_names=self.class_names)
-            options = DATASETS.build(dict(options, lazy_init=True, pipeline=[], **known))
-        if not isinstance(options, SemiMultiLabelDataset):
-            raise ConfigError(
-                f'{where}: found a {type(options).__name__}, expected a data set of cssa_mm, such as TableDataset.'
-            )
+            if kind is TableDataset and self._classes_from is not None and options.get('class_names') is None:
+                known = dict(class_names=self._known_to(options))
+            common = {key: options.get(key, getattr(self, key)) for key in ('test_mode', 'backend_args')}
+            options = DATASETS.build(dict(options, **common, **known, lazy_init=True, pipeline=[]))
         return options
+
+    def _known_to(self, options: Mapping) -> list[str]:
+        """The classes that the files of a test table know: those of its training set, and those of its own."""
+        if options.get('classes_from') is None:
+            return self.class_names
+        own = dict(ann_file=options['ann_file'], subset=options.get('subset'))
+        tables = [dict(options, lazy_init=True), dict(options, classes_from=[own], lazy_init=True)]
+        names = {plain_name(name) for table in tables for name in DATASETS.build(table).class_names}
+        return [name for name in self.class_names if plain_name(name) in names]
 
     def _words_of_all(self) -> ClassWords:
         if self._classes_from is not None:
@@ -159,10 +171,3 @@ def source_of(part: SemiMultiLabelDataset) -> str:
     """The file that tells the labels of a part, or its folder."""
     found = part.understanding
     return os.path.normpath(part.in_root(part.ann_file)) if found is None else found.source
-
-
-def _takes_all_classes(options: Mapping) -> bool:
-    kind = options.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    says = options.get('class_names') is not None or options.get('classes_from') is not None
-    return kind is TableDataset and not says

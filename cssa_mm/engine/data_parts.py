@@ -148,7 +148,9 @@ def _discover(config: Config, train: dict, folds: Collection[str], is_part: bool
             options.update(source or dict(ann_file='test.csv'))  # where the data can't be looked at
         other = {key: options[key] for key in ('ann_file', 'img_dir', 'subset') if options.get(key) is not None}
         others += [other] * (other not in others)
-    others += [found[part] for part in PARTS if part in folds and part in found and found[part] not in others]
+    # What another part, or nothing, is tested on here is still not trained on.
+    untold = [part for part in PARTS if part in folds or (is_part and _dataset(config, part) is None)]
+    others += [found[part] for part in untold if part in found and found[part] not in others]
     if train.get('held_out') is None:
         train['held_out'] = others
     if train.get('class_names') is None and train.get('classes_from') is None:

@@ -164,8 +164,6 @@ def _joined(options: Mapping, where: str, is_training: bool) -> Options:
     for part in found:
         for key in SHARED:
             part.pop(key, None)
-        if shared['test_mode'] is not None:
-            part['test_mode'] = shared['test_mode']
     said = {key: value for key, value in shared.items() if value is not None}
     return dict(beside, type='ConcatMultiLabelDataset', datasets=found) | said
 
