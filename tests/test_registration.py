@@ -21,9 +21,11 @@ COMPONENTS = {
     ],
     'DATASETS': [
         'COCOMultiLabelDataset',
+        'ConcatMultiLabelDataset',
         'IconsDataset',
         'NUSWIDEMultiLabelDataset',
         'TableDataset',
+        'UnlabelledDataset',
         'VOCMultiLabelDataset',
     ],
     'TRANSFORMS': ['LoadRGBImage', 'View'],

@@ -16,14 +16,13 @@ from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
+from cssa_mm.engine.held_out_folds import give_folds, take_folds
 from cssa_mm.engine.joined_parts import (
     class_options,
     complete_joins,
-    give_folds,
     refuse_unlabelled_alone,
     roots_of,
     share_joined_classes,
-    take_folds,
 )
 from cssa_mm.errors import ConfigError, DataError
 

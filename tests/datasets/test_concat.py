@@ -73,7 +73,9 @@ def test_a_photo_in_several_parts_is_one_image(first, tmp_path):
     assert found.image_ids == ['1/0.png', '1/1.png', '1/2.png', '1/3.png']
     assert found.is_labelled.tolist() == [True, True, True, False]  # 2 is unlabelled in the first part alone
     assert found.labels.tolist() == [[1, 1], [0, 0], [1, 0], [-1, -1]]
-    assert found.understanding.facts['photos in several parts'].startswith('4, each counts once; 2 of them are labelled')
+    assert found.understanding.facts['photos in several parts'].startswith(
+        '4, each counts once; 2 of them are labelled'
+    )
     alone = TableDataset(**{key: value for key, value in first.items() if key != 'type'})
     twice = join(first, first)
     assert (twice.labels == alone.labels).all()
@@ -97,10 +99,13 @@ def test_each_part_has_its_own_split_and_validation(first, second):
 
 def test_one_split_and_one_validation_over_all_parts(first, second):
     found = join(first, second, split=dict(proportion=0.5, seed=3))
-    assert set(found.split.image_ids) == set(np.array(found.image_ids)[found.is_labelled]) and found.is_labelled.sum() == 2
+    assert set(found.split.image_ids) == set(np.array(found.image_ids)[found.is_labelled])
+    assert found.is_labelled.sum() == 2
     options = dict(validation=dict(proportion=0.5, seed=0))
     train, held = join(first, second, **options), join(first, second, part='validation', **options)
-    assert len(held) == 2 and not set(held.image_ids) & set(train.image_ids) and len(train) == 5
+    assert len(held) == 2
+    assert not set(held.image_ids) & set(train.image_ids)
+    assert len(train) == 5
     with pytest.raises(ConfigError, match=r'datasets.0.split: found one beside that of all'):
         join(first | dict(split=dict(proportion=0.5)), second, split=dict(proportion=0.5))
 
@@ -112,7 +117,8 @@ def test_other_data_sets_join_too(first, coco_root):
     assert found.class_names == ['cat', 'dog', 'person', 'dining table']
     alone = COCOMultiLabelDataset(**{key: value for key, value in coco.items() if key != 'type'})
     assert found.image_ids[4:] == [f'2/{image_id}' for image_id in alone.image_ids]
-    assert (found.labels[4:, 1:] == alone.labels).all() and (found.labels[4:, 0] == -1).all()
+    assert (found.labels[4:, 1:] == alone.labels).all()
+    assert (found.labels[4:, 0] == -1).all()
 
 
 def test_photos_without_labels_join_as_unlabelled_ones(first, tmp_path):
@@ -123,7 +129,8 @@ def test_photos_without_labels_join_as_unlabelled_ones(first, tmp_path):
     (tmp_path / 'more' / 'list.txt').write_text('deep/b.png\n')
     found = join(first, dict(type='UnlabelledDataset', data_root=str(tmp_path / 'more')))
     assert found.image_ids[4:] == ['2/deep/a.png', '2/deep/b.png']
-    assert not found.is_labelled[4:].any() and (found.hidden_labels[4:] == -1).all()
+    assert not found.is_labelled[4:].any()
+    assert (found.hidden_labels[4:] == -1).all()
     assert UnlabelledDataset(data_root=str(tmp_path / 'more'), ann_file='list.txt').image_ids == ['deep/b.png']
 
 

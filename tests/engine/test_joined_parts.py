@@ -114,7 +114,8 @@ def test_without_test_labels_nothing_is_validated(first, second, tmp_path):
     for name in ('first', 'second'):
         (tmp_path / name / 'test.csv').unlink()
     config = load_config(config_with(concat(first, second)))
-    assert config.val_dataloader is None and config.test_cfg is None
+    assert config.val_dataloader is None
+    assert config.test_cfg is None
 
 
 def test_a_validation_set_of_another_folder_takes_the_classes_of_all(first, second, tmp_path):
@@ -154,7 +155,9 @@ def test_a_data_root_for_several_folders_is_refused_and_for_one_it_is_set(first,
 
 
 def test_a_key_beside_the_parts_is_named_as_what_it_is(first, second):
-    with pytest.raises(ConfigError, match=r'train_dataloader.dataset: found ann_file beside the 2 datasets .*_delete_'):
+    with pytest.raises(
+        ConfigError, match=r'train_dataloader.dataset: found ann_file \(--labels\) beside the 2 datasets .*_delete_'
+    ):
         load_config(config_with(concat(first, second)), overrides={f'{TRAIN}.ann_file': 'labels.csv'})
     single = load_config(config_with(concat(first)), overrides={f'{TRAIN}.ann_file': 'labels.csv'})
     assert single.train_dataloader.dataset.type == 'TableDataset'
@@ -169,7 +172,8 @@ def test_repeats_change_the_draws_and_nothing_else(first):
     wrapped = dict(type='ClassBalancedDataset', oversample_thr=0.6, dataset=inner)
     plain, config = load_config(config_with(dict(first))), load_config(config_with(wrapped))
     before, found = (parts(each)['train'] for each in (plain, config))
-    assert found.image_ids == before.image_ids and (found.labels == before.labels).all()
+    assert found.image_ids == before.image_ids
+    assert (found.labels == before.labels).all()
     assert (found.positive_rates() == before.positive_rates()).all()
     # cat and dog are in half of four photos each: sqrt(.6 / .5) is rounded up to 2; the photo of neither has 1.
     assert found.labelled_draws.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 3, 3]
@@ -219,10 +223,13 @@ def test_each_fold_is_tested_once_by_a_training_on_the_others(kfold, wrapper):
         assert load_config(config).to_dict() == config.to_dict()
         found = parts(config)
         train, val = ([name.split('/')[-1] for name in found[part].image_ids] for part in ('train', 'val'))
-        assert len(val) == 2 and found['val'].is_labelled.all() and (found['val'].labels >= 0).all()
+        assert len(val) == 2
+        assert found['val'].is_labelled.all()
+        assert (found['val'].labels >= 0).all()
         assert not set(train) & set(val)
         assert {'10.png', '11.png', '12.png', '13.png'} < set(train)  # unlabelled; 14 is in the table of test photos
-        assert len(train) == 12 and found['train'].is_labelled.sum() == 8
+        assert len(train) == 12
+        assert found['train'].is_labelled.sum() == 8
         assert found['test'].image_ids == found['val'].image_ids
         tested += val
     assert sorted(tested) == sorted(f'{n}.png' for n in range(10))
@@ -270,13 +277,18 @@ def test_a_data_set_that_knows_no_labelled_images_is_refused_by_name(first):
 
     with pytest.raises(ConfigError, match='found a list, which does not know which of its images are labelled'):
         drawn_images([])
-    with pytest.raises(ConfigError, match=r'train_dataloader.dataset.type: found ImageNet of mmpretrain, .*TableDataset'):
+    with pytest.raises(
+        ConfigError, match=r'train_dataloader.dataset.type: found ImageNet of mmpretrain, .*TableDataset'
+    ):
         load_config(config_with(dict(type='ImageNet', data_root='x', split='train')))
 
 
 def test_a_folder_with_several_label_files_is_told_where(first, second, tmp_path):
     (tmp_path / 'second' / 'labels.csv').rename(tmp_path / 'second' / 'one.csv')
     (tmp_path / 'second' / 'two.csv').write_text('image,labels\n1.png,cat\n')
-    with pytest.raises(DataError, match='found 2 label files for train'):
+    with pytest.raises(
+        DataError, match=r'found 2 label files for train .*name it: train_dataloader.dataset.datasets.1.ann_file=FILE'
+    ):
         load_config(config_with(concat(first, second)))
-
+    with pytest.raises(ConfigError, match=r'^train_dataloader.dataset.datasets.1.image_column: found True'):
+        load_config(config_with(concat(first, second | dict(image_column=True))))

@@ -51,7 +51,8 @@ def test_repeats_multiply_in_any_nesting():
 
 
 @pytest.mark.parametrize(
-    'step', [dict(times=0), dict(times=1.5), dict(times=True), dict(oversample_thr=0), dict(oversample_thr=2), dict(), 3]
+    'step',
+    [dict(times=0), dict(times=1.5), dict(times=True), dict(oversample_thr=0), dict(oversample_thr=2), dict(), 3],
 )
 def test_a_step_of_another_form_is_refused(step):
     with pytest.raises(ConfigError, match='found'):
