@@ -29,7 +29,8 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
 
     Each part is read as it would be alone: with its own files, ``split``, ``validation``, ``part`` and ``fold``. The
     image ids of the first part begin with '1/', those of the second with '2/'. A photo that stands in several parts, by
-    its path, is one image of the first: labelled if one of them labels it, with the labels of those that do.
+    its path, is one image, of the first that knows labels of it: labelled if one of them labels it, with the labels of
+    those that do.
 
     The classes are those of the parts by name, in the order of their first appearance, unless ``class_names`` lists
     them. Of a class that the files of a part don't know, the labels of its images are unknown.
@@ -37,7 +38,8 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
     Args:
         datasets: The parts: data sets of this package, or their configs.
         classes_from: Config of the data set that tells the classes, as the training set does for a test set. A
-            TableDataset that says nothing of its classes is labelled for all of these.
+            TableDataset without ``classes_from`` of its own is labelled for all of these; one with is for those and
+            what its table shows.
         **base_options: The keys of :class:`SemiMultiLabelDataset` except ``data_root``, ``ann_file``. ``split`` and
             ``validation`` draw from all images together; they, or the parts, may have them.
 
@@ -131,7 +133,9 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
             if kind is TableDataset and self._classes_from is not None and options.get('class_names') is None:
                 known = dict(class_names=self._known_to(options))
             common = {key: options.get(key, getattr(self, key)) for key in ('test_mode', 'backend_args')}
-            options = DATASETS.build(dict(options, **common, **known, lazy_init=True, pipeline=[]))
+            if self.part == 'validation':
+                common['split'] = None
+            options = DATASETS.build(dict(options) | common | known | dict(lazy_init=True, pipeline=[]))
         return options
 
     def _known_to(self, options: Mapping) -> list[str]:

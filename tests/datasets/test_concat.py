@@ -70,9 +70,9 @@ def test_listed_classes_are_known_to_a_part(first, second):
 def test_a_photo_in_several_parts_is_one_image(first, tmp_path):
     (tmp_path / 'first' / 'more.csv').write_text('image,labels\n1.png,\n2.png,cat\n0.png,dog;cat\n')
     found = join(first, first | dict(ann_file='more.csv'))
-    assert found.image_ids == ['1/0.png', '1/1.png', '1/2.png', '1/3.png']
-    assert found.is_labelled.tolist() == [True, True, True, False]  # 2 is unlabelled in the first part alone
-    assert found.labels.tolist() == [[1, 1], [0, 0], [1, 0], [-1, -1]]
+    assert found.image_ids == ['1/0.png', '1/1.png', '1/3.png', '2/2.png']  # 2 is unlabelled in the first part alone
+    assert found.is_labelled.tolist() == [True, True, False, True]
+    assert found.labels.tolist() == [[1, 1], [0, 0], [-1, -1], [1, 0]]
     assert found.understanding.facts['photos in several parts'].startswith(
         '4, each counts once; 2 of them are labelled'
     )
@@ -175,3 +175,14 @@ def test_wrong_labels_and_other_things_of_all_parts(first, second):
         join()
     with pytest.raises(ConfigError, match=r'datasets.0: found a CustomDataset'):
         join(dict(type='CustomDataset', data_root=first['data_root']))
+
+
+def test_what_validation_holds_out_is_not_trained_on_whatever_the_parts_say(first, tmp_path):
+    (tmp_path / 'first' / 'more.csv').write_text('image,labels\n2.png,cat\n3.png,dog\n')
+    options = dict(validation=dict(proportion=0.5, seed=2))
+    parts = [first | dict(split=dict(proportion=0.5)), first | dict(ann_file='more.csv')]
+    train = join(*parts, **options)
+    held = join(*parts, **options, part='validation', test_mode=True)
+    assert len(held) == 2
+    assert held.is_labelled.all()  # by no split
+    assert not set(train.img_paths) & set(held.img_paths)

@@ -103,8 +103,8 @@ def test_two_tables_of_one_folder_share_its_test_set(tmp_path):
     joined = concat(first | dict(ann_file='labels.csv'), first | dict(ann_file='more.csv'))
     config = load_config(config_with(joined))
     found = parts(config)
-    assert found['train'].image_ids == [f'1/{n}.png' for n in range(5)]
-    assert found['train'].is_labelled.tolist() == [True, True, True, False, False]
+    assert found['train'].image_ids == ['1/0.png', '1/1.png', '1/3.png', '1/4.png', '2/2.png']
+    assert found['train'].is_labelled.tolist() == [True, True, False, False, True]
     assert found['val'].image_ids == ['1/5.png']
     assert found['val'].labels.tolist() == [[1, 1]]  # of all classes, as each table knows one
     assert load_config(config).to_dict() == config.to_dict()
