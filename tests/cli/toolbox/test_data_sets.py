@@ -214,18 +214,26 @@ def test_a_data_root_for_several_folders_is_refused(photos):
     assert len(build_dataset(one.train_dataloader.dataset, 'train')) == 8
 
 
-def test_wrapped_data_train(tiny_config, toy_data):
-    config = tiny_config(train_cfg=dict(warmup_epochs=1, semi_epochs=1))
+def test_wrapped_data_train_and_are_tested(tiny_config, toy_data):
+    config = tiny_config(train_cfg=dict(warmup_epochs=1, semi_epochs=1, val_begin=2))
     own = config.train_dataloader.dataset.to_dict()
     pipeline = own.pop('pipeline')
     photos = dict(type='CustomDataset', data_root=str(toy_data), data_prefix='test', with_label=False)
     parts = [dict(type='RepeatDataset', times=2, dataset=own), photos]
-    config.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts, pipeline=pipeline)
-    runner = cssa_mm.train(config=config, work_dir=config.work_dir, validate=False, device='cpu').runner
+    fold = dict(type='KFoldDataset', num_splits=4, seed=5, dataset=dict(type='ConcatDataset', datasets=parts))
+    config.train_dataloader.dataset = fold | dict(pipeline=pipeline)
+    plain = config.val_dataloader.dataset.pipeline
+    config.val_dataloader.dataset = fold | dict(test_mode=True, pipeline=plain)
+    result = cssa_mm.train(config=config, work_dir=config.work_dir, device='cpu')
+    runner = result.runner
     dataset = runner.train_dataloader.dataset
-    labelled = len(dataset.labelled_indices)
-    assert len(dataset) == 52
-    assert labelled == 16
-    # 32 draws of labelled images in batches of 8; then 36 unlabelled ones, 6 in a batch.
-    assert runner.iter == 4 + 6
+    # 40 photos of which 16 are labelled, 4 of them in the fold, and 12 more of the other folder.
+    assert len(dataset) == 48
+    assert len(dataset.labelled_indices) == 12
+    # 24 draws of labelled images in batches of 8; then 36 unlabelled ones, 6 in a batch.
+    assert runner.iter == 3 + 6
     assert {image_id.split('/')[0] for image_id in dataset.image_ids} == {'1', '2'}
+    held_out = runner.val_dataloader.dataset
+    assert len(held_out) == 4
+    assert not set(held_out.image_ids) & set(dataset.image_ids)
+    assert 0 <= result.metrics['ema/mAP'] <= 100
