@@ -154,7 +154,7 @@ def make_model(backbone_config):
         )
         model = MODELS.build(config | overrides)
         if model.context_head is not None:
-            model.context_head.assignment.copy_(torch.arange(len(CLASS_NAMES)) % 2)
+            model.context_head.assignment.copy_(torch.arange(len(model.class_names)) % 2)
         return model
 
     return make

@@ -11,6 +11,7 @@ import cssa_mm  # noqa: F401
 ROOT = Path(__file__).parents[1]
 COMPONENTS = {
     'MODELS': [
+        'AverageViewsTTA',
         'CSSAClassifier',
         'CSSADataPreprocessor',
         'ContextHead',
@@ -21,14 +22,23 @@ COMPONENTS = {
     ],
     'DATASETS': [
         'COCOMultiLabelDataset',
+        'ConcatMultiLabelDataset',
         'IconsDataset',
         'NUSWIDEMultiLabelDataset',
         'TableDataset',
+        'UnlabelledDataset',
         'VOCMultiLabelDataset',
     ],
-    'TRANSFORMS': ['LoadRGBImage', 'View'],
+    'TRANSFORMS': ['LoadRGBImage', 'ScaledView', 'View'],
     'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
-    'HOOKS': ['BadImageHook', 'GuardHook', 'PlainCheckpointHook', 'PseudoLabelHook', 'StepLoggerHook'],
+    'HOOKS': [
+        'BadImageHook',
+        'GuardHook',
+        'PlainCheckpointHook',
+        'PseudoLabelHook',
+        'StepLoggerHook',
+        'StepSchedulerHook',
+    ],
     'LOOPS': ['SemiSupervisedTrainLoop'],
     'METRICS': ['CSSAMetric'],
     'RUNNERS': ['CSSARunner'],

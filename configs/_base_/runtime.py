@@ -23,10 +23,11 @@ default_hooks = dict(
     timer=dict(type='IterTimerHook'),
     # Every ten steps, however short the epochs are.
     logger=dict(type='StepLoggerHook', interval=10),
-    param_scheduler=dict(type='ParamSchedulerHook'),
+    # It counts the steps that the optimiser makes.
+    param_scheduler=dict(type='StepSchedulerHook'),
     # The result is the last epoch: a best epoch would have been chosen on test data.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
-    visualization=dict(type='VisualizationHook', enable=False),
+    visualization=dict(type='LabelPictureHook', enable=False),  # test --show-dir switches it on
     guard=dict(type='GuardHook'),
     # Unreadable training images are left out and named in bad_images.txt. Training stops above this share of them, but
     # tolerates a single one.
@@ -62,8 +63,13 @@ default_hooks = dict(
         seed=0,
     ),
 )
+# What `test --tta` does with the views of tta_pipeline: it averages their 'logits' or 'scores', then calibrates.
+tta_model = dict(type='AverageViewsTTA', average='logits')
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(window_size=10)
 log_level = 'INFO'
+# A checkpoint that training starts from: its prompts, temperature and teacher are kept, and all that rests on labels is
+# made anew from those of this run. False keeps the prompts of the classes of the same name where classes differ.
 load_from = None
+strict_classes = True
 resume = False

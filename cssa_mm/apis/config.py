@@ -10,6 +10,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from cssa_mm.apis.overrides import apply_overrides
+from cssa_mm.apis.shipped_bases import SCOPE, shipped_base
+from cssa_mm.datasets.toolbox.wrappers import wrapped_in
 from cssa_mm.engine.config_guard import check_sections
 from cssa_mm.engine.runner import prepare_config
 from cssa_mm.errors import ConfigError
@@ -77,6 +79,8 @@ def is_photo_folder(config: str | os.PathLike | Config) -> bool:
 
 def _read(name: str) -> Config:
     path = Path(name) if Path(name).is_file() else shipped_config(name)
+    if name.startswith(SCOPE):
+        path = shipped_base(name)
     if path is None:
         raise ConfigError(
             f"config: found no file '{name}', expected one such as configs/cssa_demo.py, the name of a shipped "
@@ -91,6 +95,11 @@ def _read(name: str) -> Config:
         result = Config.fromfile(path)
     # A config file is a program: it can fail in any way.
     except Exception as error:
+        if path.suffix == '.py' and 'read_base' in path.read_text('utf-8', errors='replace'):
+            raise ConfigError(
+                f'{path}: found a config with read_base() that cannot be read ({_reason(error)}); our configs are '
+                "inherited by _base_ = 'cssa_mm::cssa_table.py', which mmengine does not mix with read_base()"
+            ) from error
         raise ConfigError(
             f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
         ) from error
@@ -104,11 +113,22 @@ def _read(name: str) -> Config:
 
 def _set_data_root(config: Config, data_root: str) -> None:
     for name in LOADERS:
-        if config.get(name):
-            config[name].dataset.data_root = data_root
+        if not config.get(name) or not config[name].get('dataset'):
+            continue
+        found = wrapped_in(config[name].dataset)
+        if len({str(part.get('data_root')) for part in found if isinstance(part, Mapping)}) > 1:
+            raise ConfigError(
+                f"--data-root: found '{data_root}' for {name}.dataset, a ConcatDataset of {len(found)} parts in "
+                'several folders, expected the data_root of each in the config: '
+                f'{name}.dataset.datasets.0.data_root=...; leave --data-root out'
+            )
+        for part in found:
+            if isinstance(part, dict):
+                part['data_root'] = data_root
     names = config.get('model', {}).get('class_names')
     if isinstance(names, dict) and 'type' in names:  # a data set that defines them
-        config.model.class_names.data_root = data_root
+        for part in wrapped_in(names):
+            part['data_root'] = data_root
 
 
 def _set_tower(config: Config, tower: str | os.PathLike | Mapping[str, str | None]) -> None:

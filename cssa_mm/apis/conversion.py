@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.engine.config_text import UNREADABLE, read_sections
 from cssa_mm.errors import CheckpointError
 from cssa_mm.files import replacing
 from cssa_mm.models.description import (
@@ -112,26 +112,11 @@ def _view_of(config: Mapping[str, Any], checkpoint: str | os.PathLike) -> dict:
 def _read_config(text: str, checkpoint: str | os.PathLike) -> dict[str, Any]:
     """The assignments of a config's text, read as data: no code of a checkpoint is ever run."""
     try:
-        lines: list[Any] = [line for line in ast.parse(text).body if isinstance(line, ast.Assign)]
-        values = {line.targets[0].id: line.value for line in lines}
-        found = {name: _value(values[name]) for name in READ if name in values}
+        found = read_sections(text, READ)
         found['model']['backbone'].get('pretrained')
-    except (SyntaxError, ValueError, AttributeError, KeyError, TypeError, RecursionError, MemoryError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"checkpoint: found '{checkpoint}' with no readable config ({type(error).__name__}), expected the one that "
             'it was trained with; train again'
         ) from error
     return found
-
-
-def _value(node: Any) -> Any:
-    """The value of a literal, or of `dict(a=1)` and `dict({'a.b': 1})`, as MMEngine writes them."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        given = [_value(argument) for argument in node.args]
-        named: dict[Any, Any] = {keyword.arg: _value(keyword.value) for keyword in node.keywords}
-        return dict(*given, **named)
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_value(item) for item in node.elts]
-    if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
-    return ast.literal_eval(node)

@@ -17,12 +17,12 @@ from mmpretrain.visualization import UniversalVisualizer
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.image_input import ImageLike, checked_order, decoded, several, view_batches
-from cssa_mm.apis.label_pictures import draw_labels
 from cssa_mm.apis.model_sources import open_model
 from cssa_mm.apis.predictor import Predictor
 from cssa_mm.datasets.images.image_folder import list_images
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.visualization.label_pictures import draw_labels
 
 
 class CSSAInferencer(ImageClassificationInferencer):
@@ -164,7 +164,8 @@ class CSSAInferencer(ImageClassificationInferencer):
             preds: their samples.
             show: open a window.
             wait_time: seconds that a window stays open; 0 is for ever.
-            resize, rescale_factor, draw_score, show_dir: see `draw_labels`.
+            resize, rescale_factor, draw_score: see `draw_picture`.
+            show_dir: see `draw_labels`.
             channel_order: as in a call.
 
         Raises:

@@ -63,7 +63,7 @@ def read_part(name: str, options: Mapping) -> Part:
     dataset = build_dataset(options, f'{name}_dataloader.dataset')
     data = dataset.read_annotations()
     _, is_labelled = dataset.labelled_part(data.image_ids, data.labels)
-    rows = dataset.rows_of_part(is_labelled)
+    rows = dataset.rows_of_part(is_labelled, data.image_ids)
     kept = Annotations([data.image_ids[i] for i in rows], [data.img_paths[i] for i in rows], data.labels[rows])
     return Part(name, dataset, kept, is_labelled[rows], [])
 

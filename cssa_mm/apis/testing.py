@@ -15,6 +15,7 @@ from cssa_mm.apis.training import build_runner, set_loaders, trained_tower, work
 from cssa_mm.apis.untrained import start_untrained
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.data_parts import require_test_data
+from cssa_mm.engine.test_time import augment_tests
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 from cssa_mm.semi.pseudo_label_hook import bare_model
@@ -23,9 +24,6 @@ from cssa_mm.semi.pseudo_label_hook import bare_model
 SUFFIXES = {'metrics': ('.json', '.yaml', '.yml', '.pkl', '.pickle'), 'pred': ('.pkl', '.pickle')}
 
 BACKBONE = 'model.backbone'
-
-# Shorter side of the pictures of predictions, in pixels: text on the view itself, of 128 pixels, can't be read.
-PICTURE_SIZE = 480
 
 
 def test(
@@ -44,6 +42,7 @@ def test(
     wait_time: float = 2.0,
     device: str | None = None,
     amp: bool = False,
+    tta: bool = False,
     pin_memory: bool = True,
     launcher: str = 'none',
 ) -> dict[str, float]:
@@ -66,6 +65,7 @@ def test(
         wait_time: seconds that a window stays open.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
         amp: automatic mixed precision (CUDA).
+        tta: test-time augmentation: average the views of the config's `tta_pipeline` by its `tta_model`.
         pin_memory: False switches pinned memory off.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi', as in mmpretrain.
 
@@ -96,8 +96,10 @@ def test(
         settings.test_cfg.fp16 = True
     if show or show_dir:
         shown = dict(show=show, wait_time=wait_time, out_dir=show_dir and os.fspath(show_dir), interval=interval)
-        size = dict(resize=PICTURE_SIZE) | settings.default_hooks.visualization
-        settings.default_hooks.visualization.update(size, enable=True, **shown)
+        hook = settings.default_hooks.get('visualization') or dict(type='LabelPictureHook')
+        settings.default_hooks.visualization = dict(hook, enable=True, **shown)
+    if tta:
+        augment_tests(settings)
     set_loaders(settings, pin_memory, persistent_workers=True)
     runner = build_runner(settings, work_dir_of(settings, work_dir), launcher)
     if trained_with:

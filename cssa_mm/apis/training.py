@@ -95,9 +95,10 @@ def train(
         settings.optim_wrapper.type = 'AmpOptimWrapper'
         settings.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
-        if 'auto_scale_lr' not in settings:
+        if not (settings.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise ConfigError(
-                '--auto-scale-lr: found no auto_scale_lr in the config, expected dict(base_batch_size=64); the '
+                '--auto-scale-lr: found no auto_scale_lr.base_batch_size in the config, expected the number of images '
+                'of a step that its learning rate is meant for, such as auto_scale_lr=dict(base_batch_size=64); the '
                 'global batch does not grow with the number of GPUs here, so the rate need not either'
             )
         settings.auto_scale_lr.enable = True
@@ -139,7 +140,8 @@ def build_runner(config: Config, work_dir: str | os.PathLike, launcher: str = 'n
 def _other_tower(content: dict | None, config: Config) -> str:
     """The hint that a checkpoint was trained with another tower than that of the config."""
     tower = trained_tower(content)
-    if tower is None or tower['model_name'] == config.model.backbone.get('model_name'):
+    model = config.model.get('module') or config.model  # without test-time augmentation around it
+    if tower is None or tower['model_name'] == model.backbone.get('model_name'):
         return ''
     name, tag = tower['model_name'], tower.get('pretrained')
     return f'; the checkpoint was trained with another tower: --tower {f"{name}:{tag}" if tag else name}'

@@ -17,7 +17,6 @@ from cssa_mm.cli.arguments import (
     run,
     set_local_rank,
 )
-from cssa_mm.errors import ConfigError
 
 DESCRIPTION = (
     'Test a model. The checkpoint `none` tests the model as it starts, which is zero-shot CLIP where the prompts start '
@@ -32,13 +31,13 @@ def parser() -> argparse.ArgumentParser:
     add_config(result)
     add_tower(result)
     add_checkpoint(result)
-    result.add_argument('--out', help='file for the predictions or metrics (.json, .pkl)')
+    result.add_argument('--out', '--dump', help='file for the predictions or metrics (.json, .pkl)')
     result.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out holds; predictions by default')
     result.add_argument('--show-dir', help='directory for pictures of the predictions')
     result.add_argument('--show', action='store_true', help='show the predictions in a window')
     result.add_argument('--interval', type=int, default=1, help='show every n-th image')
     result.add_argument('--wait-time', type=float, default=2, help='seconds that a window stays')
-    result.add_argument('--tta', action='store_true', help='test-time augmentation (not supported)')
+    result.add_argument('--tta', action='store_true', help="average views of each image: the config's tta_pipeline")
     add_runner(result)
     return result
 
@@ -49,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _test(options: argparse.Namespace) -> None:
-    if options.tta:
-        raise ConfigError('--tta: not supported; set model.backbone or the test pipeline in the config instead')
     set_local_rank(options)
     test(
         config=options.config,
@@ -67,6 +64,7 @@ def _test(options: argparse.Namespace) -> None:
         wait_time=options.wait_time,
         device=options.device,
         amp=options.amp,
+        tta=options.tta,
         pin_memory=not options.no_pin_memory,
         launcher=options.launcher,
     )

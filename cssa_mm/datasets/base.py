@@ -32,21 +32,22 @@ from cssa_mm.datasets.checks import (
     warn_about_classes_without_positives,
 )
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.class_naming import ClassNaming
-from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord, ImageTable
+from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord
+from cssa_mm.datasets.labelled_images import LabelledImages
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
-from cssa_mm.datasets.splits.option import SplitOption, labelled_by, resolve_split, validation_part
-from cssa_mm.datasets.splits.split import Split
+from cssa_mm.datasets.splits.draws import checked_oversampling
+from cssa_mm.datasets.splits.folds import checked_fold
+from cssa_mm.datasets.splits.option import SplitOption, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
 from cssa_mm.errors import ConfigError, DataError, nearest
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
 
-class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
+class SemiMultiLabelDataset(LabelledImages, BaseDataset):
     """A multi-label data set whose labels are known for some of its images only.
 
     Subclasses implement :meth:`load_images`. C is the number of classes, n that of the images of ``part``.
@@ -69,6 +70,10 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
         lazy_init: Read nothing until :meth:`full_init`; until then the attributes below don't exist.
         wrong_labels: Fraction of the labelled images' positives that are moved to a wrong class, for studies of label
             noise; drawn by the seed of the split. ``hidden_labels`` stay true.
+        fold: ``dict(fold=0, num_splits=5, seed=None, test_mode=False)``, what a KFoldDataset says: training leaves out
+            the labelled images of this fold, ``test_mode=True`` keeps them alone.
+        oversample: What RepeatDataset and ClassBalancedDataset say, inner before outer: ``dict(times=3)``,
+            ``dict(oversample_thr=.1)``. Labelled images are drawn more often; no statistic counts that.
 
     Attributes:
         split (Split | None): The split in force; those of :class:`ImageTable` beside it.
@@ -102,6 +107,8 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
         backend_args: dict | None = None,
         lazy_init: bool = False,
         wrong_labels: float = 0.0,
+        fold: dict | None = None,
+        oversample: Sequence[dict] | dict | None = None,
     ) -> None:
         check_types(SemiMultiLabelDataset.__init__, locals())
         if part not in PARTS:
@@ -115,6 +122,7 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
         self._split_option = None if part == 'validation' else split
         self._validation = validation
         self.wrong_labels = checked_share('dataset', wrong_labels)
+        self._fold, self._oversample = checked_fold(fold), checked_oversampling(oversample)
         if class_names is not None:
             self.set_classes(class_names)
         if not lazy_init:
@@ -153,23 +161,8 @@ class SemiMultiLabelDataset(ImageTable, ClassNaming, BaseDataset):
             self.labels = move_positives(self.labels, self.wrong_labels, self.split.seed if self.split else 0)
         if not self.test_mode and self.split is not None:
             warn_about_classes_without_positives(self.labels, self.class_names, type(self).__name__)
-        self._keep(self.rows_of_part(self.is_labelled))
+        self._keep(self.rows_of_part(self.is_labelled, self.image_ids))
         self._fully_initialized = True
-
-    def rows_of_part(self, is_labelled: np.ndarray) -> np.ndarray:
-        """Indices of the images that ``part`` keeps, of n images of which bool (n,) says which are labelled."""
-        is_kept = np.ones_like(is_labelled)
-        if self.part in ('labelled', 'unlabelled'):
-            is_kept = is_labelled == (self.part == 'labelled')
-        if not is_kept.any():
-            raise ConfigError(f"part: found '{self.part}', but no image is {self.part}; give a split, or part='all'.")
-        return np.flatnonzero(is_kept)
-
-    def labelled_part(self, image_ids: Sequence[str], labels: np.ndarray) -> tuple[Split | None, np.ndarray]:
-        """The split of n annotated images, and which of them are labelled, bool (n,)."""
-        groups = None if self.groups is None else [self.groups.get(image_id) for image_id in image_ids]
-        split = resolve_split(self._split_option, image_ids, labels, self.class_names, self.locate, groups)
-        return split, labelled_by(split, image_ids, labels)
 
     def with_pipeline(
         self, pipeline: Sequence, indices: Sequence[int] | np.ndarray | None = None, test_mode: bool = True

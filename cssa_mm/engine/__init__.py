@@ -5,7 +5,9 @@ from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
+from cssa_mm.engine.picture_hook import LabelPictureHook
 from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.engine.schedule_hook import StepSchedulerHook
 from cssa_mm.engine.step_logger_hook import StepLoggerHook
 
 __all__ = [
@@ -13,7 +15,9 @@ __all__ = [
     'CSSARunner',
     'CalibrationHook',
     'GuardHook',
+    'LabelPictureHook',
     'PlainCheckpointHook',
     'SemiSupervisedTrainLoop',
     'StepLoggerHook',
+    'StepSchedulerHook',
 ]

@@ -16,6 +16,7 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.cross_fitting import Snapshot, cross_fitted_scores, deal_folds, snapshot
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
+from cssa_mm.engine.warm_start import start_of_resumed, started_from
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.encode import readable_rows
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
@@ -74,9 +75,11 @@ class CalibrationHook(Hook):
         self._start = snapshot(bare_model(runner))
 
     def before_train(self, runner: Runner) -> None:
-        """Keep the model as it starts, where it starts from another one."""
+        """Keep the model as the run started, where that was from another one, maybe before it was resumed."""
         if runner.iter == 0:
             self._start = snapshot(bare_model(runner))
+        elif self._start is not None:
+            self._start = start_of_resumed(runner, self._start)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Find calibration and thresholds after the last epoch."""
@@ -107,9 +110,19 @@ class CalibrationHook(Hook):
         dealt = deal_folds(algorithm.dataset, self.folds, self.seed) if len(labelled) >= 2 * self.folds > 0 else []
         if dealt and cache is not None and cache.serves_training:
             print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
-            if runner.cfg.get('load_from') and not runner.cfg.get('resume'):
+            changed = runner.message_hub.runtime_info.get('changed_after_epoch')
+            if changed is not None:
                 print_log(
-                    f"Calibration: the training started from '{runner.cfg.load_from}'; if that had learned from the "
+                    f'Calibration: the training was resumed after epoch {changed} with other settings, which the '
+                    'folds have in all epochs: their scores, and thresholds and calibration with them, may be unlike '
+                    'those of the model; to be sure, train in one go, or set default_hooks.calibration.folds=0',
+                    'current',
+                    logging.WARNING,
+                )
+            source = started_from(runner)
+            if source is not None:
+                print_log(
+                    f"Calibration: the training started from '{source}'; if that had learned from the "
                     'same labels, the scores of held-out images have seen them, and calibration is too good to be true',
                     'current',
                     logging.WARNING,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +24,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Leaves mmengine's log buffers out of the checkpoint: classes that torch >= 2.6 refuses to load.
+    """Leaves mmengine's log buffers and the functions of schedules out: torch >= 2.6 refuses to load them.
 
     Training does not depend on them; only the moving averages of the log start anew after a resume.
     """
@@ -30,12 +32,31 @@ class PlainCheckpointHook(Hook):
     priority = 'VERY_LOW'
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Keep the plain runtime information, such as the best score so far."""
+        """Keep the plain runtime information, such as the best score so far, and the plain state of schedules."""
         hub = checkpoint['message_hub']
         information = {key: _as_python(value) for key, value in hub['runtime_info'].items()}
         information = {key: value for key, value in information.items() if isinstance(value, PLAIN)}
         resumed = {key: flag for key, flag in hub['resumed_keys'].items() if key in information}
         checkpoint['message_hub'] = dict(log_scalars={}, runtime_info=information, resumed_keys=resumed)
+        if 'param_schedulers' in checkpoint:
+            checkpoint['param_schedulers'] = [plain_entries(state) for state in checkpoint['param_schedulers']]
+
+
+def plain_entries(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a schedule's state that are data, with nothing but lists and dicts around numbers and words."""
+    return {key: _plain(value) for key, value in state.items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for item in (*value, *value.values()))
+    return all(map(_is_plain, value)) if isinstance(value, list | tuple) else isinstance(_as_python(value), PLAIN)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_as_python(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else _as_python(value)
 
 
 def _as_python(value: object) -> object:

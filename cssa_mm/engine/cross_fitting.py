@@ -25,6 +25,7 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.engine.found_thresholds import FoldScores
+from cssa_mm.engine.optimiser_steps import OptimiserSteps
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.sampler import SemiSupervisedSampler
 from cssa_mm.semi.semi_supervision import SemiSupervision, State
@@ -121,22 +122,23 @@ def _train(runner: Runner, fold: SemiSupervision, description: str) -> None:
     optimiser = runner.build_optim_wrapper(copy.deepcopy(runner.cfg.optim_wrapper))
     schedulers = _schedulers(runner, optimiser)
     optimiser.initialize_count_status(runner.model, 0, loop.max_iters)
-    optimiser.zero_grad()  # where gradients accumulate, the last training may have left some
+    optimiser.zero_grad()  # a training that was interrupted within a step may have left some
+    steps = OptimiserSteps(runner.model, optimiser)
     progress = tqdm(total=loop.max_iters, desc=description, leave=False, disable=sampler.rank != 0)
-    share = sampler.batch_size // sampler.world_size
-    mine = slice(sampler.rank * share, (sampler.rank + 1) * share)
     for epoch in range(loop.max_epochs):
         sampler.set_epoch(epoch)
         if epoch >= loop.warmup_epochs:
             fold.begin_epoch(epoch)
         runner.model.train()
         for batch in sampler.global_batches():
-            data = pseudo_collate(fold.dataset.__getitems__(batch[mine]))
+            mine = [key for share in sampler.shares(batch) for key in share]
+            data = pseudo_collate(fold.dataset.__getitems__(mine))
             samples = data['data_samples']
             data |= dict(targets=fold.targets(samples), features=fold.features.of_batch(samples))
-            runner.model.train_step(data, optim_wrapper=optimiser)
-            fold.after_step()
-            _step(schedulers, by_epoch=False)
+            steps.take(data)
+            if steps.was_made:
+                fold.after_step()
+                _step(schedulers, by_epoch=False)
             progress.update()
         _step(schedulers, by_epoch=True)
     progress.close()
@@ -148,7 +150,7 @@ class _FoldSampler(SemiSupervisedSampler):
     def __init__(self, dataset: SemiMultiLabelDataset, theirs: SemiSupervisedSampler) -> None:
         super().__init__(dataset, theirs.labelled_per_batch, theirs.seed, theirs.rank, theirs.world_size)
         self.set_batch_size(theirs.batch_size)
-        self.warmup_epochs = theirs.warmup_epochs
+        self.warmup_epochs, self.accumulation = theirs.warmup_epochs, theirs.accumulation
         self.theirs = theirs
 
     def num_batches(self, epoch: int) -> int:

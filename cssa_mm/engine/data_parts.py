@@ -4,43 +4,72 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset
 from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
+from cssa_mm.datasets.toolbox.own_sets import class_of
+from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
+from cssa_mm.engine.held_out_folds import give_folds, take_folds
+from cssa_mm.engine.joined_parts import (
+    class_options,
+    complete_joins,
+    refuse_unlabelled_alone,
+    roots_of,
+    share_joined_classes,
+)
 from cssa_mm.errors import ConfigError, DataError
 
 # What each part says of itself: its images, and how it is used.
 OWN = {
     'ann_file', 'img_dir', 'image_set', 'subset', 'pipeline', 'test_mode', 'split', 'part', 'validation',
-    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init',
+    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init', 'fold', 'oversample',
 }  # fmt: skip
 # What may differ between files of one data set.
 FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root', 'ignore_columns'}
-# What no class list depends on.
-NO_CLASSES = OWN - {'ann_file', 'img_dir', 'image_set', 'subset'}
 PARTS = ('val', 'test')
 
 
 def apply_data(config: Config) -> None:
     """Complete the data sets of validation and test and the class names of the model, in place.
 
-    Label files that the config doesn't name are looked for in `data_root`. Options of the training set that another
-    part doesn't give are taken over; the test set follows the validation set first.
+    Wrappers of the toolbox become options of our data sets. Label files that the config doesn't name are looked for in
+    `data_root`. Options of the training set that another part doesn't give are taken over; the test set follows the
+    validation set first.
 
     Raises:
-        ConfigError: an option that decides how labels are read is given in another part alone.
+        ConfigError: a wrapper makes no sense, or an option that decides how labels are read is given in another part
+            alone.
         DataError: no label file is found, or several.
     """
-    train = (config.get('train_dataloader') or {}).get('dataset')
-    if not isinstance(train, dict) or not _is_ours(train):
+    for part in ('train', *PARTS):
+        options = _dataset(config, part)
+        found = unwrapped(options, f'{part}_dataloader.dataset', part == 'train')
+        if found != options:
+            config[f'{part}_dataloader'].dataset = ConfigDict(found)
+    train = _dataset(config, 'train')
+    if not isinstance(train, dict) or not is_ours(train):
         return
+    refuse_unlabelled_alone(train)
+    folds = take_folds(config, train)
+    if any(is_join(_dataset(config, part)) for part in ('train', *PARTS)):
+        complete_joins(config, lambda pair: _complete(pair, folds, is_part=True))
+        share_joined_classes(config)
+    else:
+        _complete(config, folds)
+        _share_classes(config, train)
+    give_folds(config, folds)
+
+
+def _complete(config: Config, folds: Collection[str] = (), is_part: bool = False) -> None:
+    """Complete the single data sets of a config; `folds` names the loaders that test on a fold of the training set."""
+    train = config.train_dataloader.dataset
     for part in ('train', *PARTS):
         _check_types(_dataset(config, part), f'{part}_dataloader.dataset')
     for part, leaders in (('val', [train]), ('test', [_dataset(config, 'val'), train])):
@@ -49,9 +78,8 @@ def apply_data(config: Config) -> None:
             for leader in leaders:
                 if leader is not None:
                     _follow(options, leader, is_training=leader is train, where=f'{part}_dataloader.dataset')
-    if _class_of(train) is TableDataset:
-        _discover(config, train)
-    _share_classes(config, train)
+    if class_of(train) is TableDataset:
+        _discover(config, train, folds, is_part)
 
 
 def require_test_data(config: Config) -> None:
@@ -61,7 +89,7 @@ def require_test_data(config: Config) -> None:
         ConfigError: it has none.
     """
     if config.get('test_dataloader') is None:
-        root = config.train_dataloader.dataset.data_root
+        root = ' or '.join(roots_of(config.train_dataloader.dataset))
         raise ConfigError(
             f'test_dataloader: found no labelled test images in {root}, expected test.csv, or a part called valid or '
             'test; add one, or name its label file: test_dataloader.dataset.ann_file=FILE'
@@ -72,27 +100,17 @@ def _dataset(config: Config, part: str) -> Any:
     return (config.get(f'{part}_dataloader') or {}).get('dataset')
 
 
-def _is_ours(options: Mapping) -> bool:
-    kind = _class_of(options)
-    return isinstance(kind, type) and issubclass(kind, SemiMultiLabelDataset)
-
-
-def _class_of(options: Mapping) -> Any:
-    kind = options.get('type')
-    return DATASETS.get(kind) if isinstance(kind, str) else kind
-
-
 def _check_types(options: Any, where: str) -> None:
-    if isinstance(options, dict) and _is_ours(options):
+    if isinstance(options, dict) and is_ours(options):
         said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
-        for kind in _own_classes(_class_of(options)):
+        for kind in _own_classes(class_of(options)):
             options |= check_types(vars(kind).get('__init__', kind), said, where)
 
 
 def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:
     if options.get('type', leader['type']) != leader['type']:
         return
-    kinds = _own_classes(_class_of(leader))
+    kinds = _own_classes(class_of(leader))
     defaults = {key: each.default for kind in kinds for key, each in inspect.signature(kind).parameters.items()}
     for key, value in options.items():
         is_said = leader.get(key) not in (None, defaults.get(key)) or key in OWN | FREE
@@ -107,11 +125,12 @@ def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> No
             options[key] = value
 
 
-def _discover(config: Config, train: dict) -> None:
+def _discover(config: Config, train: dict, folds: Collection[str], is_part: bool) -> None:
     root = train.get('data_root') or '.'
     is_named = train.get('ann_file') is not None
     found: dict[str, dict[str, str]] = {}
-    if '://' not in root and os.path.isdir(root) and not (is_named and all(_is_named(config, part) for part in PARTS)):
+    is_complete = is_named and not folds and all(_is_named(config, part) for part in PARTS)
+    if '://' not in root and os.path.isdir(root) and not is_complete:
         found = discover(root, train.get('ann_file'))
     if not is_named:
         train.update(found.get('train', dict(ann_file='labels.csv')))
@@ -123,11 +142,14 @@ def _discover(config: Config, train: dict) -> None:
         if options.get('ann_file') is None:
             source = found.get(part) or found.get('test' if part == 'val' else 'val')
             if source is None and found:
-                _drop(config, part, root)
+                _drop(config, part, root, is_told=not is_part)
                 continue
             options.update(source or dict(ann_file='test.csv'))  # where the data can't be looked at
         other = {key: options[key] for key in ('ann_file', 'img_dir', 'subset') if options.get(key) is not None}
         others += [other] * (other not in others)
+    # What another part, or nothing, is tested on here is still not trained on.
+    untold = [part for part in PARTS if part in folds or (is_part and _dataset(config, part) is None)]
+    others += [found[part] for part in untold if part in found and found[part] not in others]
     if train.get('held_out') is None:
         train['held_out'] = others
     if train.get('class_names') is None and train.get('classes_from') is None:
@@ -144,10 +166,10 @@ def _is_named(config: Config, part: str) -> bool:
     return options is None or options.get('ann_file') is not None
 
 
-def _drop(config: Config, part: str, root: str) -> None:
+def _drop(config: Config, part: str, root: str, is_told: bool) -> None:
     for name in ('dataloader', 'cfg', 'evaluator'):
         config[f'{part}_{name}'] = None
-    if part == 'val':
+    if part == 'val' and is_told:
         print_log(
             f'{root}: found no labelled test images (test.csv, valid/, test/), so nothing is validated', 'current'
         )
@@ -159,10 +181,10 @@ def _share_classes(config: Config, train: Mapping) -> None:
     if not model:
         return
     names, given = model.get('class_names'), train.get('class_names')
-    shared = {key: value for key, value in train.items() if key not in NO_CLASSES and value is not None}
+    shared = class_options(train)
     if isinstance(names, Mapping):
         # Options of a data set without its type, such as an override gives them: those of the training set besides.
-        if names and names.keys() <= _options(_class_of(train)):
+        if names and names.keys() <= _options(class_of(train)):
             config.model.class_names = shared | dict(names)
     elif names is None or (isinstance(names, str) and given is not None and names in (given, train['type'])):
         config.model.class_names = shared
@@ -176,7 +198,7 @@ def _share_classes(config: Config, train: Mapping) -> None:
 
 def _share_own_classes(config: Config, train: Any) -> None:
     """Where the files of the training set tell other classes than those of its type, they are those of all parts."""
-    kind = _class_of(train)
+    kind = class_of(train)
     try:
         names = DATASETS.build(dict(train, pipeline=[], lazy_init=True)).class_names
     except DataError:  # told where the images are read

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from mmengine.runner import EpochBasedTrainLoop
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
+from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
 from cssa_mm.errors import ConfigError
 from cssa_mm.semi.sampler import GlobalBatchSampler
 
@@ -14,6 +20,8 @@ from cssa_mm.semi.sampler import GlobalBatchSampler
 class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
     """mmengine's loop over epochs of two lengths (recipe of CAP, a reconstruction here).
 
+    An iteration is a step of the optimiser, also where its gradients accumulate over several batches.
+
     Args:
         runner: given by the runner.
         dataloader: given by the runner; its batches must come from a `GlobalBatchSampler`.
@@ -21,21 +29,27 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         semi_epochs: passes over the unlabelled images; 0 trains on labels only.
         val_begin: first epoch that is followed by a validation.
         val_interval: epochs between validations; the last epoch always has one.
+        dynamic_intervals: pairs of an epoch and the `val_interval` from there on.
     """
+
+    _steps: OptimiserSteps  # while it runs
 
     def __init__(
         self,
-        runner: object,
+        runner: Runner,
         dataloader: DataLoader | dict,
         warmup_epochs: int = 12,
         semi_epochs: int = 28,
         val_begin: int = 1,
         val_interval: int = 1,
+        dynamic_intervals: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         for name, value in (('warmup_epochs', warmup_epochs), ('semi_epochs', semi_epochs)):
             if not isinstance(value, int) or value < 0:
                 raise ConfigError(f'train_cfg.{name}: found {value!r}, expected a whole number from 0')
-        super().__init__(runner, dataloader, warmup_epochs + semi_epochs, val_begin, val_interval)
+        epochs = warmup_epochs + semi_epochs
+        pairs = None if dynamic_intervals is None else [(first, interval) for first, interval in dynamic_intervals]
+        super().__init__(runner, dataloader, epochs, val_begin, val_interval, pairs)
         batches = self.dataloader.batch_sampler
         if not isinstance(batches, GlobalBatchSampler):
             raise ConfigError(
@@ -48,9 +62,41 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self.warmup_epochs = warmup_epochs
         self.semi_epochs = semi_epochs
         sampler.warmup_epochs = warmup_epochs
+        sampler.accumulation = accumulation_of(runner.optim_wrapper)
         self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))
+
+    @property
+    def made_step(self) -> bool:
+        """Whether the optimiser made the last step; mixed precision leaves it out after an overflow."""
+        return not hasattr(self, '_steps') or self._steps.was_made
+
+    def run(self) -> BaseModel:
+        """Train."""
+        self._steps = OptimiserSteps(self.runner.model, self.runner.optim_wrapper)
+        parts, sampler = self._steps.parts, self.dataloader.batch_sampler.sampler
+        if parts > 1:
+            print_log(
+                f'Each step is one on {parts * sampler.batch_size} images: gradients accumulate over {parts} batches '
+                f'of {sampler.batch_size}. Epochs, learning rates, teacher and log count these steps',
+                'current',
+            )
+        return super().run()
 
     def run_epoch(self) -> None:
         """Run one epoch, and tell the sampler its number, whatever hooks there are."""
-        self.dataloader.batch_sampler.sampler.set_epoch(self.epoch)
-        super().run_epoch()
+        sampler = self.dataloader.batch_sampler.sampler
+        sampler.set_epoch(self.epoch)
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        batches = [iter(self.dataloader)] * sampler.accumulation
+        for index, parts in enumerate(zip(*batches, strict=True)):
+            self.run_iter(index, merged(parts))
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+    def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
+        """Take one step, on a batch of all its images."""
+        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
+        outputs = self._steps.take(data_batch)
+        self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._iter += 1

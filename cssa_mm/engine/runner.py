@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmengine.config import Config
+from mmengine.hooks import ParamSchedulerHook
+from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 
 from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.engine.class_types import name_types
+from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
+from cssa_mm.engine.loaders import apply_loaders
+from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rates
+from cssa_mm.engine.picture_hook import with_own_pictures
+from cssa_mm.engine.pixels import apply_pixels
+from cssa_mm.engine.resuming import check_resume, go_on
+from cssa_mm.engine.runtime_values import check_runtime_values
+from cssa_mm.engine.schedule_checks import check_schedules
+from cssa_mm.engine.schedules import build_schedules
+from cssa_mm.engine.test_time import bare_config, complete_views
 from cssa_mm.engine.toolbox_hooks import check_hooks
 from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
+from cssa_mm.engine.train_loops import apply_loops
+from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
+from cssa_mm.engine.warm_start import check_same_model, start_from
 from cssa_mm.errors import ConfigError
-from cssa_mm.features.view import LOADERS, apply_view
+from cssa_mm.features.view import apply_view
 from cssa_mm.models.toolbox_losses import check_loss
+from cssa_mm.semi.pseudo_label_hook import bare_model
 
 DEVICES = ('cpu', 'cuda', 'mps')
 MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
@@ -27,22 +49,33 @@ def prepare_config(config: Config) -> Config:
     Raises:
         ConfigError: a key or component is unknown, or parts contradict each other.
     """
-    check_sections(config)
-    apply_data(config)
-    check_loss(config.get('model') or {})
-    check_metrics(config)
-    check_hooks(config)
-    check_config(config)
-    apply_view(config)
-    for name in LOADERS:
-        if config.get(name) and not config[name].get('num_workers'):
-            config[name].persistent_workers = False  # torch refuses persistent workers without workers
+    with bare_config(config):
+        check_sections(config)
+        for key in config:
+            name_types(config[key])
+        check_runtime_values(config)
+        apply_loops(config)
+        apply_loaders(config)
+        compile_options(config.get('compile'))
+        check_vis_backends(config)
+        apply_data(config)
+        apply_pixels(config)
+        complete_views(config)
+        check_loss(config.get('model') or {})
+        check_metrics(config)
+        check_hooks(config)
+        check_config(config)
+        check_optimiser(config)
+        check_schedules(config)
+        apply_view(config)
     return config
 
 
 @RUNNERS.register_module()
 class CSSARunner(Runner):
     """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
+
+    _has_loaded: bool
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
@@ -56,12 +89,59 @@ class CSSARunner(Runner):
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
 
+    def load_or_resume(self) -> None:
+        """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
+        is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
+        if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
+            start_from(self, self._load_from)
+            self._has_loaded = True
+        super().load_or_resume()
+
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only."""
-        given = (hooks or {}).items()
+        """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only.
+
+        Ours take the places of mmengine's ParamSchedulerHook, which counts steps that were skipped, and of mmpretrain's
+        VisualizationHook, which writes pictures of one file name over each other.
+        """
+        given = dict(param_scheduler=dict(type='StepSchedulerHook')) | dict(hooks or {})
+        for name, hook in given.items():
+            if isinstance(hook, dict) and hook.get('type') in ('ParamSchedulerHook', ParamSchedulerHook):
+                given[name] = hook | dict(type='StepSchedulerHook')
         super().register_default_hooks(
-            {name: hook for name, hook in given if hook is not None or name in MMENGINE_HOOKS}
+            {
+                name: with_own_pictures(hook)
+                for name, hook in given.items()
+                if hook is not None or name in MMENGINE_HOOKS
+            }
         )
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimiser, which counts steps (`engine/optimiser.py`)."""
+        return build_optimiser(optim_wrapper, super().build_optim_wrapper)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate by the global batch, if the config's `auto_scale_lr` says so."""
+        scale_rates(optim_wrapper, auto_scale_lr, self.train_dataloader.batch_sampler.batch_size)
+
+    def build_param_scheduler(self, scheduler: Any) -> list:
+        """Build the schedules of the optimiser, on the true steps of both phases (`engine/schedules.py`)."""
+        return build_schedules(self, scheduler, super().build_param_scheduler)
+
+    def resume(self, filename: str, *options: Any, **named: Any) -> None:
+        """Go on from a checkpoint, with its moments and the settings of the config (`engine/resuming.py`)."""
+        if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
+            return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
+        content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
+        check_same_model(self, content)
+        check_resume(self, content, filename)
+        super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
+        if seed is None:
+            self.train_dataloader.batch_sampler.sampler.seed = self.seed  # the loader was built with a drawn one
+        elif seed != self.seed:
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)
+        self.train_loop._iter = Calendar.of(self.train_loop).steps(self.epoch)
+        return go_on(self, content, filename)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Move the model to the config's `device`, by default to the best one, and wrap it for distributed runs."""
@@ -74,6 +154,14 @@ class CSSARunner(Runner):
                 'or the CPU without CUDA; leave it out'
             )
         return model.to(checked_device(device))
+
+    def build_visualizer(self, visualizer: Any = None) -> Visualizer:
+        """Build the visualizer, and start its backends."""
+        return start_vis_backends(super().build_visualizer(visualizer))
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the tower where the config's `compile` says so; mmengine would compile the whole step."""
+        compile_tower(bare_model(self), self.cfg.get('compile'))
 
 
 def checked_device(device: str | torch.device | None) -> torch.device:

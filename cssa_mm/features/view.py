@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import BaseTransform, RandomFlip
@@ -55,7 +54,7 @@ def apply_view(config: Config) -> None:
         ConfigError: a pipeline, or the model, has a `View` of its own, while others have that of the key.
     """
     view = view_of(config)
-    steps = [(f'{name}.dataset.pipeline', step) for name in LOADERS for step in _view_steps(config, name)]
+    steps = [found for name in LOADERS for found in _view_steps(config, name)]
     model_view = (config.get('model') or {}).get('view')
     if isinstance(model_view, Mapping):
         steps.append(('model.view', model_view))
@@ -76,22 +75,28 @@ def apply_view(config: Config) -> None:
         config.model.view = view.as_config()
 
 
-def warn_of_other_views(config: Mapping) -> None:
-    """Warn of validation and test pipelines without a `View` step, which test on another view than the config's."""
-    view = view_of(config)
-    for name in ('val_dataloader', 'test_dataloader'):
-        if config.get(name) and not _view_steps(config, name):
-            print_log(
-                f'{name}.dataset.pipeline: found no View step, so it is tested on another view than {view}, which '
-                'pseudo-labels and checkpoints have',
-                'current',
-                logging.WARNING,
-            )
+def pipelines(config: Mapping, name: str) -> Iterator[tuple[str, list]]:
+    """Path and steps of the pipelines of a loader's data set, also of those inside its wrappers."""
+    yield from _pipelines_below((config.get(name) or {}).get('dataset'), f'{name}.dataset')
 
 
-def _view_steps(config: Mapping, name: str) -> list[Any]:
-    dataset = (config.get(name) or {}).get('dataset') or {}
-    return [step for step in dataset.get('pipeline') or () if isinstance(step, Mapping) and step.get('type') == 'View']
+def _pipelines_below(dataset: Any, path: str) -> Iterator[tuple[str, list]]:
+    if not isinstance(dataset, Mapping):
+        return
+    if isinstance(dataset.get('pipeline'), list):
+        yield f'{path}.pipeline', dataset['pipeline']
+    yield from _pipelines_below(dataset.get('dataset'), f'{path}.dataset')
+    for number, part in enumerate(dataset.get('datasets') or ()):
+        yield from _pipelines_below(part, f'{path}.datasets[{number}]')
+
+
+def _view_steps(config: Mapping, name: str) -> list[tuple[str, Any]]:
+    return [
+        (where, step)
+        for where, pipeline in pipelines(config, name)
+        for step in pipeline
+        if isinstance(step, Mapping) and step.get('type') == 'View'
+    ]
 
 
 def _options(step: Mapping) -> dict:

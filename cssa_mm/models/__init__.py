@@ -7,8 +7,10 @@ from cssa_mm.models.context_head import ContextHead
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.losses import MaskedAsymmetricLoss
 from cssa_mm.models.preprocessor import CSSADataPreprocessor
+from cssa_mm.models.test_time import AverageViewsTTA
 
 __all__ = [
+    'AverageViewsTTA',
     'CSSAClassifier',
     'CSSADataPreprocessor',
     'ContextHead',

@@ -123,6 +123,11 @@ class LabelAlignmentHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(class_names)), requires_grad=bias)
         self.register_buffer('bias_is_calibrated', torch.tensor(False))
 
+    def of_classes(self) -> set[str]:
+        """Names of the parameters that have a row for each class; the others belong to all classes."""
+        context = {name for name, value in self.named_parameters() if name.endswith('.context') and value.ndim == 3}
+        return context | {'bias', 'negative_embedding'}
+
     def text_features(self, encoder: TextEncoder) -> TextFeatures:
         """The text side: at inference it folds into these constants."""
         positive = F.normalize(self.class_prompts(encoder), dim=-1)

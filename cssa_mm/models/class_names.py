@@ -11,6 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.class_words import ClassWords, class_words, decode_class_words
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.names import one_form
 
 LABEL_FILES = ('.csv', '.tsv', '.json', '.xlsx', '.jsonl')
 SUFFIXES = (*LABEL_FILES, '.txt', '.names')
@@ -43,6 +44,27 @@ def resolve_classes(source: Source, data_root: str = '') -> ClassWords:
     if isinstance(source, str):
         return _of_string(source, data_root)
     return given_classes(source)
+
+
+def class_difference(before: Sequence[str], now: Sequence[str]) -> str:
+    """What sets a class list apart from an earlier one, in words; empty if they are the same.
+
+    >>> class_difference(['cat', 'dog'], ['dog', 'zebra'])
+    "'zebra' is new; 'cat' is missing"
+    >>> class_difference(['cat', 'dog'], ['dog', 'cat'])
+    'the same 2 names in another order'
+    """
+    before, now = list(map(one_form, before)), list(map(one_form, now))
+    added, gone = [name for name in now if name not in before], [name for name in before if name not in now]
+    if added or gone:
+        return '; '.join(_listed(names, what) for names, what in ((added, 'new'), (gone, 'missing')) if names)
+    return '' if before == now else f'the same {len(now)} names in another order'
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+    shown = ', '.join(f"'{name}'" for name in names[:5])
+    more = f' and {len(names) - 5} more' if len(names) > 5 else ''
+    return f'{shown}{more} {"is" if len(names) == 1 else "are"} {what}'
 
 
 def given_classes(source: Sequence[str] | Mapping[str, Any], where: str = KEY) -> ClassWords:

@@ -23,6 +23,7 @@ from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
+from cssa_mm.models.predictions import set_predictions
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.toolbox_losses import cell_loss
@@ -147,22 +148,14 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     # -- inference ---------------------------------------------------------------------------------------------
 
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
-        """Fields of each image's sample, scores (C,) and labels.
-
-        `pred_score`: calibrated, by the EMA teacher; `raw_score`: the same before calibration; `pred_label`: indices
-        of the classes that reach their threshold; `student_score`: by the student, not calibrated.
-        """
+        """Each image's sample with scores (C,) and labels: see `set_predictions`."""
         features: Features = self.backbone(inputs)
-        logits, student = self.logits(*features), self.score(*features, 'student')
-        ema = torch.sigmoid(logits)
-        calibrated = self.calibration(ema, logits)
-        reached = self.thresholds.reached(calibrated.float().cpu().numpy())
-        data_samples = data_samples or [DataSample() for _ in range(len(inputs))]
-        for row, sample in enumerate(data_samples):
-            sample.set_pred_score(calibrated[row])
-            sample.set_pred_label(torch.from_numpy(reached[row].nonzero()[0]).to(ema.device))
-            sample.set_field(ema[row], 'raw_score')
-            sample.set_field(student[row], 'student_score')
+        return self.answer(self.logits(*features), self.logits(*features, 'student'), data_samples)
+
+    def answer(self, logits: Tensor, student: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+        """The samples with the predictions that logits (B, C) of the EMA teacher and of the student stand for."""
+        data_samples = data_samples or [DataSample() for _ in logits]
+        set_predictions(data_samples, logits, student, self.calibration, self.thresholds)
         return data_samples
 
     def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
@@ -239,8 +232,10 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             return self.align(*self.backbone(inputs)).logits
         raise ConfigError(f"forward mode: found '{mode}', expected 'loss', 'predict' or 'tensor'")
 
-    def extract_feat(self, inputs: Tensor) -> Features:
-        """Local (B, N, D) and global (B, D) features of the frozen tower."""
+    def extract_feat(self, inputs: Tensor, stage: str = 'backbone') -> Features:
+        """Local (B, N, D) and global (B, D) features of the frozen tower, the only `stage` that there is."""
+        if stage != 'backbone':
+            raise ConfigError(f"extract_feat: found stage='{stage}', expected 'backbone': a frozen tower has no other")
         return self.backbone(inputs)
 
 

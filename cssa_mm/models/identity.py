@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError
+from cssa_mm.models.class_names import class_difference
 from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.models.description import FORMAT, KEY, PARTS, decode_description, encode_description, read_description
 from cssa_mm.models.plain_data import differences, short
@@ -26,6 +27,10 @@ TRAINING_ONLY = {
     'tower.model_config.text_cfg.tokenizer_kwargs.bpe_path', 'tower.precision',
 }  # fmt: skip
 COMPARED = ('tower', 'class_names', 'prompts', *PARTS)
+SAME_CONFIG = (
+    'build the model from the config that it was trained with, or start a training from its prompts: '
+    'load_from=CHECKPOINT strict_classes=False'
+)
 
 
 class CheckpointIdentity(nn.Module):
@@ -73,7 +78,7 @@ class CheckpointIdentity(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *details: Any) -> None:
         # mmengine loads what fits and leaves the rest out: refuse the whole before anything is loaded.
         saved = read_description(state_dict, prefix)
-        self._refuse_other_model(saved)
+        self.refuse_other_model(saved)
         self._refuse_other_entries(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *details)
 
@@ -97,14 +102,40 @@ class CheckpointIdentity(nn.Module):
                 logging.WARNING,
             )
 
-    def _refuse_other_model(self, saved: Mapping[str, Any]) -> None:
+    def refuse_other_model(
+        self, saved: Mapping[str, Any], parts: Sequence[str] = COMPARED, other_classes: str = SAME_CONFIG
+    ) -> None:
+        """Check that a checkpoint's description is that of this model.
+
+        Args:
+            saved: the description of the checkpoint.
+            parts: its sections to compare.
+            other_classes: what to do about other classes, for the message.
+
+        Raises:
+            CheckpointError: a part differs; the message names the first difference.
+        """
         here = self.description()
-        for part in COMPARED:
-            for name, theirs, ours in differences(saved.get(part), here[part], part):
-                if name not in TRAINING_ONLY:
-                    key = name if part in ('tower', 'class_names', 'prompts') else f'model.{name}'
+        for part in parts:
+            if part == 'class_names':
+                difference = class_difference(saved[part], here[part])
+                if difference:
                     raise CheckpointError(
-                        f'checkpoint: found a model trained with {key} {short(theirs)}, expected {short(ours)}; '
+                        f'checkpoint: found a model trained with other classes ({difference}), expected the same names '
+                        f'in the same order; {other_classes}'
+                    )
+                continue
+            theirs, ours = saved.get(part), here[part]
+            if part == 'prompts':
+                names = saved['class_names']
+                theirs, ours = (dict(zip(names, texts, strict=True)) for texts in (saved[part], here[part]))
+            for name, their, our in differences(theirs, ours, part):
+                if name not in TRAINING_ONLY:
+                    key = name if part == 'tower' else f'model.{name}'
+                    if part == 'prompts':
+                        key = f"prompts of '{name.partition('.')[2]}'"
+                    raise CheckpointError(
+                        f'checkpoint: found a model trained with {key} {short(their)}, expected {short(our)}; '
                         'build the model from the config that it was trained with'
                     )
 

@@ -27,6 +27,8 @@ class Targets(NamedTuple):
     is_labelled: bool (B,).
     is_readable: bool (B,), False for a bad image, which adds to no loss.
     is_semi_supervised: whether the unlabelled images of this epoch have pseudo-labels; the same on every rank.
+    parts: in how many parts, of B images each, the gradients of a step accumulate.
+    whole: the targets of all parts of the step, where it has several.
     """
 
     labels: Tensor
@@ -34,6 +36,13 @@ class Targets(NamedTuple):
     is_labelled: Tensor
     is_readable: Tensor
     is_semi_supervised: bool = False
+    parts: int = 1
+    whole: Targets | None = None
+
+    def part(self, rows: slice, parts: int) -> Targets:
+        """The targets of one of several parts of a step."""
+        labels, weights, is_labelled, is_readable = (tensor[rows] for tensor in self[:4])
+        return Targets(labels, weights, is_labelled, is_readable, self.is_semi_supervised, parts, whole=self)
 
     @classmethod
     def of_annotations(cls, data_samples: Sequence[DataSample]) -> Targets:
@@ -62,7 +71,7 @@ class SemiSupervisedObjective(nn.Module):
         super().__init__()
         self.cell_loss = cell_loss
         self.context_loss = cell_loss.for_contexts() if isinstance(cell_loss, ToolboxLoss) else cell_loss
-        # The module sums over this rank's share; `_part` divides by the count of the global batch.
+        # The module sums over this rank's share; `_reduced` divides by the count of the global batch.
         self.reduction, self.cell_loss.reduction = self.cell_loss.reduction, 'sum'
         self.unlabelled_weight = unlabelled_weight
         self.context_weight = context_weight
@@ -78,39 +87,47 @@ class SemiSupervisedObjective(nn.Module):
             is_taught: bool (C,), the classes with labelled positives; the others are masked.
             context_head: the head of the auxiliary task; None leaves the task out.
         """
+        if alignment.contexts is None:
+            context_head = None
+        known = self._known(targets, is_taught, context_head)
+        counted = known if targets.whole is None else self._known(targets.whole, is_taught, context_head)
+        scale = get_world_size() * targets.parts
+        losses = {}
+        for name, cells in known.items():
+            cell_loss, logits, weights = self.cell_loss, alignment.logits, targets.weights
+            factor = 1.0 if name == 'loss_labelled' else self.unlabelled_weight
+            if alignment.contexts is not None and name.startswith('loss_context'):
+                cell_loss, logits, weights = self.context_loss, alignment.contexts, torch.ones_like(alignment.contexts)
+                factor = self.context_weight
+            total = cell_loss(logits, cells[0], weight=weights) * scale
+            losses[name] = factor * self._reduced(total, *counted[name])
+        return losses
+
+    def _known(
+        self, targets: Targets, is_taught: Tensor, context_head: ContextHead | None
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """What each loss is of: its targets (B, C) or (B, K), which are -1 for all other images, and its rows (B,)."""
         labelled = targets.is_labelled & targets.is_readable
         unlabelled = ~targets.is_labelled & targets.is_readable
         taught = torch.where(is_taught, targets.labels, -1)
-        losses = {'loss_labelled': self._part(alignment.logits, taught, targets.weights, labelled)}
-        if targets.is_semi_supervised:
-            loss = self._part(alignment.logits, taught, targets.weights, unlabelled)
-            losses['loss_unlabelled'] = self.unlabelled_weight * loss
-        if context_head is None or alignment.contexts is None:
-            return losses
-        # An untaught class is masked in every unlabelled image, where its context could never be a negative.
-        labels = torch.where(is_taught, targets.labels, 0)
-        contexts = context_targets(labels, context_head.assignment, context_head.num_contexts, context_head.target)
-        weights = torch.ones_like(alignment.contexts)
-        context_losses = {'loss_context_labelled': self._part(alignment.contexts, contexts, weights, labelled, True)}
-        if targets.is_semi_supervised:
-            context_losses['loss_context_unlabelled'] = self._part(
-                alignment.contexts, contexts, weights, unlabelled, True
-            )
-        return losses | {name: self.context_weight * value for name, value in context_losses.items()}
+        rows = {'labelled': labelled} | ({'unlabelled': unlabelled} if targets.is_semi_supervised else {})
+        parts = {f'loss_{kind}': (taught, of_kind) for kind, of_kind in rows.items()}
+        if context_head is not None:
+            # An untaught class is masked in every unlabelled image, where its context could never be a negative.
+            labels = torch.where(is_taught, targets.labels, 0)
+            contexts = context_targets(labels, context_head.assignment, context_head.num_contexts, context_head.target)
+            parts |= {f'loss_context_{kind}': (contexts, of_kind) for kind, of_kind in rows.items()}
+        return {name: (torch.where(rows[:, None], cells, -1), rows) for name, (cells, rows) in parts.items()}
 
-    def _part(
-        self, logits: Tensor, targets: Tensor, weights: Tensor, rows: Tensor, of_contexts: bool = False
-    ) -> Tensor:
-        """One loss over some rows of the global batch.
+    def _reduced(self, total: Tensor, cells: Tensor, rows: Tensor) -> Tensor:
+        """One loss of the global batch from its sum over this rank's share of one part of a step.
 
-        The distributed wrapper averages gradients over the ranks; multiplied by their number, the average is the
-        global sum. A rank without such rows returns a zero that is still connected to the graph.
+        The distributed wrapper averages gradients over the ranks, and the optimiser those of the parts of a step;
+        multiplied by their numbers (`scale`), the average is the sum. What divides it is counted over the whole step.
+        A rank without such rows returns a zero that is still connected to the graph.
         """
-        masked = torch.where(rows[:, None], targets, -1)
-        cell_loss = self.context_loss if of_contexts else self.cell_loss
-        total = cell_loss(logits, masked, weight=weights) * get_world_size()
         if self.reduction == 'sum':
             return total
-        count = ((masked >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
+        count = ((cells >= 0).sum() if self.reduction == 'mean' else rows.sum()).to(total)
         all_reduce(count)
         return total / count.clamp(min=1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
@@ -107,6 +107,8 @@ class PseudoLabelHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
         loop = runner.train_loop
+        if runner.epoch >= getattr(loop, 'max_epochs', math.inf):
+            return  # a finished run was resumed: the model stays as it is
         dataset = runner.train_dataloader.dataset
         self.semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
         self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
@@ -132,8 +134,9 @@ class PseudoLabelHook(Hook):
         data_batch['features'] = self.semi_supervision.features.of_batch(samples)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Update the teacher; fit the evidence if a checkpoint follows."""
-        self.semi_supervision.after_step()
+        """Update the teacher, if the optimiser made a step; fit the evidence if a checkpoint follows."""
+        if getattr(runner.train_loop, 'made_step', True):
+            self.semi_supervision.after_step()
         if any(_is_saved_after_step(runner, hook) for hook in runner.hooks):
             self.semi_supervision.refresh()
 
@@ -149,12 +152,16 @@ class PseudoLabelHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""
-        self.semi_supervision.refresh()
+        if hasattr(self, 'semi_supervision'):
+            self.semi_supervision.refresh()
 
 
 def bare_model(runner: Runner) -> CSSAClassifier:
-    """The runner's model, without the wrapper of a distributed run."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """The runner's model, without the wrappers of a distributed run and of test-time augmentation."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 def _is_saved_after_epoch(runner: Runner, hook: Hook) -> bool:

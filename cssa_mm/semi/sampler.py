@@ -12,6 +12,7 @@ from mmengine.dist import get_dist_info, sync_random_seed
 from mmpretrain.registry import DATA_SAMPLERS
 from torch.utils.data import Sampler
 
+from cssa_mm.datasets.labelled_images import drawn_images
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.errors import ConfigError
 
@@ -39,7 +40,9 @@ class SemiSupervisedSampler(Sampler):
         rank: of this process, mmengine's by default.
         world_size: number of processes, mmengine's by default.
 
-    `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop.
+    `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop, and
+    `accumulation`, too: over how many batches the gradients of a step accumulate. A step on k batches shows the images
+    of one batch that is k times as large, in k parts.
     """
 
     def __init__(
@@ -53,8 +56,7 @@ class SemiSupervisedSampler(Sampler):
         default_rank, default_world_size = get_dist_info()
         self.rank = default_rank if rank is None else rank
         self.world_size = default_world_size if world_size is None else world_size
-        self.labelled = np.asarray(dataset.labelled_indices)
-        self.unlabelled = np.asarray(dataset.unlabelled_indices)
+        self.labelled, self.unlabelled = drawn_images(dataset)
         if not len(self.labelled):
             raise ConfigError('train_dataloader.dataset: found no labelled image, expected some; give it a split')
         self.labelled_per_batch = labelled_per_batch
@@ -62,6 +64,7 @@ class SemiSupervisedSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.batch_size = 0
         self.warmup_epochs = 0
+        self.accumulation = 1
         self.epoch = 0
 
     def set_batch_size(self, batch_size: int) -> None:
@@ -94,8 +97,8 @@ class SemiSupervisedSampler(Sampler):
     def num_batches(self, epoch: int) -> int:
         """Steps of an epoch."""
         if epoch < self.warmup_epochs:
-            return math.ceil(len(self.labelled) / self.batch_size)
-        return math.ceil(len(self.unlabelled) / (self.batch_size - self.labelled_per_batch))
+            return math.ceil(len(self.labelled) / (self.accumulation * self.batch_size))
+        return math.ceil(len(self.unlabelled) / (self.accumulation * (self.batch_size - self.labelled_per_batch)))
 
     def require_unlabelled(self) -> None:
         """Raise a ConfigError if there is no unlabelled image."""
@@ -107,24 +110,34 @@ class SemiSupervisedSampler(Sampler):
             )
 
     def __len__(self) -> int:
-        return self.num_batches(self.epoch) * self.batch_size // self.world_size
+        return self.num_batches(self.epoch) * self.accumulation * self.batch_size // self.world_size
 
     def __iter__(self) -> Iterator[SampleKey]:
-        batches = self.global_batches()
+        for batch in self.global_batches():
+            for part in self.shares(batch):
+                yield from part
+
+    def shares(self, batch: list[SampleKey]) -> list[list[SampleKey]]:
+        """This rank's share of each part of a step; each part has the same number of labelled images."""
+        labelled = 0 if self.epoch < self.warmup_epochs else self.accumulation * self.labelled_per_batch
         share = self.batch_size // self.world_size
-        for batch in batches:
-            yield from batch[self.rank * share : (self.rank + 1) * share]
+        shares = []
+        for part in range(self.accumulation):
+            images = _part(batch[:labelled], part, self.accumulation) + _part(batch[labelled:], part, self.accumulation)
+            shares.append(images[self.rank * share : (self.rank + 1) * share])
+        return shares
 
     def global_batches(self) -> list[list[SampleKey]]:
-        """All batches of the epoch, for all ranks."""
+        """The images of all steps of the epoch, for all ranks."""
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
-        steps = self.num_batches(self.epoch)
+        steps, size = self.num_batches(self.epoch), self.accumulation * self.batch_size
         if self.epoch < self.warmup_epochs:
-            order = _cycle(self.labelled, steps * self.batch_size, generator).reshape(steps, -1)
+            order = _cycle(self.labelled, steps * size, generator).reshape(steps, -1)
         else:
             self.require_unlabelled()
-            labelled = _cycle(self.labelled, steps * self.labelled_per_batch, generator).reshape(steps, -1)
-            unlabelled = steps * (self.batch_size - self.labelled_per_batch)
+            labelled_per_step = self.accumulation * self.labelled_per_batch
+            labelled = _cycle(self.labelled, steps * labelled_per_step, generator).reshape(steps, -1)
+            unlabelled = steps * (size - labelled_per_step)
             # Cycled from one permutation: only the last batch sees an image for the second time.
             permutation = self.unlabelled[torch.randperm(len(self.unlabelled), generator=generator).numpy()]
             order = np.concatenate([labelled, np.resize(permutation, unlabelled).reshape(steps, -1)], axis=1)
@@ -150,13 +163,17 @@ class GlobalBatchSampler(Sampler):
         self.batch_size = batch_size
 
     def __len__(self) -> int:
+        """Steps of the epoch: with accumulation each of them takes several batches."""
         return self.sampler.num_batches(self.sampler.epoch)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        share = self.batch_size // self.sampler.world_size
-        keys = iter(self.sampler)
-        for _ in range(len(self)):
-            yield [next(keys) for _ in range(share)]
+        for batch in self.sampler.global_batches():
+            yield from self.sampler.shares(batch)
+
+
+def _part(keys: list[SampleKey], part: int, parts: int) -> list[SampleKey]:
+    size = len(keys) // parts
+    return keys[part * size : (part + 1) * size]
 
 
 def _cycle(indices: np.ndarray, count: int, generator: torch.Generator) -> np.ndarray:

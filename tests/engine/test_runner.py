@@ -14,10 +14,10 @@ HOOKS = {
     'CheckpointHook',
     'GuardHook',
     'IterTimerHook',
-    'ParamSchedulerHook',
     'PlainCheckpointHook',
     'PseudoLabelHook',
     'StepLoggerHook',
+    'StepSchedulerHook',
     'VisualizationHook',
 }
 

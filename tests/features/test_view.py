@@ -1,7 +1,6 @@
 """The view of a config: named once, it reaches every pipeline and the model."""
 
 import copy
-import logging
 
 import pytest
 from mmcv.transforms import BaseTransform
@@ -16,7 +15,6 @@ from cssa_mm.features.view import (
     draws_view_or_mirror,
     scoring_pipeline,
     view_of,
-    warn_of_other_views,
 )
 
 PACK = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
@@ -134,7 +132,7 @@ def test_only_a_flip_of_the_plain_view_can_be_kept_for_training(tiny_config, ste
     assert draws_view_or_mirror(dataset.pipeline.transforms, View(size=None)) is expected
 
 
-def test_a_test_on_another_view_and_a_view_that_is_replaced_are_said(tiny_config, monkeypatch):
+def test_a_view_that_is_replaced_is_said(tiny_config, monkeypatch):
     said = []
     monkeypatch.setattr('cssa_mm.features.view.print_log', lambda text, *details: said.append((text, details[1:])))
     apply_view(tiny_config())
@@ -145,11 +143,3 @@ def test_a_test_on_another_view_and_a_view_that_is_replaced_are_said(tiny_config
     assert text.startswith('view: View(size=32')
     assert 'in place of View(size=None' in text
     assert level == ()
-    said.clear()
-    warn_of_other_views(config)
-    assert said == []
-    config.test_dataloader.dataset.pipeline = [dict(type='LoadRGBImage'), dict(type='PackInputs')]
-    warn_of_other_views(config)
-    ((text, level),) = said
-    assert text.startswith('test_dataloader.dataset.pipeline: found no View step')
-    assert level == (logging.WARNING,)

@@ -60,6 +60,20 @@ val_dataloader = dict(
     dataset=dict(pipeline=[view] + pack, test_mode=True),
 )
 test_dataloader = val_dataloader
+# The views that `test --tta` averages: the plain view and its mirror image. A ScaledView is the `view` at `factor` times
+# its size, as in [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.25)]: towers of a fixed size
+# refuse other ones. docs/results.md has figures.
+tta_pipeline = [
+    dict(type='LoadRGBImage'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='ScaledView', factor=1.0)],
+            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
+            pack,
+        ],
+    ),
+]
 # CF1 and OF1 at a score of .5; the AP of every class goes to the log.
 # None: the labels that the model gives, by its own thresholds; a number or one for each class takes their place.
 val_evaluator = dict(type='CSSAMetric', threshold=None)

@@ -13,6 +13,8 @@ def resize_grid(grid: Tensor, height: int, width: int) -> Tensor:
 
     An exporter's symbolic height and width fit nothing: whether they do is not known before the program runs.
     """
+    if isinstance(height, Tensor) and isinstance(width, Tensor):  # of a trace, whose sizes are those of its example
+        height, width = int(height), int(width)
     side = math.isqrt(grid.shape[0])
     if isinstance(height, int) and isinstance(width, int) and (side, side) == (height, width):
         return grid

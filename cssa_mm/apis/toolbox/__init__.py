@@ -1,0 +1,1 @@
+"""mmpretrain's own tools on models and data of several labels: which run, which are mended, which are not meant."""

@@ -1,0 +1,1 @@
+"""What the toolbox's own data sets and wrappers become here."""
