@@ -113,6 +113,7 @@ def test_another_rate_and_more_epochs_are_followed_and_told(run, start, tmp_path
     told += 'train_cfg.semi_epochs 2 -> 4'
     assert text == f'Resumed after epoch 2: {told}; the schedule is that of this config'
     stored = torch.load(start['folder'] / 'epoch_2.pth')['optimizer']['state']
+    assert recorder.moments.keys() == stored.keys()
     assert all(torch.equal(stored[index]['exp_avg'], moment) for index, moment in recorder.moments.items())
     (log,) = tmp_path.glob('*/*.log')
     assert 'Calibration: the training was resumed after epoch 2 with other settings' in log.read_text()
