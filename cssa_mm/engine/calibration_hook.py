@@ -96,9 +96,11 @@ class CalibrationHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Say it where the training ended before its last epoch."""
         if self.rule != 'none' and not self._is_done and 0 < runner.epoch < runner.max_epochs:
+            semi_epochs = runner.epoch - getattr(runner.train_loop, 'warmup_epochs', runner.epoch)
             print_log(
                 f'Calibration: the training ended after {runner.epoch} of {runner.max_epochs} epochs, before '
-                'thresholds were found: its checkpoints have .5 for every class on raw scores',
+                'thresholds were found: its checkpoints have .5 for every class on raw scores'
+                + (f'; with train_cfg.semi_epochs={semi_epochs} the last epoch has them' if semi_epochs > 0 else ''),
                 'current',
                 logging.WARNING,
             )

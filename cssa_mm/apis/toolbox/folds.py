@@ -111,7 +111,11 @@ def summary_text(work_dir: Path) -> str:
     rows = [['metric', *(f'fold {fold}' for fold in folds), 'mean', 'std']]
     for name in names:
         values = [metrics.get(name, float('nan')) for metrics in folds.values()]
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')
-        rows.append([name, *(rounded(value, 2) for value in [*values, float(np.mean(values)), spread])])
+        finite = [value for value in values if np.isfinite(value)]
+        mean = float(np.mean(finite)) if finite else float('nan')
+        spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else float('nan')
+        rows.append([name, *(rounded(value, 2) for value in [*values, mean, spread])])
     head = f'{len(folds)} of {known["num_splits"]} folds of the labelled images (seed {known["seed"]}), in {path}'
-    return '\n'.join([head, aligned(rows)])
+    untested = [fold for fold, metrics in folds.items() if not metrics]
+    notes = [f'without a validation, so that they count for nothing: fold {", ".join(untested)}'] if untested else []
+    return '\n'.join([head, aligned(rows), *notes])

@@ -29,9 +29,11 @@ def run_tool(name: str, arguments: Sequence[str]) -> str | None:
     known = tool_files()
     name = name.removesuffix('.py')
     if name not in known:
+        alike = next((each for each in known if each.rpartition('/')[2] == name), None)
+        hint = nearest(name, known) if alike is None else f" Did you mean '{alike}'?"
         raise ConfigError(
             f"toolbox: found '{name}', expected one of the {len(known)} tools below {TOOLS}, such as "
-            f'visualization/browse_dataset; cssa toolbox --list shows them.{nearest(name, known)}'
+            f'visualization/browse_dataset; cssa toolbox --list shows them.{hint}'
         )
     tool = entry(name)
     if tool is not None and tool.verdict == NOT_MEANT:

@@ -44,10 +44,10 @@ class CountedImages(Dataset):
         return len(self.labelled_indices) + len(self.unlabelled_indices)
 
     def __getitem__(self, key: object) -> dict:
-        return {}
+        return dict(inputs=None, data_samples=None)
 
     def __getitems__(self, keys: object) -> list[dict]:
-        return [{}]  # a batch of millions is counted as fast as one image
+        return [self[0]]  # a batch of thousands is counted as fast as one image
 
 
 class LearningNothing(BaseModel):
@@ -109,6 +109,8 @@ def run(tool: ModuleType) -> str:
     ]
     if config.optim_wrapper.get('paramwise_cfg'):
         lines.append('optim_wrapper.paramwise_cfg: the rates of its parameters are multiples of these')
+    if 'ReduceOnPlateau' in str(config.get('param_scheduler')):
+        lines.append('param_scheduler: what ReduceOnPlateau does depends on validations, and is not shown')
     if config.get('custom_hooks'):
         lines.append('custom_hooks: not run here; if one of them sets rates, the picture does not show it')
     if options.save_path:

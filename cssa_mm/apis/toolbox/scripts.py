@@ -14,6 +14,7 @@ from typing import Any
 import mmpretrain
 from mmengine.config import Config
 
+from cssa_mm.errors import ConfigError
 from cssa_mm.files import shipped_config
 
 TOOLS = Path(mmpretrain.__file__).parent / '.mim' / 'tools'
@@ -48,8 +49,13 @@ def called_with(name: str, arguments: Sequence[str]) -> Iterator[None]:
     argv, read = sys.argv, Config.__dict__['fromfile']
 
     def fromfile(filename: Any, *args: Any, **options: Any) -> Config:
-        is_missing = not Path(filename).is_file()
-        return read.__func__((is_missing and shipped_config(filename)) or filename, *args, **options)
+        path = filename if Path(filename).is_file() else shipped_config(filename)
+        if path is None:
+            raise ConfigError(
+                f"config: found no file '{filename}', expected one such as configs/cssa_demo.py, or the name of a "
+                'shipped config such as cssa_demo'
+            )
+        return read.__func__(path, *args, **options)
 
     sys.argv = [str(TOOLS / f'{name}.py'), *arguments]
     Config.fromfile = staticmethod(fromfile)

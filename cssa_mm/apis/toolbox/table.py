@@ -56,7 +56,7 @@ TABLE = (
     Tool('analysis_tools/analyze_results', REPLACED, 'images with all labels right, and with most wrong', 'results'),
     Tool('misc/print_config', RUNS, 'prints a config as it is written'),
     Tool('misc/verify_dataset', REPLACED, 'opens all images as training does, as cssa check does', 'verifying'),
-    Tool('visualization/browse_dataset', MENDED, 'draws training images with their labels', 'browsing'),
+    Tool('visualization/browse_dataset', MENDED, 'draws training images with their labels', 'browsing', False),
     Tool('visualization/vis_scheduler', REPLACED, 'the rates of all steps of both phases', 'schedule'),
     Tool('visualization/vis_tsne', REPLACED, 'label-specific features: a point is an image and a label of it', 'tsne'),
     Tool('visualization/vis_cam', REPLACED, "the model's own attention of each label", 'attention_map', False),
