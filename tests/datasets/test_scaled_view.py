@@ -41,7 +41,9 @@ def test_at_factor_1_it_is_the_view(path, size):
     assert ScaledView(size=size) == ScaledView(size=size, factor=1.0) != ScaledView(size=size, factor=1.5)
 
 
-@pytest.mark.parametrize('options', [dict(factor=0), dict(factor='x'), dict(factor=True), dict(stride=0), dict(stride=1.5)])
+@pytest.mark.parametrize(
+    'options', [dict(factor=0), dict(factor='x'), dict(factor=True), dict(stride=0), dict(stride=1.5)]
+)
 def test_wrong_options_are_refused(options):
     with pytest.raises(ConfigError, match=f'ScaledView: found {next(iter(options))}='):
         ScaledView(size=64, **options)

@@ -30,7 +30,10 @@ def test_scaled_views_follow_the_view(augmented):
     loader, views = config.test_dataloader.dataset.pipeline
     assert dict(loader) == dict(type='LoadRGBImage', bits=12)
     plain = dict(type='ScaledView', size=96, interpolation='bilinear', backend='pillow', bits=12)
-    assert [dict(step) for step in views.transforms[0]] == [plain | dict(factor=1.0), plain | dict(factor=1.5, stride=16)]
+    assert [dict(step) for step in views.transforms[0]] == [
+        plain | dict(factor=1.0),
+        plain | dict(factor=1.5, stride=16),
+    ]
     # The loaders of training and validation have the view itself.
     assert config.val_dataloader.dataset.pipeline[0].size == 96
     assert config.model.module.view.size == 96

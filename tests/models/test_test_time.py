@@ -77,7 +77,9 @@ def test_the_two_averages_differ(model, views):
 def test_one_view_is_predicted_as_without(model, views):
     found = AverageViewsTTA(model).test_step(dict(inputs=views[:1], data_samples=[samples()]))
     for field in ('pred_score', 'raw_score', 'student_score'):
-        assert torch.equal(torch.stack([sample.get(field) for sample in found]), of_each_view(model, views[:1], field)[0])
+        assert torch.equal(
+            torch.stack([sample.get(field) for sample in found]), of_each_view(model, views[:1], field)[0]
+        )
 
 
 def test_an_unknown_average_is_refused(model):
