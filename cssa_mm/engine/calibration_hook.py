@@ -16,6 +16,7 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.cross_fitting import Snapshot, cross_fitted_scores, deal_folds, snapshot
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
+from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.engine.warm_start import start_of_resumed, started_from
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.encode import readable_rows
@@ -110,6 +111,12 @@ class CalibrationHook(Hook):
         dealt = deal_folds(algorithm.dataset, self.folds, self.seed) if len(labelled) >= 2 * self.folds > 0 else []
         if dealt and cache is not None and cache.serves_training:
             print_log(f'Calibration: training again {len(dealt)} times, each without a fold of labels', 'current')
+            if plateau_schedules(runner.param_schedulers):
+                print_log(
+                    'Calibration: the folds have no validation, so no plateau of a metric reduces their rates',
+                    'current',
+                    logging.WARNING,
+                )
             changed = runner.message_hub.runtime_info.get('changed_after_epoch')
             if changed is not None:
                 print_log(

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.config import Config
+
 from cssa_mm.errors import ConfigError, nearest
 
 SCOPE = 'mmpretrain'
@@ -72,7 +74,7 @@ def _check_launcher(launcher: str) -> None:
 def _at(config: Mapping, path: str) -> Any:
     value: Any = config
     for name in path.split('.'):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, Mapping | Config) else None
     return value
 
 

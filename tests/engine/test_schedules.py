@@ -1,15 +1,18 @@
 """Rates of every step of a training, against plain torch schedules and closed formulas."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import config as texts
-from mmengine.hooks import Hook
-from mmengine.optim import OptimWrapper
+from mmengine.hooks import Hook, ParamSchedulerHook
+from mmengine.optim import OptimWrapper, scheduler
 from torch.optim import lr_scheduler as plain
 
-from cssa_mm.engine import CSSARunner
+from cssa_mm.engine import CSSARunner, StepSchedulerHook
+from cssa_mm.engine.checkpoints import plain_entries
 
 LENGTHS = [2, 2, 4, 4, 4]  # two epochs over 16 labelled images, three over 24 others: 16 steps in all
 ENDS = [0, 2, 4, 8, 12, 16]
@@ -218,3 +221,31 @@ def test_other_parameters_follow_their_schedules(values, name):
     _, _, parameter, expected = OTHERS[name]
     found = [value[parameter] for value in values[name]]
     torch.testing.assert_close(torch.tensor(found), torch.tensor(expected), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('made_step', [True, False])
+def test_a_step_that_was_skipped_moves_no_schedule_by_steps(made_step):
+    optimiser = OptimWrapper(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE))
+    schedule = scheduler.ExponentialLR(optimiser, gamma=0.5, by_epoch=False)
+    loop = SimpleNamespace(made_step=made_step)
+    StepSchedulerHook().after_train_iter(SimpleNamespace(train_loop=loop, param_schedulers=[schedule]), 0)
+    assert optimiser.param_groups[0]['lr'] == (RATE / 2 if made_step else RATE)
+
+
+@pytest.mark.parametrize('given', [dict(type='ParamSchedulerHook'), dict(type='StepSchedulerHook')])
+def test_the_hook_that_moves_schedules_is_always_ours(tiny_config, given):
+    hooks = CSSARunner.from_cfg(tiny_config(**{'default_hooks.param_scheduler': given})).hooks
+    assert [type(hook) for hook in hooks if isinstance(hook, ParamSchedulerHook)] == [StepSchedulerHook]
+
+
+def test_the_state_of_a_schedule_is_saved_as_plain_data(tmp_path):
+    """That of a cycle has a function, which torch refuses to read."""
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=RATE)
+    cycle_state = scheduler.OneCycleLR(optimiser, eta_max=1.0, total_steps=5).state_dict()
+    assert callable(cycle_state['anneal_func'])
+    for state in (cycle_state, scheduler.MultiStepLR(optimiser, milestones=[1, 3]).state_dict()):
+        torch.save(plain_entries(state | dict(best=np.float64(0.5))), tmp_path / 'state.pth')
+        found = torch.load(tmp_path / 'state.pth', weights_only=True)
+        assert found['_global_step'] == 0
+        assert type(found['best']) is float
+        assert 'anneal_func' not in found

@@ -60,9 +60,9 @@ val_dataloader = dict(
     dataset=dict(pipeline=[view] + pack, test_mode=True),
 )
 test_dataloader = val_dataloader
-# The views that `test --tta` averages: the plain view and its mirror image. A ScaledView is the `view` at `factor` times
-# its size, as in [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.25)]: towers of a fixed size
-# refuse other ones. docs/results.md has figures.
+# The views that `test --tta` averages: the plain view and its mirror image. A ScaledView is the `view` with sides that
+# are `factor` times as long; further ones in its list, such as dict(type='ScaledView', factor=1.25), are averaged, too,
+# unless the tower takes images of one size alone. docs/results.md has figures.
 tta_pipeline = [
     dict(type='LoadRGBImage'),
     dict(

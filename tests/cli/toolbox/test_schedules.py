@@ -116,6 +116,20 @@ def test_a_schedule_of_mmpretrain(values):
     assert rates[4:8] == pytest.approx([0.1] * 4)
 
 
+@pytest.mark.toolbox(
+    AREA, '`ReduceOnPlateauLR`', 'works',
+    'after each validation; without `rule` it knows which metrics are better when greater (mmengine takes `less`)',
+)  # fmt: skip
+def test_a_plateau(values, known):
+    values([])
+    (schedule,) = known['runner'].build_param_scheduler(dict(type='ReduceOnPlateauLR', monitor='ema/mAP', patience=0))
+    rates = []
+    for accuracy in (50.0, 60.0, 55.0):
+        schedule.step({'ema/mAP': accuracy})
+        rates.append(schedule.optimizer.param_groups[0]['lr'])
+    assert rates == pytest.approx([0.1, 0.1, 0.01])
+
+
 def row(schedule, feature, note, line):
     return pytest.param(schedule, line, id=feature, marks=pytest.mark.toolbox(AREA, feature, 'refused', note))
 
