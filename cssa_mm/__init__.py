@@ -13,6 +13,7 @@ from cssa_mm.apis.model_index import register_models  # noqa: E402
 from cssa_mm.apis.predicting.result import PredictionRun  # noqa: E402
 from cssa_mm.apis.predicting.run import predict  # noqa: E402
 from cssa_mm.apis.predictor import Prediction, Predictor  # noqa: E402
+from cssa_mm.apis.shipped_bases import know_shipped_bases  # noqa: E402
 from cssa_mm.apis.testing import test  # noqa: E402
 from cssa_mm.apis.training import TrainingResult, train  # noqa: E402
 from cssa_mm.demo.dataset import IconsDataset  # noqa: E402, F401
@@ -21,6 +22,7 @@ from cssa_mm.version import __version__  # noqa: E402, F401
 register_models()
 give_paths_to_the_loader()
 label_by_toolbox()
+know_shipped_bases()
 
 __all__ = [
     'CSSAInferencer',

@@ -68,6 +68,23 @@ def mend_tight_bbox() -> None:
     tight_bbox.adjust_bbox = adjust_bbox
 
 
+def mend_scalars(optimiser: torch.optim.Optimizer) -> None:
+    """Let mmpretrain's Lamb move parameters without a dimension, at which it fails: they have one within its step."""
+    if type(optimiser).__name__ != 'Lamb':
+        return
+
+    def reshape(old: int, shape: tuple[int, ...]) -> None:
+        for parameter in (p for group in optimiser.param_groups for p in group['params']):
+            if id(parameter) in scalars and parameter.dim() == old and parameter.grad is not None:
+                gradient, parameter.grad = parameter.grad.reshape(shape), None
+                parameter.data = parameter.data.reshape(shape)
+                parameter.grad = gradient
+
+    scalars = {id(p) for group in optimiser.param_groups for p in group['params'] if p.dim() == 0}
+    optimiser.register_step_pre_hook(lambda *_: reshape(0, (1,)))
+    optimiser.register_step_post_hook(lambda *_: reshape(1, ()))
+
+
 def version_tuple(text: str) -> tuple[int, ...]:
     """The leading numbers of a version string: '0.10.7rc1' -> (0, 10, 7)."""
     numbers = []
@@ -112,6 +129,11 @@ def init_cpu_process_group(launcher: str) -> bool:
         os.environ.setdefault('RANK', os.environ.get('SLURM_PROCID', '0'))
         os.environ.setdefault('WORLD_SIZE', os.environ.get('SLURM_NTASKS', '1'))
         os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))
+        os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
+        os.environ.setdefault('MASTER_PORT', '29500')
+    if launcher == 'mpi':
+        for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'):
+            os.environ[name] = os.environ[f'OMPI_COMM_WORLD_{name}']
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
     torch.distributed.init_process_group('gloo')

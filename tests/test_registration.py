@@ -22,9 +22,11 @@ COMPONENTS = {
     ],
     'DATASETS': [
         'COCOMultiLabelDataset',
+        'ConcatMultiLabelDataset',
         'IconsDataset',
         'NUSWIDEMultiLabelDataset',
         'TableDataset',
+        'UnlabelledDataset',
         'VOCMultiLabelDataset',
     ],
     'TRANSFORMS': ['LoadRGBImage', 'ScaledView', 'View'],

@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from cssa_mm.apis.overrides import apply_overrides
+from cssa_mm.apis.shipped_bases import SCOPE, shipped_base
 from cssa_mm.datasets.toolbox.wrappers import wrapped_in
 from cssa_mm.engine.config_guard import check_sections
 from cssa_mm.engine.runner import prepare_config
@@ -78,6 +79,8 @@ def is_photo_folder(config: str | os.PathLike | Config) -> bool:
 
 def _read(name: str) -> Config:
     path = Path(name) if Path(name).is_file() else shipped_config(name)
+    if name.startswith(SCOPE):
+        path = shipped_base(name)
     if path is None:
         raise ConfigError(
             f"config: found no file '{name}', expected one such as configs/cssa_demo.py, the name of a shipped "
@@ -92,6 +95,11 @@ def _read(name: str) -> Config:
         result = Config.fromfile(path)
     # A config file is a program: it can fail in any way.
     except Exception as error:
+        if path.suffix == '.py' and 'read_base' in path.read_text('utf-8', errors='replace'):
+            raise ConfigError(
+                f'{path}: found a config with read_base() that cannot be read ({_reason(error)}); our configs are '
+                "inherited by _base_ = 'cssa_mm::cssa_table.py', which mmengine does not mix with read_base()"
+            ) from error
         raise ConfigError(
             f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
         ) from error

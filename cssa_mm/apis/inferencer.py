@@ -15,6 +15,7 @@ from cssa_mm.apis.cssa_inferencer import CSSAInferencer
 from cssa_mm.apis.image_input import ImageLike, checked_order, decoded
 from cssa_mm.apis.model_sources import is_ours
 from cssa_mm.datasets import LoadRGBImage
+from cssa_mm.errors import ConfigError
 from cssa_mm.models import CSSAClassifier
 
 TASK = 'Image Classification'  # as mmpretrain calls what its ImageClassificationInferencer does
@@ -66,6 +67,7 @@ def label_by_toolbox() -> None:
     original = ImageClassificationInferencer.__init__
     if not hasattr(original, 'knows_labels'):
         ImageClassificationInferencer.__init__ = _choosing(original)
+        ImageRetrievalInferencer.__init__ = _refusing(ImageRetrievalInferencer.__init__)
 
 
 def _choosing(original: Callable) -> Callable:
@@ -78,6 +80,19 @@ def _choosing(original: Callable) -> Callable:
             original(self, model, *args, **kwargs)
 
     init.knows_labels = True  # type: ignore[attr-defined]
+    return init
+
+
+def _refusing(original: Callable) -> Callable:
+    @wraps(original)
+    def init(self: Any, model: Any, *args: Any, **kwargs: Any) -> None:
+        if is_ours(model):
+            raise ConfigError(
+                'ImageRetrievalInferencer: found a model that labels images, expected one that retrieves them; '
+                "mmpretrain's FeatureExtractor gives the features of ours, to search by them"
+            )
+        original(self, model, *args, **kwargs)
+
     return init
 
 

@@ -19,7 +19,7 @@ from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.errors import CheckpointError, ConfigError, CSSAError, nearest
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.description import read_description
@@ -115,10 +115,16 @@ def _of_config(
         # Those of the training data, which need not be here.
         saved = read_description(content)
         options['class_names'] = ClassWords(tuple(saved['class_names']), tuple(map(tuple, saved['prompts'])))
-    built = get_model(model, pretrained=False, **options)
-    if content is not None:
-        built.load_state_dict(content)
-    else:
+    try:
+        built = get_model(model, pretrained=False, **options)
+        if content is not None:
+            built.load_state_dict(content)
+    except CSSAError as error:
+        if content is None:
+            raise
+        # Its own tower, classes and head are in it.
+        raise type(error)(f'{str(error).rstrip(".")}; or open the checkpoint alone, without the config') from error
+    if content is None:
         _mark_untrained(built, config.filename or 'the config')
     if built.view is None:
         built.view = view_of(config)

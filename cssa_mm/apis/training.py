@@ -95,9 +95,10 @@ def train(
         settings.optim_wrapper.type = 'AmpOptimWrapper'
         settings.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
-        if 'auto_scale_lr' not in settings:
+        if not (settings.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise ConfigError(
-                '--auto-scale-lr: found no auto_scale_lr in the config, expected dict(base_batch_size=64); the '
+                '--auto-scale-lr: found no auto_scale_lr.base_batch_size in the config, expected the number of images '
+                'of a step that its learning rate is meant for, such as auto_scale_lr=dict(base_batch_size=64); the '
                 'global batch does not grow with the number of GPUs here, so the rate need not either'
             )
         settings.auto_scale_lr.enable = True

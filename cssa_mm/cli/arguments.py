@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 from cssa_mm.cli.overrides import Overrides
 from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
@@ -13,9 +14,39 @@ from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
 
+# Flags of other tools and earlier versions of the toolbox -> what does it here.
+ELSEWHERE = {
+    '--seed': '--cfg-options randomness.seed=N',
+    '--deterministic': '--cfg-options randomness.deterministic=True',
+    '--diff-seed': '--cfg-options randomness.diff_rank_seed=True',
+    '--gpu-id': 'CUDA_VISIBLE_DEVICES=N in front of the command',
+    '--gpu-ids': 'CUDA_VISIBLE_DEVICES=N in front of the command',
+    '--gpus': 'bash tools/dist_train.sh CONFIG NUMBER_OF_PROCESSES',
+    '--options': '--cfg-options',
+    '--resume-from': '--resume PATH',
+    '--load-from': '--cfg-options load_from=PATH',
+    '--batch-size': '--cfg-options train_dataloader.batch_size=N',
+    '--epochs': '--cfg-options train_cfg.semi_epochs=N',
+    '--lr': '--cfg-options optim_wrapper.optimizer.lr=X',
+    '--metrics': 'the test_evaluator of the config, and --out FILE.json --out-item metrics',
+    '--eval': 'the test_evaluator of the config, and --out FILE.json --out-item metrics',
+}
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose error tells what takes the place of a flag that users know from elsewhere."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the process with the message; status 2."""
+        flags = [word.partition('=')[0] for word in message.split() if word.startswith('--')]
+        known = next((flag for flag in flags if flag in ELSEWHERE), None)
+        is_unknown = message.startswith('unrecognized arguments')
+        super().error(f'{message}; in place of {known}: {ELSEWHERE[known]}' if known and is_unknown else message)
+
+
 def command_parser(name: str, description: str, example: str) -> argparse.ArgumentParser:
     """The parser of `cssa NAME`, without arguments yet; `--help` ends with the example."""
-    return argparse.ArgumentParser(prog=f'cssa {name}', description=description, epilog=f'example: {example}')
+    return CommandParser(prog=f'cssa {name}', description=description, epilog=f'example: {example}')
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add_config(result)
     add_tower(result)
     add_checkpoint(result)
-    result.add_argument('--out', help='file for the predictions or metrics (.json, .pkl)')
+    result.add_argument('--out', '--dump', help='file for the predictions or metrics (.json, .pkl)')
     result.add_argument('--out-item', choices=['metrics', 'pred'], help='what --out holds; predictions by default')
     result.add_argument('--show-dir', help='directory for pictures of the predictions')
     result.add_argument('--show', action='store_true', help='show the predictions in a window')

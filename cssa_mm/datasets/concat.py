@@ -18,7 +18,9 @@ from cssa_mm.datasets.joining_parts import PartRows, join_rows_of_parts, joined_
 from cssa_mm.datasets.splits.draws import draw_counts
 from cssa_mm.datasets.splits.split import Split
 from cssa_mm.datasets.table import TableDataset
+from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.names import plain_name
 
 
 @DATASETS.register_module()
@@ -27,7 +29,8 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
 
     Each part is read as it would be alone: with its own files, ``split``, ``validation``, ``part`` and ``fold``. The
     image ids of the first part begin with '1/', those of the second with '2/'. A photo that stands in several parts, by
-    its path, is one image of the first: labelled if one of them labels it, with the labels of those that do.
+    its path, is one image, of the first that knows labels of it: labelled if one of them labels it, with the labels of
+    those that do.
 
     The classes are those of the parts by name, in the order of their first appearance, unless ``class_names`` lists
     them. Of a class that the files of a part don't know, the labels of its images are unknown.
@@ -35,7 +38,8 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
     Args:
         datasets: The parts: data sets of this package, or their configs.
         classes_from: Config of the data set that tells the classes, as the training set does for a test set. A
-            TableDataset that says nothing of its classes is labelled for all of these.
+            TableDataset without ``classes_from`` of its own is labelled for all of these; one with is for those and
+            what its table shows.
         **base_options: The keys of :class:`SemiMultiLabelDataset` except ``data_root``, ``ann_file``. ``split`` and
             ``validation`` draw from all images together; they, or the parts, may have them.
 
@@ -120,16 +124,28 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
         return draw_counts(self._oversample, self.labels[labelled], counts)
 
     def _built(self, options: Any, where: str) -> SemiMultiLabelDataset:
+        kind = class_of(options) if isinstance(options, Mapping) else type(options)
+        if not isinstance(kind, type) or not issubclass(kind, SemiMultiLabelDataset):
+            name = options.get('type') if isinstance(options, Mapping) else kind.__name__
+            raise ConfigError(f'{where}: found a {name}, expected a data set of cssa_mm, such as TableDataset.')
         if isinstance(options, Mapping):
             known: dict[str, Any] = {}
-            if self._classes_from is not None and _takes_all_classes(options):
-                known = dict(class_names=self.class_names)
-            options = DATASETS.build(dict(options, lazy_init=True, pipeline=[], **known))
-        if not isinstance(options, SemiMultiLabelDataset):
-            raise ConfigError(
-                f'{where}: found a {type(options).__name__}, expected a data set of cssa_mm, such as TableDataset.'
-            )
+            if kind is TableDataset and self._classes_from is not None and options.get('class_names') is None:
+                known = dict(class_names=self._known_to(options))
+            common = {key: options.get(key, getattr(self, key)) for key in ('test_mode', 'backend_args')}
+            if self.part == 'validation':
+                common['split'] = None
+            options = DATASETS.build(dict(options) | common | known | dict(lazy_init=True, pipeline=[]))
         return options
+
+    def _known_to(self, options: Mapping) -> list[str]:
+        """The classes that the files of a test table know: those of its training set, and those of its own."""
+        if options.get('classes_from') is None:
+            return self.class_names
+        own = dict(ann_file=options['ann_file'], subset=options.get('subset'))
+        tables = [dict(options, lazy_init=True), dict(options, classes_from=[own], lazy_init=True)]
+        names = {plain_name(name) for table in tables for name in DATASETS.build(table).class_names}
+        return [name for name in self.class_names if plain_name(name) in names]
 
     def _words_of_all(self) -> ClassWords:
         if self._classes_from is not None:
@@ -159,10 +175,3 @@ def source_of(part: SemiMultiLabelDataset) -> str:
     """The file that tells the labels of a part, or its folder."""
     found = part.understanding
     return os.path.normpath(part.in_root(part.ann_file)) if found is None else found.source
-
-
-def _takes_all_classes(options: Mapping) -> bool:
-    kind = options.get('type')
-    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    says = options.get('class_names') is not None or options.get('classes_from') is not None
-    return kind is TableDataset and not says

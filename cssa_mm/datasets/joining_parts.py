@@ -69,8 +69,8 @@ def joined_words(parts: Sequence[ClassWords]) -> ClassWords:
 def join_rows_of_parts(parts: Sequence[PartRows], is_local: bool) -> JoinedRows:
     """The rows of the parts, one below the other; a photo that several list is one row.
 
-    It stays where it stands first. Its labels are those of the parts where it is labelled, or of all if it is in none;
-    what one of them does not know, another may.
+    It stays where it has labels first, else where it stands first. Its labels are those of the parts where it is
+    labelled, or of all if it is in none; what one of them does not know, another may.
 
     Raises:
         DataError: One says that a class is shown, and another that it is not.
@@ -84,6 +84,9 @@ def join_rows_of_parts(parts: Sequence[PartRows], is_local: bool) -> JoinedRows:
     for row, path in enumerate(img_paths):
         rows_of.setdefault(os.path.abspath(path) if is_local else path, []).append(row)
     doubled = [rows for rows in rows_of.values() if len(rows) > 1]
+    has_labels = (labels != UNKNOWN).any(axis=1)
+    for rows in doubled:
+        rows.sort(key=lambda row: (not has_labels[row], row))  # the first is kept: labels move no other image
     same = {image_ids[row]: image_ids[rows[0]] for rows in doubled for row in rows[1:]}
     completed = 0
     for rows in doubled:
@@ -94,7 +97,7 @@ def join_rows_of_parts(parts: Sequence[PartRows], is_local: bool) -> JoinedRows:
         labels[rows[0]] = labels[used].max(axis=0)
         is_labelled[rows[0]] = bool(labelled)
         counts[rows[0]] = counts[used].max()
-    kept = [rows[0] for rows in rows_of.values()]
+    kept = sorted(rows[0] for rows in rows_of.values())
     return JoinedRows(
         [image_ids[row] for row in kept],
         [img_paths[row] for row in kept],

@@ -95,9 +95,11 @@ class CalibrationHook(Hook):
     def after_train(self, runner: Runner) -> None:
         """Say it where the training ended before its last epoch."""
         if self.rule != 'none' and not self._is_done and 0 < runner.epoch < runner.max_epochs:
+            semi_epochs = runner.epoch - getattr(runner.train_loop, 'warmup_epochs', runner.epoch)
             print_log(
                 f'Calibration: the training ended after {runner.epoch} of {runner.max_epochs} epochs, before '
-                'thresholds were found: its checkpoints have .5 for every class on raw scores',
+                'thresholds were found: its checkpoints have .5 for every class on raw scores'
+                + (f'; with train_cfg.semi_epochs={semi_epochs} the last epoch has them' if semi_epochs > 0 else ''),
                 'current',
                 logging.WARNING,
             )
@@ -111,8 +113,9 @@ class CalibrationHook(Hook):
             changed = runner.message_hub.runtime_info.get('changed_after_epoch')
             if changed is not None:
                 print_log(
-                    f'Calibration: the training was resumed after epoch {changed} with other settings, which are those '
-                    'of all epochs of the folds; so thresholds may fit the model a little less',
+                    f'Calibration: the training was resumed after epoch {changed} with other settings, which the '
+                    'folds have in all epochs: their scores, and thresholds and calibration with them, may be unlike '
+                    'those of the model; to be sure, train in one go, or set default_hooks.calibration.folds=0',
                     'current',
                     logging.WARNING,
                 )

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
-from mmengine.registry import Registry, root
 from mmengine.runner import LogProcessor, Runner, TestLoop, ValLoop
 from mmengine.utils import import_modules_from_strings
 from mmengine.utils.dl_utils import set_multi_processing
-from mmpretrain import registry
 from mmpretrain.datasets import PackInputs
 
 from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.datasets.view import View
+from cssa_mm.engine.class_types import REGISTRIES
+from cssa_mm.engine.moved_keys import MOVED
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import (
     ContextHead,
@@ -33,9 +33,6 @@ from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
 from cssa_mm.semi.pseudo_label_hook import CACHE_KEYS
 
-REGISTRIES: tuple[Registry, ...] = tuple(
-    value for module in (registry, root) for value in vars(module).values() if isinstance(value, Registry)
-)
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
@@ -47,7 +44,7 @@ DATALOADER_KEYS = {
 }  # fmt: skip
 PARAMWISE_KEYS = {
     'custom_keys', 'norm_decay_mult', 'bias_lr_mult', 'bias_decay_mult', 'dwconv_decay_mult', 'dcn_offset_lr_mult',
-    'flat_decay_mult', 'bypass_duplicate',
+    'flat_decay_mult', 'bypass_duplicate', 'layer_decay_rate',
 }  # fmt: skip
 POLICY_KEYS = {
     key
@@ -103,14 +100,6 @@ SAMPLE_KEYS = {
     'val_dataloader': ('image_id',),
     'test_dataloader': ('image_id',),
 }
-# Keys of earlier versions, and what took their place.
-MOVED = {
-    'default_hooks.feature_cache': 'default_hooks.pseudo_labels.feature_cache',
-    'default_hooks.statistics': 'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
-    'default_hooks.evidence': 'default_hooks.pseudo_labels (evidence_images, evidence_seed)',
-    'default_hooks.teacher': 'a part of default_hooks.pseudo_labels',
-    'default_hooks.pseudo_labels.pipeline': 'view',
-}
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}
 
@@ -128,7 +117,10 @@ def check_config(config: Config) -> None:
     plain = config.to_dict() if isinstance(config, Config) else config
     _check_keys(plain, CONFIG_KEYS | {key for key in plain if key.startswith('_')}, 'config')
     for path, section in _sections(plain, ''):
-        if path != 'optim_wrapper.clip_grad':  # whose type is 'norm' or 'value'
+        # The types of clip_grad are norms, those of ProfilerHook's on_trace_ready are its own.
+        if path.endswith('.on_trace_ready'):
+            continue
+        if path != 'optim_wrapper.clip_grad':
             _check_type(section.get('type'), path)
         known = _known_keys(path, section)
         if known is not None:

@@ -16,14 +16,13 @@ from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
+from cssa_mm.engine.held_out_folds import give_folds, take_folds
 from cssa_mm.engine.joined_parts import (
     class_options,
     complete_joins,
-    give_folds,
     refuse_unlabelled_alone,
     roots_of,
     share_joined_classes,
-    take_folds,
 )
 from cssa_mm.errors import ConfigError, DataError
 
@@ -148,7 +147,9 @@ def _discover(config: Config, train: dict, folds: Collection[str], is_part: bool
             options.update(source or dict(ann_file='test.csv'))  # where the data can't be looked at
         other = {key: options[key] for key in ('ann_file', 'img_dir', 'subset') if options.get(key) is not None}
         others += [other] * (other not in others)
-    others += [found[part] for part in PARTS if part in folds and part in found and found[part] not in others]
+    # What another part, or nothing, is tested on here is still not trained on.
+    untold = [part for part in PARTS if part in folds or (is_part and _dataset(config, part) is None)]
+    others += [found[part] for part in untold if part in found and found[part] not in others]
     if train.get('held_out') is None:
         train['held_out'] = others
     if train.get('class_names') is None and train.get('classes_from') is None:

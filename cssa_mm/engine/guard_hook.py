@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 from torch import nn
@@ -23,6 +24,13 @@ from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.statistics import check_same_classes
+
+# Parts of other backbones, which mmpretrain's schedules name.
+OTHER_PARTS = {
+    'absolute_pos_embed', 'attention_biases', 'backbone.classifier', 'bn', 'branch_1x1.norm', 'branch_3x3.norm',
+    'branch_norm.bias', 'cls_token', 'downsample.1', 'gamma', 'ln', 'mask_token', 'norm', 'pos_embed', 'predictor',
+    'q_bias', 'rel_pos_h', 'rel_pos_w', 'relative_position_bias_table', 'v_bias',
+}  # fmt: skip
 
 
 @HOOKS.register_module()
@@ -98,12 +106,22 @@ def check_semi_supervision(runner: Runner) -> None:
 def check_custom_keys(optim_wrapper: Mapping, model: nn.Module) -> None:
     """Check that each pattern of `paramwise_cfg.custom_keys` matches a part of the model, even if it is switched off.
 
+    What mmpretrain's schedules say of other backbones changes nothing, which is said.
+
     Raises:
         ConfigError: a pattern matches nothing; the message names the nearest parameter or module.
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in (optim_wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}:
-        if not any(pattern in name for name in names) and not _is_part(model, pattern):
+        if any(pattern in name for name in names) or _is_part(model, pattern):
+            continue
+        if pattern.removeprefix('.') in OTHER_PARTS:
+            print_log(
+                f"optim_wrapper.paramwise_cfg.custom_keys: '{pattern}' is a part of other backbones than this model's, "
+                'and changes nothing',
+                'current',
+            )
+        else:
             parts = {'.'.join(name.split('.')[:end]) for name in names for end in range(1, name.count('.') + 2)}
             raise ConfigError(
                 f"optim_wrapper.paramwise_cfg.custom_keys: found '{pattern}', which matches no parameter, expected a "

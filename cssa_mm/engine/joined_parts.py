@@ -1,11 +1,12 @@
-"""Joined data sets, and folds of the training set: what `data_parts` completes for single ones holds for each part."""
+"""Joined data sets: what `data_parts` completes for a single one is completed for each."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any
 
@@ -16,8 +17,8 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset, UnlabelledDataset
 from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.toolbox.own_sets import class_of
-from cssa_mm.datasets.toolbox.wrappers import SHARED, is_join, is_ours, leaves_of
-from cssa_mm.errors import ConfigError
+from cssa_mm.datasets.toolbox.wrappers import SHARED, is_join, is_ours, keys_of, leaves_of
+from cssa_mm.errors import ConfigError, DataError
 
 PARTS = ('val', 'test')
 # What no class list depends on.
@@ -27,8 +28,6 @@ NO_CLASSES = {
 }  # fmt: skip
 # What names the classes of a table.
 CLASS_KEYS = ('class_names', 'classes_from')
-# What a data set says of how it is used, not of its images.
-USE = {'type', 'pipeline', 'test_mode', 'lazy_init'}
 
 
 def class_options(options: Mapping) -> dict[str, Any]:
@@ -58,41 +57,6 @@ def refuse_unlabelled_alone(train: Mapping) -> None:
         )
 
 
-def take_folds(config: Config, train: Mapping) -> dict[str, dict]:
-    """Take the loaders that test on a fold of the training set out of a config; `give_folds` puts them back.
-
-    Raises:
-        ConfigError: One has a fold of other data.
-    """
-    found = {}
-    for part in PARTS:
-        options = (config.get(f'{part}_dataloader') or {}).get('dataset')
-        if not isinstance(options, Mapping) or options.get('fold') is None:
-            continue
-        differing = _differing(options, train)
-        if differing:
-            raise ConfigError(
-                f'{part}_dataloader.dataset.{differing}: found {options.get(differing)!r} in a KFoldDataset, expected '
-                f'{train.get(differing)!r}, that of train_dataloader.dataset, whose folds are trained on and tested'
-            )
-        if (train.get('fold') or {}) | dict(test_mode=True) != options['fold']:
-            raise ConfigError(
-                f'{part}_dataloader.dataset: found the fold {_named(options["fold"])}, expected that which '
-                f'train_dataloader.dataset leaves out, {_named(train.get("fold"))}; give both the same'
-            )
-        found[part] = dict(options)
-        config[f'{part}_dataloader'].dataset = None
-    return found
-
-
-def give_folds(config: Config, folds: Mapping[str, Mapping]) -> None:
-    """Put the loaders back that test on a fold of the training set, which is complete now."""
-    for part, options in folds.items():
-        own = {key: options[key] for key in ('pipeline', 'fold') if key in options}
-        train = copy.deepcopy(dict(config.train_dataloader.dataset))
-        config[f'{part}_dataloader'].dataset = ConfigDict(train | own | dict(oversample=None))
-
-
 def complete_joins(config: Config, complete: Callable[[Config], None]) -> None:
     """Complete each data set that is joined, in place: those of one data root as the parts of a config of their own.
 
@@ -111,7 +75,7 @@ def complete_joins(config: Config, complete: Callable[[Config], None]) -> None:
     others = {part: _as_join(config, part, leaves, is_written) for part in PARTS}
     written = {part: [copy.deepcopy(each) for each in others[part]] for part in PARTS}
     told: dict[tuple[str, int], list[dict]] = {}  # the classes of the training sets that a held-out set belongs to
-    for leaf in leaves:
+    for place, leaf in enumerate(leaves):
         below = [[row for row, each in enumerate(written[part]) if _same_place(each, leaf)] for part in PARTS]
         is_said, held = leaf.get('held_out') is not None, []
         for rows in list(zip_longest(*below)) or [(None, None)]:
@@ -119,7 +83,8 @@ def complete_joins(config: Config, complete: Callable[[Config], None]) -> None:
             single = Config(dict(train_dataloader=dict(dataset=dict(leaf))))
             for part, row in places:
                 single[f'{part}_dataloader'] = dict(dataset=copy.deepcopy(written[part][row]))
-            complete(single)
+            with _blamed({'train': place, **dict(places)}, config):
+                complete(single)
             found = dict(single.train_dataloader.dataset)
             held += [each for each in found.get('held_out') or () if each not in held]
             _write(leaf, found if is_said else {key: value for key, value in found.items() if key != 'held_out'})
@@ -154,6 +119,26 @@ def share_joined_classes(config: Config) -> None:
     elif isinstance(names, str) and DATASETS.get(names) is None:
         below = [os.path.join(root, os.path.expanduser(names)) for root in roots_of(train)]
         config.model.class_names = next((path for path in below if os.path.isfile(path)), names)
+
+
+@contextmanager
+def _blamed(places: Mapping[str, int], config: Config) -> Iterator[None]:
+    """Name the keys of the joined data sets in place of those of a config of single ones.
+
+    Args:
+        places: 'train', 'val' or 'test' -> the place of a data set among those that its loader joins.
+        config: The config that joins them.
+    """
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        text = str(error)
+        for part, place in places.items():
+            where = f'{part}_dataloader.dataset'
+            key = keys_of(config[f'{part}_dataloader'].dataset, where)[place]
+            text = text.replace(f'{where}.', f'{key}.')
+            text = text.replace('--labels FILE', f'{key}.ann_file=FILE') if part == 'train' else text
+        raise type(error)(text) from error
 
 
 def _as_join(config: Config, part: str, trained: Sequence[Mapping], follows: bool) -> list[dict]:
@@ -226,18 +211,6 @@ def _same_place(options: Mapping, train: Mapping) -> bool:
     if len(roots) < 2 or class_of(options) is not class_of(train):
         return False
     return len({root if '://' in root else os.path.abspath(root) for root in roots}) == 1
-
-
-def _differing(options: Mapping, train: Mapping) -> str | None:
-    """The first key of two data sets that says other images."""
-    ignored = USE | {'fold', 'oversample'}
-    return next(
-        (key for key in {**options, **train} if key not in ignored and options.get(key) != train.get(key)), None
-    )
-
-
-def _named(fold: Mapping | None) -> str:
-    return 'none' if fold is None else ', '.join(f'{key}={fold[key]}' for key in ('fold', 'num_splits', 'seed'))
 
 
 def _keywords(kind: type) -> set[str]:

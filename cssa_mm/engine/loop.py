@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.logging import print_log
@@ -28,6 +29,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         semi_epochs: passes over the unlabelled images; 0 trains on labels only.
         val_begin: first epoch that is followed by a validation.
         val_interval: epochs between validations; the last epoch always has one.
+        dynamic_intervals: pairs of an epoch and the `val_interval` from there on.
     """
 
     _steps: OptimiserSteps  # while it runs
@@ -40,11 +42,14 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         semi_epochs: int = 28,
         val_begin: int = 1,
         val_interval: int = 1,
+        dynamic_intervals: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         for name, value in (('warmup_epochs', warmup_epochs), ('semi_epochs', semi_epochs)):
             if not isinstance(value, int) or value < 0:
                 raise ConfigError(f'train_cfg.{name}: found {value!r}, expected a whole number from 0')
-        super().__init__(runner, dataloader, warmup_epochs + semi_epochs, val_begin, val_interval)
+        epochs = warmup_epochs + semi_epochs
+        pairs = None if dynamic_intervals is None else [(first, interval) for first, interval in dynamic_intervals]
+        super().__init__(runner, dataloader, epochs, val_begin, val_interval, pairs)
         batches = self.dataloader.batch_sampler
         if not isinstance(batches, GlobalBatchSampler):
             raise ConfigError(

@@ -146,11 +146,15 @@ def _what_is_best(runner: Runner, names: Sequence[str]) -> str:
     is_test = test is not None and runner.cfg.val_dataloader.dataset == test.dataset
     line = 'save_best: the epoch is chosen on the images of val_dataloader'
     line += ', which are those of test_dataloader: its test figures will be too good' if is_test else ''
+    loop = runner.train_loop
+    epochs = [e for e in range(loop.val_begin, runner.max_epochs + 1) if e % loop.val_interval == 0]
     calibration = next((hook for hook in runner.hooks if isinstance(hook, CalibrationHook)), None)
-    if calibration is None or calibration.rule == 'none':
+    if calibration is None or calibration.rule == 'none' or not set(epochs) - {runner.max_epochs}:
         return line
-    line += '; calibration and thresholds are found after the last epoch, the best checkpoint of an earlier one has '
-    line += '.5 for every class on raw scores'
+    line += (
+        '; calibration and thresholds are found after the last epoch: the best checkpoint of an earlier one has .5 for '
+        'every class on raw scores'
+    )
     moved = [name for name in names if not RANKED.search(name)]
     return line + (f', so that {", ".join(moved)} of the last epoch compares with no other' if moved else '')
 

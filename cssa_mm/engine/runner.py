@@ -16,22 +16,26 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
+from cssa_mm.engine.class_types import name_types
 from cssa_mm.engine.compiling import compile_options, compile_tower
 from cssa_mm.engine.config_guard import check_config, check_sections
 from cssa_mm.engine.data_parts import apply_data
-from cssa_mm.engine.optimiser_steps import count_in_steps
+from cssa_mm.engine.loaders import apply_loaders
+from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rates
 from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.pixels import apply_pixels
 from cssa_mm.engine.resuming import check_resume, go_on
+from cssa_mm.engine.runtime_values import check_runtime_values
 from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.engine.test_time import bare_config, complete_views
 from cssa_mm.engine.toolbox_hooks import check_hooks
 from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
+from cssa_mm.engine.train_loops import apply_loops
 from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
-from cssa_mm.engine.warm_start import forget_start, start_from
+from cssa_mm.engine.warm_start import check_same_model, start_from
 from cssa_mm.errors import ConfigError
-from cssa_mm.features.view import LOADERS, apply_view
+from cssa_mm.features.view import apply_view
 from cssa_mm.models.toolbox_losses import check_loss
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
@@ -47,20 +51,23 @@ def prepare_config(config: Config) -> Config:
     """
     with bare_config(config):
         check_sections(config)
+        for key in config:
+            name_types(config[key])
+        check_runtime_values(config)
+        apply_loops(config)
+        apply_loaders(config)
         compile_options(config.get('compile'))
         check_vis_backends(config)
         apply_data(config)
+        apply_pixels(config)
         complete_views(config)
         check_loss(config.get('model') or {})
         check_metrics(config)
         check_hooks(config)
-        apply_pixels(config)
         check_config(config)
+        check_optimiser(config)
         check_schedules(config)
         apply_view(config)
-    for name in LOADERS:
-        if config.get(name) and not config[name].get('num_workers'):
-            config[name].persistent_workers = False  # torch refuses persistent workers without workers
     return config
 
 
@@ -85,8 +92,6 @@ class CSSARunner(Runner):
     def load_or_resume(self) -> None:
         """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
         is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
-        if is_training and not self._has_loaded:
-            forget_start(self)
         if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
             start_from(self, self._load_from)
             self._has_loaded = True
@@ -111,8 +116,12 @@ class CSSARunner(Runner):
         )
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
-        """Build the optimiser, which counts steps where mmengine's counts batches."""
-        return count_in_steps(super().build_optim_wrapper(optim_wrapper))
+        """Build the optimiser, which counts steps (`engine/optimiser.py`)."""
+        return build_optimiser(optim_wrapper, super().build_optim_wrapper)
+
+    def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:
+        """Scale the learning rate by the global batch, if the config's `auto_scale_lr` says so."""
+        scale_rates(optim_wrapper, auto_scale_lr, self.train_dataloader.batch_sampler.batch_size)
 
     def build_param_scheduler(self, scheduler: Any) -> list:
         """Build the schedules of the optimiser, on the true steps of both phases (`engine/schedules.py`)."""
@@ -123,6 +132,7 @@ class CSSARunner(Runner):
         if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
             return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
+        check_same_model(self, content)
         check_resume(self, content, filename)
         super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         if seed is None:

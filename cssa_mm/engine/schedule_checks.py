@@ -101,5 +101,5 @@ def check_course(options: Mapping[str, Any], where: str, last: int) -> None:
     if is_plateau(kind) and options.get('monitor', 'loss') == 'loss':
         raise ConfigError(
             f"{where}.monitor: found 'loss', which no validation measures, expected one of its metrics, such as "
-            "monitor='ema/mAP' with rule='greater'"
+            "monitor='ema/mAP'"
         )

@@ -18,6 +18,7 @@ from mmengine.optim import OptimWrapperDict, scheduler
 from mmengine.runner import Runner
 
 from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.monitored import direction
 from cssa_mm.engine.schedule_checks import check_counts, check_course, class_of, is_plateau
 from cssa_mm.errors import ConfigError
 
@@ -107,6 +108,8 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
             f'{where}: found convert_to_iter_based=True for {kind.__name__}, expected one of mmengine, as nothing '
             'tells which of its options count epochs; give it in steps, with by_epoch=False'
         )
+    if is_plateau(kind) and 'monitor' in options:  # mmengine takes 'less' for all, also for accuracies
+        options.setdefault('rule', direction(str(options['monitor'])) or 'less')
     check_counts(options, where, fractions=is_converted)
     last, unit = (calendar.epochs, 'epochs') if by_epoch else (calendar.total, 'steps')
     begin, end = options.setdefault('begin', 0), options.get('end')

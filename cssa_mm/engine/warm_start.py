@@ -15,6 +15,7 @@ from torch import Tensor
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.description import read_description
 from cssa_mm.models.warm_start import WarmStart, warm_start
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 
@@ -48,9 +49,13 @@ def start_from(runner: Runner, path: str) -> None:
     runner.logger.info(_line(start, path, model, keeps_bias))
 
 
-def forget_start(runner: Runner) -> None:
-    """Forget what an earlier run of this process started from; a checkpoint to resume from tells it again."""
-    runner.message_hub.runtime_info.pop(STARTED_FROM, None)
+def check_same_model(runner: Runner, content: Any) -> None:
+    """Check that a run goes on with the model of a checkpoint, before anything else of the two is compared.
+
+    Raises:
+        CheckpointError: tower, classes or options differ; the message names the first difference.
+    """
+    bare_model(runner).refuse_other_model(read_description(_state_dict(content)))
 
 
 def started_from(runner: Runner) -> str | None:

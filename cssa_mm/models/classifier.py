@@ -232,8 +232,10 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             return self.align(*self.backbone(inputs)).logits
         raise ConfigError(f"forward mode: found '{mode}', expected 'loss', 'predict' or 'tensor'")
 
-    def extract_feat(self, inputs: Tensor) -> Features:
-        """Local (B, N, D) and global (B, D) features of the frozen tower."""
+    def extract_feat(self, inputs: Tensor, stage: str = 'backbone') -> Features:
+        """Local (B, N, D) and global (B, D) features of the frozen tower, the only `stage` that there is."""
+        if stage != 'backbone':
+            raise ConfigError(f"extract_feat: found stage='{stage}', expected 'backbone': a frozen tower has no other")
         return self.backbone(inputs)
 
 

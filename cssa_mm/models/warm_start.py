@@ -80,8 +80,6 @@ def warm_start(
         _take(state, own[:1], trained, found[:1], rows_of)
         if parameter.requires_grad:
             _take(state, own[1:], trained, found[1:], rows_of)
-    state[f'{HEAD}bias_is_calibrated'].fill_(False)
-    state[f'{TEACHER}steps'].zero_()
     # The view that it was trained with: a difference from the model's own is told where the state is loaded.
     state[KEY] = encode_description(model.description() | dict(view=saved['view']))
     wording = dict(zip(theirs, saved['prompts'], strict=True))

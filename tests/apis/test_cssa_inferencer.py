@@ -605,3 +605,14 @@ def test_a_fresh_process_needs_the_import_alone(folder, tmp_path):
 def test_bytes_of_a_stream_are_no_path(inferencer, folder):
     with pytest.raises(DataError, match='image: found a'):
         inferencer([io.BytesIO((folder / 'photo.png').read_bytes())])
+
+
+def test_a_config_of_another_size_than_the_checkpoint_is_said(tiny_config, checkpoint, monkeypatch):
+    said = []
+    monkeypatch.setattr('cssa_mm.apis.model_sources.print_log', lambda text, *details: said.append(text))
+    for size, count in ((64, 0), (32, 1)):
+        inferencer = CSSAInferencer(tiny_config(**{'view.size': size}), pretrained=str(checkpoint), device='cpu')
+        assert inferencer.predictor.scorer.view.size == (64, 64)
+        assert len(said) == count
+    assert 'found View(size=32' in said[0]
+    assert 'images are scored on View(size=64' in said[0]

@@ -69,7 +69,7 @@ def test_a_training_goes_on_from_its_checkpoint(run, tiny_overrides, toy_data, t
         (dict(device='tpu'), ConfigError, "device: found 'tpu', expected one of cpu, cuda, mps"),
         (dict(device='cuda'), ConfigError, "device: found 'cuda', which this machine lacks"),
         (dict(amp=True), ConfigError, '--amp: found no CUDA device'),
-        (dict(auto_scale_lr=True), ConfigError, '--auto-scale-lr: found no auto_scale_lr in the config'),
+        (dict(auto_scale_lr=True), ConfigError, '--auto-scale-lr: found no auto_scale_lr.base_batch_size'),
         (dict(resume='nowhere.pth'), CheckpointError, "checkpoint: found no file 'nowhere.pth'"),
         (dict(config='cssa_coco_p5'), ConfigError, "config: found no file 'cssa_coco_p5'"),
     ],

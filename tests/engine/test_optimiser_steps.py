@@ -48,6 +48,12 @@ class Recorder(Hook):
         self.rates.append(runner.optim_wrapper.get_lr()['lr'][0])
 
 
+@pytest.fixture(autouse=True)
+def unformatted(monkeypatch):
+    """The runner formats its config three times, which takes seconds and changes nothing."""
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lambda text, **options: (text, True))
+
+
 @pytest.fixture
 def run(tiny_config, tmp_path):
     """run(**overrides) -> the runner after a training with SGD, and its recorder."""
@@ -75,7 +81,9 @@ def assert_same_training(found, expected):
     state = whole.model.state_dict()
     for name, value in runner.model.state_dict().items():
         if not name.endswith('_extra_state'):
-            torch.testing.assert_close(value, state[name], rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f'{name}: {text}')
+            torch.testing.assert_close(
+                value, state[name], rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f'{name}: {text}'
+            )
 
 
 @pytest.mark.smoke
@@ -115,7 +123,11 @@ def test_the_log_says_what_a_step_is_and_has_no_false_warnings(run):
 
 def test_a_resumed_run_ends_where_a_whole_one_does(tiny_config, tmp_path):
     """After an odd number of steps, where mmengine would count half a step."""
-    options = PARTS | {'default_hooks.checkpoint.max_keep_ckpts': -1, 'default_hooks.calibration': None, 'val_cfg': None}
+    options = PARTS | {
+        'default_hooks.checkpoint.max_keep_ckpts': -1,
+        'default_hooks.calibration': None,
+        'val_cfg': None,
+    }
     options |= {'val_dataloader': None, 'val_evaluator': None, 'train_dataloader.dataset.split.proportion': 0.2}
     whole = CSSARunner.from_cfg(tiny_config(**options))
     whole.train()
@@ -233,3 +245,30 @@ def test_a_fold_is_trained_as_the_runner_trains(tiny_config, skipped):
     unlabelled = algorithm.dataset.unlabelled_indices
     (fold,) = cross_fitted_scores(runner, algorithm, start, [unlabelled[:0]], unlabelled)
     assert fold.references.tolist() == algorithm.score(unlabelled).numpy().tolist()
+
+
+TWO_RANKS = """
+import sys, torch
+from mmengine.config import Config
+from cssa_mm.engine.runner import CSSARunner
+runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))
+runner.train()
+assert runner.distributed and runner.world_size == 2
+state = {name: value for name, value in runner.model.module.state_dict().items() if not name.endswith('_extra_state')}
+expected = torch.load(sys.argv[2])
+for name, value in state.items():
+    torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-6, msg=name)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason='where there is CUDA, each process has a GPU of its own')
+@pytest.mark.parametrize('reduction', ['sum', 'mean'])
+def test_two_processes_with_parts_are_one_without(run, two_ranks, tiny_config, tmp_path, reduction):
+    options = {'model.loss.reduction': reduction}
+    runner, _ = run(**WHOLE, **options)
+    state = {name: value for name, value in runner.model.state_dict().items() if not name.endswith('_extra_state')}
+    torch.save(state, tmp_path / 'expected.pth')
+    config = tiny_config(**SGD | PARTS | options, launcher='pytorch', work_dir=str(tmp_path / 'two'))
+    config.dump(tmp_path / 'config.py')
+    two_ranks(TWO_RANKS, tmp_path / 'config.py', tmp_path / 'expected.pth')

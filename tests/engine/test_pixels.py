@@ -75,8 +75,8 @@ def test_a_loader_of_other_pixels_is_refused(tiny_config, option, found):
 def test_a_preprocessor_beside_the_model_is_left_out_with_a_word(tiny_config, said):
     config = prepare_config(tiny_config(data_preprocessor=STATISTICS))
     assert said == [
-        'data_preprocessor: left out (num_classes, mean, std, to_rgb, to_onehot), as images are RGB here and the frozen '
-        'tower normalises them by its own statistics'
+        'data_preprocessor: left out (num_classes, mean, std, to_rgb, to_onehot), as images are RGB here and the '
+        'frozen tower normalises them by its own statistics'
     ]
     model = CSSARunner.from_cfg(config).model
     expected = 255 * torch.tensor(model.backbone.clip.mean)

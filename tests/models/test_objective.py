@@ -7,6 +7,7 @@ from cssa_mm.models import ContextHead, MaskedAsymmetricLoss
 from cssa_mm.models import objective as objective_module
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
+from cssa_mm.models.toolbox_losses import ToolboxLoss
 
 B, C, K = 5, 6, 2
 LABELS = torch.tensor(
@@ -152,8 +153,14 @@ def test_an_untaught_class_is_masked_in_labels_and_pseudo_labels_and_masks_no_co
 
 
 @pytest.mark.parametrize('reduction', REDUCTIONS)
-def test_the_average_over_two_ranks_is_the_loss_of_the_global_batch(alignment, context_head, reduction, monkeypatch):
+@pytest.mark.parametrize('is_theirs', [False, True], ids=['ours', 'theirs'])
+def test_the_average_over_two_ranks_is_the_loss_of_the_global_batch(
+    alignment, context_head, reduction, is_theirs, monkeypatch
+):
     objective = make_objective(reduction)
+    if is_theirs:
+        theirs = dict(type='CrossEntropyLoss', use_sigmoid=True, class_weight=range(1, C + 1), reduction=reduction)
+        objective = SemiSupervisedObjective(ToolboxLoss(theirs, C), 1.0, 1.0)
     whole = objective(alignment, make_targets(), all_taught(), context_head)
 
     def share(rows, reduce):

@@ -181,3 +181,35 @@ def test_the_runner_builds_a_loader_from_the_form_that_the_configs_use(tiny_conf
 def test_sizes_are_whole_numbers(make_sampler, options, key):
     with pytest.raises(ConfigError, match=f'^train_dataloader.{key}: found .*, expected a whole number'):
         make_sampler(**options)
+
+
+# -- several batches a step ----------------------------------------------------------------------------------------
+
+
+def in_steps(batches, parts):
+    found = list(batches)
+    assert len(found) == parts * len(batches)
+    return [found[start : start + parts] for start in range(0, len(found), parts)]
+
+
+@pytest.mark.parametrize('epoch', [0, 1, 4])
+@pytest.mark.parametrize(('parts', 'world_size'), [(1, 1), (2, 1), (3, 2), (4, 1)])
+def test_the_batches_of_a_step_are_one_of_their_size(make_sampler, parts, world_size, epoch):
+    """The same images with the same seeds; each batch has its share of labelled ones, on each rank its share."""
+    whole = list(make_sampler(batch_size=48, labelled_per_batch=12, epoch=epoch))
+    options = dict(batch_size=48 // parts, labelled_per_batch=12 // parts, epoch=epoch, world_size=world_size)
+    steps = []
+    for rank in range(world_size):
+        batches = make_sampler(rank=rank, **options)
+        batches.sampler.accumulation = parts
+        assert len(batches.sampler) == len(list(batches.sampler))
+        steps.append(in_steps(batches, parts))
+    for step, expected in enumerate(whole):
+        together = [[key for rank in steps for key in rank[step][part]] for part in range(parts)]
+        assert sorted(map(tuple, sum(together, []))) == sorted(map(tuple, expected))
+        assert {len(batch) for batch in together} == {48 // parts}
+        if epoch:
+            labelled = {key.index for key in expected[:12]}
+            assert all(set(indices(batch)[: 12 // parts]) <= labelled for batch in together)
+            assert not any(set(indices(batch)[12 // parts :]) & labelled for batch in together)
+    assert {len(rank) for rank in steps} == {len(whole)}

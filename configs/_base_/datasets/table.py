@@ -1,5 +1,8 @@
 # Your own photos: a folder of images, and a file that labels some of them (cssa_mm/datasets/table.py, docs/formats.md).
 # What is said of the training set serves validation, test and the model's class names, too. None: found by content.
+# Several folders: dataset=dict(_delete_=True, type='ConcatDataset', datasets=[A, B]), where A and B are copies of
+# _base_.train_dataloader.dataset with a data_root each. RepeatDataset and ClassBalancedDataset draw labelled images more
+# often, KFoldDataset leaves out a fold of them, for val_dataloader.
 _base_ = 'photos_224.py'
 pack = _base_.val_dataloader.dataset.pipeline[1]
 train_dataloader = dict(

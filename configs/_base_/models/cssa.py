@@ -42,7 +42,8 @@ model = dict(
         method='spectral',  # or 'kmeans', 'agglomerative'
         feedback=False,  # True: the contexts speak for or against classes in the logits (ours)
     ),
-    # (R) the sum over the cells of the global batch, as CAP has it; or 'mean', 'batch_mean'.
+    # (R) the sum over the cells of the global batch, as CAP has it; or 'mean', 'batch_mean'. A loss of mmpretrain
+    # replaces it as a whole, with 'mean' by default: loss=dict(_delete_=True, type='CrossEntropyLoss', use_sigmoid=True).
     loss=dict(type='MaskedAsymmetricLoss', gamma_negative=4.0, gamma_positive=0.0, clip=0.05, reduction='sum'),
     unlabelled_weight=1.0,  # (R) lambda_u
     context_weight=1.0,  # (R) lambda_c

@@ -27,7 +27,7 @@ def checked_fold(option: object) -> dict | None:
             raise ConfigError(f"fold: found the key '{key}', expected {', '.join(KEYS)}.{nearest(key, KEYS)}")
     found = dict(fold=0, num_splits=5, seed=None, test_mode=False) | dict(option)
     whole = [found['fold'], found['num_splits'], found['seed'] if found['seed'] is not None else 0]
-    fits = all(isinstance(value, int) and not isinstance(value, bool) and value >= 0 for value in whole)
+    fits = all(isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0 for value in whole)
     if not fits or found['num_splits'] < 2 or found['fold'] >= found['num_splits']:
         raise ConfigError(
             f'fold: found fold={found["fold"]!r}, num_splits={found["num_splits"]!r} and seed={found["seed"]!r}, '

@@ -21,7 +21,11 @@ EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 def class_of(options: Mapping) -> Any:
     """The class of a section's `type`, which may be a class; None where the name is unknown."""
     kind = options.get('type')
-    return DATASETS.get(kind) if isinstance(kind, str) else kind
+    if not isinstance(kind, str):
+        return kind
+    scope, _, name = kind.rpartition('.')
+    # MMEngine's wrappers are mmpretrain's, too, but not under its name.
+    return DATASETS.get(kind) or (DATASETS.get(name) if scope in ('mmengine', 'mmpretrain') else None)
 
 
 def adapted(options: Mapping, where: str) -> dict[str, Any]:
@@ -57,12 +61,10 @@ def adapted(options: Mapping, where: str) -> dict[str, Any]:
         classes = next((metainfo[key] for key in ('classes', 'CLASSES') if key in metainfo), None)
     if classes is not None:
         found['class_names'] = classes if isinstance(classes, str) else list(classes)
-    if found.get('ann_file') and kind is MultiLabelDataset:
-        found['format'] = 'mmpretrain'
-    elif not found.get('ann_file'):
+    if not found.get('ann_file'):
         if kind is MultiLabelDataset:
             raise ConfigError(f'{where}.ann_file: found none in a MultiLabelDataset, expected its JSON file; add it')
-        found |= dict(ann_file=found.pop('img_dir', '.'), format='folders')
+        found['ann_file'] = found.pop('img_dir', '.')  # a folder for each class
     return dict(type='TableDataset', include_unlisted=False, held_out=[], **found)
 
 

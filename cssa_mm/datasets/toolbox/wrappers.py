@@ -71,6 +71,15 @@ def leaves_of(options: Any) -> list[Any]:
     return [leaf for part in options['datasets'] for leaf in leaves_of(part)]
 
 
+def keys_of(options: Any, where: str) -> list[str]:
+    """The keys of the data sets that `leaves_of` returns, of a section at the key `where`."""
+    if not is_join(options):
+        return [where]
+    return [
+        key for number, part in enumerate(options['datasets']) for key in keys_of(part, f'{where}.datasets.{number}')
+    ]
+
+
 def wrapped_in(options: Any) -> list[Any]:
     """The data sets below all wrappers of a section, which may be written in any way."""
     if not isinstance(options, Mapping) or 'type' not in options:
@@ -151,9 +160,10 @@ def _joined(options: Mapping, where: str, is_training: bool) -> Options:
         return _unwrapped(inner, f'{where}.datasets.0', is_training)
     stray = [key for key in beside if key not in OF_JOIN]
     if stray:
+        told = ', '.join(stray) + (' (--labels)' if stray == ['ann_file'] else '')
         raise ConfigError(
-            f'{where}: found {", ".join(stray)} beside the {len(parts)} datasets of a ConcatDataset, expected it in '
-            f'each of them: {where}.datasets.0.{stray[0]}=...; {DELETE}'
+            f'{where}: found {told} beside the {len(parts)} datasets of a ConcatDataset, expected it in each of them: '
+            f'{where}.datasets.0.{stray[0]}=...; {DELETE}'
         )
     found = [_unwrapped(part, f'{where}.datasets.{number}', is_training) for number, part in enumerate(parts)]
     for number, part in enumerate(found):
@@ -164,8 +174,6 @@ def _joined(options: Mapping, where: str, is_training: bool) -> Options:
     for part in found:
         for key in SHARED:
             part.pop(key, None)
-        if shared['test_mode'] is not None:
-            part['test_mode'] = shared['test_mode']
     said = {key: value for key, value in shared.items() if value is not None}
     return dict(beside, type='ConcatMultiLabelDataset', datasets=found) | said
 

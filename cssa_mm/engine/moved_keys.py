@@ -1,0 +1,28 @@
+"""Keys of earlier versions and of mmclassification 0.x, and what took their place."""
+
+MOVED = {
+    'default_hooks.feature_cache': 'default_hooks.pseudo_labels.feature_cache',
+    'default_hooks.statistics': 'default_hooks.pseudo_labels (calibrate_bias, mask_unseen_classes, context_seed)',
+    'default_hooks.evidence': 'default_hooks.pseudo_labels (evidence_images, evidence_seed)',
+    'default_hooks.teacher': 'a part of default_hooks.pseudo_labels',
+    'default_hooks.pseudo_labels.pipeline': 'view',
+    'seed': 'randomness.seed',
+    'deterministic': 'randomness.deterministic',
+    'diff_seed': 'randomness.diff_rank_seed',
+    'cudnn_benchmark': 'env_cfg.cudnn_benchmark',
+    'dist_params': 'env_cfg.dist_cfg',
+    'resume_from': 'load_from=PATH with resume=True',
+    'optimizer': 'optim_wrapper.optimizer',
+    'optimizer_config': 'optim_wrapper (clip_grad, accumulative_counts)',
+    'fp16': 'optim_wrapper.type=AmpOptimWrapper, or --amp',
+    'lr_config': 'param_scheduler',
+    'runner': 'train_cfg',
+    'total_epochs': 'train_cfg (warmup_epochs, semi_epochs)',
+    'max_epochs': 'train_cfg (warmup_epochs, semi_epochs)',
+    'data': 'train_dataloader, val_dataloader and test_dataloader',
+    'evaluation': 'val_evaluator and train_cfg.val_interval',
+    'checkpoint_config': 'default_hooks.checkpoint',
+    'log_config': 'default_hooks.logger, and visualizer.vis_backends for TensorBoard and others',
+    'workflow': 'train_cfg',
+    'device_ids': 'CUDA_VISIBLE_DEVICES in the environment',
+}
