@@ -86,12 +86,14 @@ def test_the_map_of_a_label_is_its_attention(model_and_data):
     assert scene.names == ['table', 'cat']
     inputs = model.data_preprocessor(dict(inputs=[pixels_of(view, path)]))['inputs']
     local, pooled = model.backbone(inputs)
-    attention = model.alignment_of(local, pooled).attention[0, 4, 1:].reshape(2, 2).numpy()
-    assert scene.maps[0].shape == (64, 64)
-    # Far from the middle, the stretched map has the values of the four positions, from 0 to 1.
-    corners = scene.maps[0][[0, 0, -1, -1], [0, -1, 0, -1]].reshape(2, 2)
-    assert corners.argmax() == attention.argmax()
-    assert corners.argmin() == attention.argmin()
+    attention = model.alignment_of(local, pooled).attention[0, :, 1:].unflatten(-1, (2, 2)).numpy()
+    assert not np.allclose(attention[4], attention[1])
+    for drawn, c in zip(scene.maps, (4, 1), strict=True):
+        assert drawn.shape == (64, 64)
+        # Its corners have the values of the four positions, stretched to 0 and 1.
+        corners = drawn[[0, 0, -1, -1], [0, -1, 0, -1]].reshape(2, 2)
+        low, high = attention[c].min(), attention[c].max()
+        np.testing.assert_allclose(corners, (attention[c] - low) / (high - low), atol=1e-5)
     assert scene.scores[0] == pytest.approx(float(model.score(local, pooled)[0, 4]), abs=1e-6)
 
 
