@@ -32,6 +32,8 @@ def apply_loaders(config: Config) -> None:
             continue
         _check_numbers(loader, where)
         _check_collate(loader.get('collate_fn'), where)
+        if loader.get('collate_fn') == {'type': 'default_collate'}:  # which fails where images differ in size
+            loader.collate_fn = dict(type='pseudo_collate')
         _refuse_parts(loader, where)
         if where == 'train_dataloader':
             _check_training_samplers(loader)
