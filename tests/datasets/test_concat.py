@@ -177,9 +177,10 @@ def test_wrong_labels_and_other_things_of_all_parts(first, second):
         join(dict(type='CustomDataset', data_root=first['data_root']))
 
 
-def test_what_validation_holds_out_is_not_trained_on_whatever_the_parts_say(first, tmp_path):
+@pytest.mark.parametrize('seed', range(4))
+def test_what_validation_holds_out_is_not_trained_on_whatever_the_parts_say(first, tmp_path, seed):
     (tmp_path / 'first' / 'more.csv').write_text('image,labels\n2.png,cat\n3.png,dog\n')
-    options = dict(validation=dict(proportion=0.5, seed=2))
+    options = dict(validation=dict(proportion=0.5, seed=seed))
     parts = [first | dict(split=dict(proportion=0.5)), first | dict(ann_file='more.csv')]
     train = join(*parts, **options)
     held = join(*parts, **options, part='validation', test_mode=True)

