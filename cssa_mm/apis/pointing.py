@@ -20,7 +20,7 @@ from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.datasets.voc_boxes import voc_boxes
-from cssa_mm.engine.data_parts import require_test_data
+from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
 from cssa_mm.evaluation.text_table import aligned

@@ -15,8 +15,8 @@ from cssa_mm.apis.loading import untrained_model
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.engine.cross_fitted_probe import cross_fitted_probe
-from cssa_mm.engine.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation import average_precision_per_class, cf1_of1
 from cssa_mm.features.encode import encode, unit_pooled

@@ -14,8 +14,8 @@ from cssa_mm.apis.config import is_photo_folder, load_config
 from cssa_mm.apis.training import build_runner, set_loaders, trained_tower, work_dir_of
 from cssa_mm.apis.untrained import start_untrained
 from cssa_mm.engine.checkpoints import read_checkpoint
-from cssa_mm.engine.data_parts import require_test_data
-from cssa_mm.engine.test_time import augment_tests
+from cssa_mm.engine.config.data_parts import require_test_data
+from cssa_mm.engine.config.test_time import augment_tests
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import replacing
 from cssa_mm.semi.pseudo_label_hook import bare_model

@@ -12,13 +12,13 @@ from torch import nn
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_without_positives
-from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.config.guard import check_config
+from cssa_mm.engine.config.metrics import check_labels
+from cssa_mm.engine.config.pixels import check_statistics
+from cssa_mm.engine.config.test_time import bare_config
 from cssa_mm.engine.monitored import check_monitored
 from cssa_mm.engine.pipeline_trial import try_pipelines
-from cssa_mm.engine.pixels import check_statistics
 from cssa_mm.engine.questions import check_training_data, warn_of_questions
-from cssa_mm.engine.test_time import bare_config
-from cssa_mm.engine.toolbox_metrics import check_labels
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor

@@ -16,59 +16,20 @@ from torch import nn
 from cssa_mm.compat import init_cpu_process_group
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
-from cssa_mm.engine.class_types import name_types
-from cssa_mm.engine.compiling import compile_options, compile_tower
-from cssa_mm.engine.config_guard import check_config, check_sections
-from cssa_mm.engine.data_parts import apply_data
-from cssa_mm.engine.loaders import apply_loaders
-from cssa_mm.engine.optimiser import build_optimiser, check_optimiser, scale_rates
+from cssa_mm.engine.compiling import compile_tower
+from cssa_mm.engine.config.metrics import check_parts
+from cssa_mm.engine.config.optimiser import build_optimiser, scale_rates
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.config.vis_backends import start_vis_backends
 from cssa_mm.engine.picture_hook import with_own_pictures
-from cssa_mm.engine.pixels import apply_pixels
 from cssa_mm.engine.resuming import check_resume, go_on
-from cssa_mm.engine.runtime_values import check_runtime_values
-from cssa_mm.engine.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import build_schedules
-from cssa_mm.engine.test_time import bare_config, complete_views
-from cssa_mm.engine.toolbox_hooks import check_hooks
-from cssa_mm.engine.toolbox_metrics import check_metrics, check_parts
-from cssa_mm.engine.train_loops import apply_loops
-from cssa_mm.engine.vis_backends import check_vis_backends, start_vis_backends
 from cssa_mm.engine.warm_start import check_same_model, start_from
 from cssa_mm.errors import ConfigError
-from cssa_mm.features.view import apply_view
-from cssa_mm.models.toolbox_losses import check_loss
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
 DEVICES = ('cpu', 'cuda', 'mps')
 MMENGINE_HOOKS = {'runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint'}
-
-
-def prepare_config(config: Config) -> Config:
-    """Check every key of a config, and make its parts agree, in place; returns the config.
-
-    Raises:
-        ConfigError: a key or component is unknown, or parts contradict each other.
-    """
-    with bare_config(config):
-        check_sections(config)
-        for key in config:
-            name_types(config[key])
-        check_runtime_values(config)
-        apply_loops(config)
-        apply_loaders(config)
-        compile_options(config.get('compile'))
-        check_vis_backends(config)
-        apply_data(config)
-        apply_pixels(config)
-        complete_views(config)
-        check_loss(config.get('model') or {})
-        check_metrics(config)
-        check_hooks(config)
-        check_config(config)
-        check_optimiser(config)
-        check_schedules(config)
-        apply_view(config)
-    return config
 
 
 @RUNNERS.register_module()
@@ -116,7 +77,7 @@ class CSSARunner(Runner):
         )
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
-        """Build the optimiser, which counts steps (`engine/optimiser.py`)."""
+        """Build the optimiser, which counts steps (`engine/config/optimiser.py`)."""
         return build_optimiser(optim_wrapper, super().build_optim_wrapper)
 
     def scale_lr(self, optim_wrapper: OptimWrapper, auto_scale_lr: dict | None = None) -> None:

@@ -18,8 +18,8 @@ from mmengine.optim import OptimWrapperDict, scheduler
 from mmengine.runner import Runner
 
 from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.config.schedule_checks import check_counts, check_course, class_of, is_plateau
 from cssa_mm.engine.monitored import direction
-from cssa_mm.engine.schedule_checks import check_counts, check_course, class_of, is_plateau
 from cssa_mm.errors import ConfigError
 
 # A period of epochs of two lengths is no number of steps: its multiples become milestones.

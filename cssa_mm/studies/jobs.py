@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets.pipeline import build_pipeline
-from cssa_mm.engine.data_parts import require_test_data
+from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest

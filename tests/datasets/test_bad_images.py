@@ -17,7 +17,7 @@ from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.engine import bad_image_hook
 from cssa_mm.engine.bad_image_hook import BadImageHook, tolerated_bad_images
-from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.config.guard import check_config
 from cssa_mm.errors import ConfigError, DataError, ImageError
 from cssa_mm.semi import PseudoLabelHook, SemiSupervision
 from cssa_mm.semi.bank import PseudoLabelBank

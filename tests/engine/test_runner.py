@@ -6,7 +6,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from cssa_mm.datasets.view import View
-from cssa_mm.engine.runner import CSSARunner, checked_device, prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner, checked_device
 from cssa_mm.errors import ConfigError
 
 HOOKS = {

@@ -16,7 +16,7 @@ from cssa_mm.datasets.building import build_dataset
 from cssa_mm.datasets.discovery import discover, subsets_of
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.view import View
-from cssa_mm.engine.data_parts import require_test_data
+from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.engine.questions import warn_of_questions
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import shipped_config

@@ -15,7 +15,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.toolbox.scripts import load_script
 from cssa_mm.compat import mend_tight_bbox
-from cssa_mm.engine.runner import prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
 
 
 def run() -> None:

@@ -18,7 +18,8 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation.text_table import aligned, rounded
 from cssa_mm.files import write_json

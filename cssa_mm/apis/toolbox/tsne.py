@@ -24,7 +24,7 @@ from cssa_mm.apis.toolbox.opening import opened
 from cssa_mm.apis.training import work_dir_of
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.building import build_dataset
-from cssa_mm.engine.data_parts import require_test_data
+from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.encode import encode
 from cssa_mm.features.view import model_view

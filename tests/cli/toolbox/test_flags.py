@@ -5,7 +5,7 @@ import pytest
 import cssa_mm
 from cssa_mm.cli import test as testing
 from cssa_mm.cli import train as training
-from cssa_mm.engine.runner import prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.errors import ConfigError
 
 AREA = 'Loops and flags'

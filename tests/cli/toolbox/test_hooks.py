@@ -4,7 +4,8 @@ import pytest
 from mmengine.hooks import Hook
 from mmpretrain.registry import HOOKS
 
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 TRACE = dict(type='ProfilerHook', by_epoch=False, profile_times=1, on_trace_ready=dict(type='log_trace'))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpretrain.registry import MODELS
 
-from cssa_mm.engine.runner import prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.errors import ConfigError
 
 KNOWN = 'on known cells; `reduction` counts over the known cells of the labelled and of the unlabelled part'

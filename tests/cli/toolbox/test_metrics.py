@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cssa_mm.engine.runner import prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.errors import ConfigError
 
 METRICS = "[dict(type='CSSAMetric'),dict(type='MultiLabelMetric',topk=2),dict(type='AveragePrecision')]"

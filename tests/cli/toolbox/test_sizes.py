@@ -6,8 +6,9 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmpretrain.registry import MODELS
 from PIL import Image
 
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.guard_hook import GuardHook
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 AREA = 'Sizes'

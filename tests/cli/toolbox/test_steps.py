@@ -5,7 +5,8 @@ import torch
 from mmengine.config import Config, ConfigDict
 
 import cssa_mm
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 STEPS, LOOPS, LOADERS = 'Schedules and steps', 'Loops and flags', 'Data sets and loaders'

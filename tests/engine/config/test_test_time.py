@@ -3,8 +3,8 @@
 import pytest
 from mmengine.config import ConfigDict
 
-from cssa_mm.engine.runner import prepare_config
-from cssa_mm.engine.test_time import augment_tests
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.config.test_time import augment_tests
 from cssa_mm.errors import ConfigError
 
 SCALES = [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.5, stride=16)]

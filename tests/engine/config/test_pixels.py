@@ -4,8 +4,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cssa_mm.engine.pixels import apply_pixels, check_statistics
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.pixels import apply_pixels, check_statistics
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 META = ('image_id', 'is_labelled', 'flip')
@@ -24,7 +25,7 @@ THEIRS = [
 @pytest.fixture
 def said(monkeypatch):
     lines = []
-    monkeypatch.setattr('cssa_mm.engine.pixels.print_log', lambda text, *details: lines.append(text))
+    monkeypatch.setattr('cssa_mm.engine.config.pixels.print_log', lambda text, *details: lines.append(text))
     return lines
 
 

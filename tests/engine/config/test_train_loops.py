@@ -8,8 +8,9 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.guard_hook import check_custom_keys
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 SCHEDULES = sorted((Path(mmpretrain.__file__).parent / '.mim' / 'configs' / '_base_' / 'schedules').glob('*.py'))

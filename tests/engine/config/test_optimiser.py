@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from cssa_mm.engine.optimiser import scale_rates
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.optimiser import scale_rates
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 OPTIMISER = 'optim_wrapper.optimizer'

@@ -16,8 +16,8 @@ from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
-from cssa_mm.engine.held_out_folds import give_folds, take_folds
-from cssa_mm.engine.joined_parts import (
+from cssa_mm.engine.config.held_out_folds import give_folds, take_folds
+from cssa_mm.engine.config.joined_parts import (
     class_options,
     complete_joins,
     refuse_unlabelled_alone,

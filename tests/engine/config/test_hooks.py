@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 
-from cssa_mm.engine.toolbox_hooks import check_hooks
+from cssa_mm.engine.config.hooks import check_hooks
 from cssa_mm.errors import ConfigError
 
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from cssa_mm.engine.runner import CSSARunner, prepare_config
+from cssa_mm.engine.config.preparing import prepare_config
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 TRAIN, TEST = 'train_dataloader', 'test_dataloader'

@@ -5,7 +5,7 @@ import pytest
 from mmengine.config import Config
 
 from cssa_mm import load_config
-from cssa_mm.engine.config_guard import check_config
+from cssa_mm.engine.config.guard import check_config
 from cssa_mm.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('*.py'))

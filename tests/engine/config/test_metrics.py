@@ -8,9 +8,8 @@ from mmengine.evaluator import BaseMetric
 from mmpretrain.registry import DATASETS, METRICS
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support
 
-from cssa_mm.engine import toolbox_metrics
+from cssa_mm.engine.config.metrics import check_labels, check_metrics, check_parts
 from cssa_mm.engine.runner import CSSARunner
-from cssa_mm.engine.toolbox_metrics import check_labels, check_metrics, check_parts
 from cssa_mm.errors import ConfigError
 
 CONFIGS = [
@@ -147,7 +146,7 @@ class KnowsUnknown(CountsPositives):
 def said(tiny_config, monkeypatch):
     """said(change, *metrics) -> the lines about them on the test labels, as `change` leaves those."""
     lines = []
-    monkeypatch.setattr(toolbox_metrics, 'print_log', lambda line, *_: lines.append(line))
+    monkeypatch.setattr(metrics, 'print_log', lambda line, *_: lines.append(line))
 
     def say(change, *metrics):
         dataset = DATASETS.build(tiny_config().test_dataloader.dataset)

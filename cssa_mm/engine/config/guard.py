@@ -18,8 +18,8 @@ from mmpretrain.datasets import PackInputs
 from cssa_mm.datasets.splits.option import KEYS as SPLIT_KEYS
 from cssa_mm.datasets.splits.option import VALIDATION_KEYS
 from cssa_mm.datasets.view import View
-from cssa_mm.engine.class_types import REGISTRIES
-from cssa_mm.engine.moved_keys import MOVED
+from cssa_mm.engine.config.class_types import REGISTRIES
+from cssa_mm.engine.config.moved_keys import MOVED
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models import (
     ContextHead,

@@ -11,7 +11,7 @@ from mmengine.optim import OptimWrapper
 from mmpretrain.registry import PARAM_SCHEDULERS
 
 from cssa_mm.engine.calendar import Calendar
-from cssa_mm.engine.schedule_checks import check_schedules
+from cssa_mm.engine.config.schedule_checks import check_schedules
 from cssa_mm.engine.schedules import translate
 from cssa_mm.errors import ConfigError
 
