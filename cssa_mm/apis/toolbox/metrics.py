@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from mmpretrain.registry import METRICS
+
 from cssa_mm.apis.toolbox import predictions
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, nearest
 
 KNOW_UNKNOWN = ('CSSAMetric', 'AveragePrecision', 'VOCMultiLabelMetric', 'VOCAveragePrecision')
 
@@ -26,6 +28,11 @@ def run(tool: ModuleType) -> None:
     bare = [part for metric in options.metric_options for part in metric if '=' not in part]
     if bare:
         raise ConfigError(f"--metric: found '{bare[0]}', expected KEY=VALUE, such as type=CSSAMetric")
+    for kind in kinds:
+        if kind not in METRICS:
+            raise ConfigError(
+                f"--metric: found type='{kind}', expected one such as CSSAMetric.{nearest(kind, METRICS.module_dict)}"
+            )
     unknown = int((predictions.read(options.pkl_results).truth < 0).sum())
     others = [kind for kind in kinds if kind not in KNOW_UNKNOWN]
     if unknown and others:

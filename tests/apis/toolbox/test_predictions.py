@@ -179,6 +179,8 @@ def test_eval_metric_refuses_a_metric_that_takes_unknown_cells_for_labels(write,
     known = tool(pkl_results=write([sample('a', [1, 0], [0.2, 0.9], [1])]), metric_options=[['type=MultiLabelMetric']])
     metrics.run(known)
     assert (unaware.ran, aware.ran, known.ran) == ([], [True], [True])
+    with pytest.raises(ConfigError, match="Did you mean 'MultiLabelMetric'"):
+        metrics.run(tool(pkl_results=path, metric_options=[['type=MultiLabelMetrik']]))
     for given in (None, [['thr=0.5']], [['type=CSSAMetric', 'thr']]):
         with pytest.raises(ConfigError, match='--metric'):
             metrics.run(tool(pkl_results=path, metric_options=given))
