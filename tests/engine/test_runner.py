@@ -18,7 +18,7 @@ HOOKS = {
     'PlainCheckpointHook',
     'PseudoLabelHook',
     'StepLoggerHook',
-    'VisualizationHook',
+    'LabelPictureHook',
 }
 
 
