@@ -19,7 +19,7 @@ HOOKS = {
     'PseudoLabelHook',
     'StepLoggerHook',
     'StepSchedulerHook',
-    'VisualizationHook',
+    'LabelPictureHook',
 }
 
 

@@ -22,7 +22,7 @@ def begun(tiny_config, monkeypatch):
     """begun(**overrides) -> the runner of a training that takes no step, after its checks, and what they said."""
     lines = []
     monkeypatch.setattr(EpochBasedTrainLoop, 'run', lambda loop: None)
-    for module in ('engine.pipeline_trial', 'engine.pixels', 'models.identity'):
+    for module in ('engine.pipeline_trial', 'engine.config.pixels', 'models.identity'):
         monkeypatch.setattr(f'cssa_mm.{module}.print_log', lambda text, *details: lines.append(text))
 
     def make(**overrides):
