@@ -146,7 +146,7 @@ class KnowsUnknown(CountsPositives):
 def said(tiny_config, monkeypatch):
     """said(change, *metrics) -> the lines about them on the test labels, as `change` leaves those."""
     lines = []
-    monkeypatch.setattr(metrics, 'print_log', lambda line, *_: lines.append(line))
+    monkeypatch.setattr('cssa_mm.engine.config.metrics.print_log', lambda line, *_: lines.append(line))
 
     def say(change, *metrics):
         dataset = DATASETS.build(tiny_config().test_dataloader.dataset)
