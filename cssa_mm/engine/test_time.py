@@ -48,7 +48,7 @@ def bare_config(config: Config) -> Iterator[None]:
         return
     _check(model)
     around = {key: value for key, value in model.items() if key != 'module'}
-    config.model = model.module
+    config.model = model['module']
     try:
         yield
     finally:
@@ -79,8 +79,7 @@ def _complete(step: Any, view: View) -> None:
 def _check(wrapper: Mapping) -> None:
     kind = wrapper.get('type')
     built = MODELS.get(kind) if isinstance(kind, str) else kind
-    is_one = isinstance(built, type) and issubclass(built, BaseTTAModel)
-    if is_one and not issubclass(built, AverageViewsTTA):
+    if isinstance(built, type) and issubclass(built, BaseTTAModel) and not issubclass(built, AverageViewsTTA):
         raise ConfigError(
             f"tta_model: found '{built.__name__}', which gives no labels, expected dict(type='AverageViewsTTA'), which "
             'averages views, then calibrates and chooses labels; set it'
