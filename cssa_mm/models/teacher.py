@@ -48,11 +48,9 @@ class ParameterEMA(nn.Module):
         self.steps.zero_()
 
     @torch.no_grad()
-    def take_over(self, module: nn.Module, parameter: nn.Parameter) -> None:
-        """Set the average of one of the student's parameters to its value; all other averages stay."""
-        for name, own in _trainable(module).items():
-            if own is parameter:
-                self.get_buffer(_key(name)).copy_(own)
+    def equals(self, module: nn.Module) -> bool:
+        """Whether the averages are the student's parameters."""
+        return all(torch.equal(self.get_buffer(_key(name)), own) for name, own in _trainable(module).items())
 
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
