@@ -39,6 +39,11 @@ def apply_loops(config: Config) -> None:
         )
     section = config.get('train_cfg')
     if section is None:
+        if config.get('train_dataloader') is not None and config.get('optim_wrapper') is not None:
+            raise ConfigError(
+                'train_cfg: found none beside train_dataloader and optim_wrapper, expected the numbers of epochs, such '
+                "as train_cfg=dict(type='SemiSupervisedTrainLoop', warmup_epochs=12, semi_epochs=28)"
+            )
         return
     _refuse_iterations(section, config.get('train_dataloader') or {})
     kind = _class_of(section.get('type', EpochBasedTrainLoop))
@@ -64,7 +69,9 @@ def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) ->
     what = f'max_iters={section["max_iters"]}' if 'max_iters' in section else 'iterations (by_epoch=False)'
     size, labelled = loader.get('batch_size'), (loader.get('sampler') or {}).get('labelled_per_batch', 4)
     steps = (
-        f'the number of unlabelled images / {size - labelled}' if isinstance(size, int) else 'a pass over the images'
+        f'the number of unlabelled images / {size - labelled}'
+        if isinstance(size, int) and isinstance(labelled, int) and labelled < size
+        else 'a pass over them'
     )
     raise ConfigError(
         f'train_cfg: found {what}, expected epochs, before each of which pseudo-labels are made; set '

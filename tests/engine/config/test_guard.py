@@ -251,7 +251,7 @@ def test_a_key_of_an_earlier_version_names_the_one_that_took_its_place(config, k
 
 
 @pytest.mark.parametrize(
-    'path', ['model', 'model.backbone', 'train_cfg', 'default_hooks', 'val_dataloader', 'train_dataloader.dataset']
+    'path', ['model.backbone', 'auto_scale_lr', 'default_hooks', 'val_dataloader', 'train_dataloader.dataset']
 )
 @pytest.mark.parametrize('value', [3, 'abc', [1]])
 def test_a_section_that_is_no_dict_is_one_line(path, value):

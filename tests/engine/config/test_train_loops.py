@@ -61,6 +61,7 @@ def test_epochs_are_those_of_both_phases(loops_of, given, warm_up, semi):
         (dict(by_epoch=False, max_iters=900), 'found max_iters=900, expected epochs.* unlabelled images / 6$'),
         (dict(type='IterBasedTrainLoop', max_iters=900, val_interval=100), 'found max_iters=900, expected epochs'),
         (dict(type='IterBasedTrainLoop'), 'found iterations \\(by_epoch=False\\), expected epochs'),
+        (None, 'train_cfg: found none beside train_dataloader and optim_wrapper, expected the numbers of epochs'),
         (dict(type='SemiSupervisedTrainLoop', max_iters=9), 'found max_iters=9, expected epochs'),
         (
             dict(max_epochs=100, warmup_epochs=12, semi_epochs=28),
