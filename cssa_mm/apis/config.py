@@ -13,6 +13,7 @@ from cssa_mm.apis.overrides import apply_overrides
 from cssa_mm.apis.shipped_bases import SCOPE, shipped_base
 from cssa_mm.datasets.toolbox.wrappers import wrapped_in
 from cssa_mm.engine.config.guard import check_sections
+from cssa_mm.engine.config.helper_names import drop_helpers
 from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS
@@ -22,6 +23,15 @@ from cssa_mm.models.tower_spec import HUB, resolve_tower
 
 # Label files that a new user may give in place of a config.
 LABELS = ('.csv', '.tsv', '.txt', '.xlsx', '.xml', '.jsonl', '.ndjson', '.manifest')
+
+# What mmengine says of a file that it cannot read -> how to write it.
+ADVICE = {
+    'Duplicate keys': (
+        "in place of one of the bases, inherit its parts, such as 'cssa_mm::_base_/datasets/table.py', "
+        "'cssa_mm::_base_/models/cssa_plus.py' and 'cssa_mm::_base_/runtime.py', without that which another base says"
+    ),
+    'in the inheritance chain': 'write _base_ = ... above all imports, by which mmengine tells the two styles apart',
+}
 
 
 def load_config(
@@ -57,6 +67,7 @@ def load_config(
         config, data_root = 'cssa_table', data_root or config
     name = config.filename if isinstance(config, Config) else str(config)
     result = copy.deepcopy(config) if isinstance(config, Config) else _read(name)
+    drop_helpers(result)  # before what they were used for changes
     if data_root is not None:
         _set_data_root(result, os.fspath(data_root))
     if tower is not None:
@@ -101,7 +112,8 @@ def _read(name: str) -> Config:
                 "inherited by _base_ = 'cssa_mm::cssa_table.py', which mmengine does not mix with read_base()"
             ) from error
         raise ConfigError(
-            f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; correct it'
+            f'{path}: found no usable config ({_reason(error)}), expected one such as configs/cssa_demo.py; '
+            f'{next((advice for said, advice in ADVICE.items() if said in str(error)), "correct it")}'
         ) from error
     if path.suffix.lower() != '.py' and 'model' not in result:
         raise ConfigError(

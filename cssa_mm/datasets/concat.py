@@ -130,7 +130,7 @@ class ConcatMultiLabelDataset(SemiMultiLabelDataset):
             raise ConfigError(f'{where}: found a {name}, expected a data set of cssa_mm, such as TableDataset.')
         if isinstance(options, Mapping):
             known: dict[str, Any] = {}
-            if kind is TableDataset and self._classes_from is not None and options.get('class_names') is None:
+            if issubclass(kind, TableDataset) and self._classes_from is not None and options.get('class_names') is None:
                 known = dict(class_names=self._known_to(options))
             common = {key: options.get(key, getattr(self, key)) for key in ('test_mode', 'backend_args')}
             if self.part == 'validation':

@@ -11,15 +11,16 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
-from cssa_mm.engine.config.held_out_folds import give_folds, take_folds
+from cssa_mm.engine.config.held_out_folds import defaults_of, give_folds, take_folds
 from cssa_mm.engine.config.joined_parts import (
     class_options,
     complete_joins,
+    is_table,
     refuse_unlabelled_alone,
     roots_of,
     share_joined_classes,
@@ -78,7 +79,7 @@ def _complete(config: Config, folds: Collection[str] = (), is_part: bool = False
             for leader in leaders:
                 if leader is not None:
                     _follow(options, leader, is_training=leader is train, where=f'{part}_dataloader.dataset')
-    if class_of(train) is TableDataset:
+    if is_table(train):
         _discover(config, train, folds, is_part)
 
 
@@ -110,8 +111,7 @@ def _check_types(options: Any, where: str) -> None:
 def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:
     if options.get('type', leader['type']) != leader['type']:
         return
-    kinds = _own_classes(class_of(leader))
-    defaults = {key: each.default for kind in kinds for key, each in inspect.signature(kind).parameters.items()}
+    defaults = defaults_of(class_of(leader))
     for key, value in options.items():
         is_said = leader.get(key) not in (None, defaults.get(key)) or key in OWN | FREE
         if is_training and value is not None and not is_said and value != leader.get(key, defaults.get(key)):

@@ -87,6 +87,7 @@ SECTION_KEYS = {
     'optim_wrapper': {'constructor', 'paramwise_cfg', 'optimizer'},
     'param_scheduler': {'convert_to_iter_based'},
 }
+HELPERS = "; a name of your own that others use begins with '_'"
 LOADER_SECTIONS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What must be a dict, if it is there.
 SECTIONS = (
@@ -100,6 +101,7 @@ SAMPLE_KEYS = {
     'val_dataloader': ('image_id',),
     'test_dataloader': ('image_id',),
 }
+HOOK = re.compile(r'custom_hooks|default_hooks\.\w+')  # whose `priority` mmengine reads
 # Keywords that the classifier gives to its parts.
 GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}
 
@@ -174,7 +176,8 @@ def _check_keys(section: Mapping[str, Any], known: set[str], path: str) -> None:
             where = '' if path == 'config' else f'{path}.'
             hint = f' It is {MOVED[where + key]} now.' if where + key in MOVED else nearest(key, known - {'_scope_'})
             raise ConfigError(
-                f"config: found the unknown key '{where}{key}', expected one of {len(known)} known keys.{hint}"
+                f"config: found the unknown key '{where}{key}', expected one of {len(known)} known keys"
+                f'{"" if where else HELPERS}.{hint}'
             )
 
 
@@ -205,7 +208,7 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     if known is None:
         return None
     given = GIVEN if path.startswith('model.') and path != 'model.class_names' else set()
-    return known - given | SECTION_KEYS.get(path, set())
+    return known - given | SECTION_KEYS.get(path, {'priority'} if HOOK.fullmatch(path) else set())
 
 
 def _registered(kind: Any) -> Any:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.toolbox.own_sets import class_of
+from cssa_mm.datasets.toolbox.wrappers import is_join
 from cssa_mm.errors import ConfigError
 
 PARTS = ('val', 'test')
@@ -28,8 +33,9 @@ def take_folds(config: Config, train: Mapping) -> dict[str, dict]:
         differing = _differing(options, train)
         if differing:
             raise ConfigError(
-                f'{part}_dataloader.dataset.{differing}: found {options.get(differing)!r} in a KFoldDataset, expected '
-                f'{train.get(differing)!r}, that of train_dataloader.dataset, whose folds are trained on and tested'
+                f'{part}_dataloader.dataset.{differing}: found {_at(options, differing)!r} in a KFoldDataset, expected '
+                f'{_at(train, differing)!r}, that of train_dataloader.dataset, whose folds are trained on and tested; '
+                'leave it out'
             )
         if (train.get('fold') or {}) | dict(test_mode=True) != options['fold']:
             raise ConfigError(
@@ -49,12 +55,33 @@ def give_folds(config: Config, folds: Mapping[str, Mapping]) -> None:
         config[f'{part}_dataloader'].dataset = ConfigDict(train | own | dict(oversample=None))
 
 
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The default values of the options of a data set of ours."""
+    own = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
+    return {key: each.default for kind in own for key, each in inspect.signature(kind).parameters.items()}
+
+
 def _differing(options: Mapping, train: Mapping) -> str | None:
-    """The first key of two data sets that says other images."""
+    """The first key of a fold that says other images than the training set, which it follows in all that it leaves."""
     ignored = USE | {'fold', 'oversample'}
-    return next(
-        (key for key in {**options, **train} if key not in ignored and options.get(key) != train.get(key)), None
-    )
+    defaults = defaults_of(class_of(train))
+    for key, value in options.items():
+        if key in ignored or value is None:
+            continue
+        wanted: Any = defaults.get(key) if train.get(key) is None else train[key]
+        if is_join(options) and is_join(train) and key == 'datasets' and len(value) == len(wanted):
+            of_parts = [_differing(own, other) for own, other in zip(value, wanted, strict=True)]
+            if any(of_parts):
+                return next(f'datasets.{number}.{each}' for number, each in enumerate(of_parts) if each)
+        elif value != wanted:
+            return key
+    return None
+
+
+def _at(options: Any, key: str) -> Any:
+    for name in key.split('.'):
+        options = options[int(name)] if isinstance(options, list | tuple) else options.get(name)
+    return options
 
 
 def _named(fold: Mapping | None) -> str:

@@ -39,6 +39,12 @@ def class_options(options: Mapping) -> dict[str, Any]:
     return found
 
 
+def is_table(options: Mapping) -> bool:
+    """Whether a data set, also one of the user's own, reads label files that are found by their content."""
+    kind = class_of(options)
+    return isinstance(kind, type) and issubclass(kind, TableDataset)
+
+
 def roots_of(options: Mapping) -> list[str]:
     """The data roots of a data set, or of all that it joins, each once."""
     return list(dict.fromkeys(str(leaf.get('data_root') or '.') for leaf in leaves_of(options)))
@@ -92,10 +98,10 @@ def complete_joins(config: Config, complete: Callable[[Config], None]) -> None:
                 told.setdefault((part, row), []).append({key: found.get(key) for key in CLASS_KEYS})
                 if len(told[part, row]) == 1:
                     _write(others[part][row], (single.get(f'{part}_dataloader') or {}).get('dataset') or {})
-        if not is_said and class_of(leaf) is TableDataset:
+        if not is_said and is_table(leaf):
             leaf['held_out'] = held
     for (part, row), classes in told.items():
-        if any(each != classes[0] for each in classes) and class_of(others[part][row]) is TableDataset:
+        if any(each != classes[0] for each in classes) and is_table(others[part][row]):
             for key in CLASS_KEYS:
                 others[part][row].pop(key, None)  # those of all training sets together
     for part in PARTS:
@@ -174,7 +180,7 @@ def _finish(config: Config, part: str, train: Mapping) -> None:
     """Drop what has no label file, find those of folders that nothing trains on, and name the classes."""
     options = config[f'{part}_dataloader'].dataset
     for leaf in leaves_of(options):
-        if leaf and class_of(leaf) is TableDataset and leaf.get('ann_file') is None:
+        if leaf and is_table(leaf) and leaf.get('ann_file') is None:
             found = discover(leaf.get('data_root') or '.')
             leaf.update(next(found[name] for name in (part, *PARTS, 'train') if name in found))
     _prune(options)

@@ -60,11 +60,21 @@ def apply_pixels(config: Config) -> None:
             )
     for name in LOADERS:
         for where, pipeline in pipelines(config, name):
-            for step in pipeline:
-                if isinstance(step, dict) and step.get('type') == LOADER:
-                    _load_rgb(step, where)
-                elif isinstance(step, dict) and step.get('type') == 'PackInputs' and 'meta_keys' not in step:
-                    step['meta_keys'] = SAMPLE_KEYS
+            _mend(pipeline, where)
+    _mend(config.get('tta_pipeline'), 'tta_pipeline')
+
+
+def _mend(steps: Any, where: str) -> None:
+    """Mend a pipeline, and the steps that others of it hold."""
+    for step in steps if isinstance(steps, list | tuple) else ():
+        if isinstance(step, list | tuple):
+            _mend(step, where)
+        elif isinstance(step, dict) and step.get('type') == LOADER:
+            _load_rgb(step, where)
+        elif isinstance(step, dict) and step.get('type') == 'PackInputs' and 'meta_keys' not in step:
+            step['meta_keys'] = SAMPLE_KEYS
+        elif isinstance(step, dict):
+            _mend(step.get('transforms'), where)
 
 
 def _load_rgb(step: dict, where: str) -> None:

@@ -8,6 +8,7 @@ from cssa_mm.engine.compiling import compile_options
 from cssa_mm.engine.config.class_types import name_types
 from cssa_mm.engine.config.data_parts import apply_data
 from cssa_mm.engine.config.guard import check_config, check_sections
+from cssa_mm.engine.config.helper_names import drop_helpers
 from cssa_mm.engine.config.hooks import check_hooks
 from cssa_mm.engine.config.loaders import apply_loaders
 from cssa_mm.engine.config.metrics import check_metrics
@@ -30,6 +31,7 @@ def prepare_config(config: Config) -> Config:
     """
     with bare_config(config):
         check_sections(config)
+        drop_helpers(config)
         for key in config:
             name_types(config[key])
         check_runtime_values(config)

@@ -56,7 +56,13 @@ def bare_config(config: Config) -> Iterator[None]:
 
 
 def complete_views(config: Config) -> None:
-    """Give the options of the config's `view` to each `ScaledView` of its test views, and to the loader before it."""
+    """Give the options of the config's `view` to each `ScaledView` of its test views, and to the loader before it.
+
+    Raises:
+        ConfigError: the config's `tta_model` is not ours.
+    """
+    if isinstance(config.get('tta_model'), Mapping):
+        _check(config.tta_model)
     view = view_of(config)
     loader = (config.get('test_dataloader') or {}).get('dataset') or {}
     for pipeline in (config.get('tta_pipeline'), loader.get('pipeline')):
@@ -82,7 +88,7 @@ def _check(wrapper: Mapping) -> None:
     if isinstance(built, type) and issubclass(built, BaseTTAModel) and not issubclass(built, AverageViewsTTA):
         raise ConfigError(
             f"tta_model: found '{built.__name__}', which gives no labels, expected dict(type='AverageViewsTTA'), which "
-            'averages views, then calibrates and chooses labels; set it'
+            'averages views, then calibrates and chooses labels; set it, or leave tta_model out'
         )
 
 

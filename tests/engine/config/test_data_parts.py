@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from mmpretrain.registry import DATASETS
 from PIL import Image
 
 from cssa_mm import load_config
+from cssa_mm.datasets import TableDataset
 from cssa_mm.datasets.building import build_dataset
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.class_names import resolve_class_names
@@ -189,3 +191,18 @@ def test_the_parts_of_one_file_have_the_classes_of_the_training_part(tmp_path):
     )
     assert resolve_class_names(config.model.class_names) == ['cat', 'dog']
     assert load_config(config).to_dict() == config.to_dict()
+
+
+def test_a_table_of_the_user_s_own_class_is_found_and_completed_like_ours(photos, monkeypatch):
+    monkeypatch.setattr(DATASETS, '_module_dict', dict(DATASETS.module_dict))
+
+    @DATASETS.register_module()
+    class OwnTable(TableDataset):
+        def __init__(self, flavour='plain', **options):
+            self.flavour = flavour
+            super().__init__(**options)
+
+    kind = {f'{name}_dataloader.dataset.type': 'OwnTable' for name in ('train', 'val', 'test')}
+    found = parts(load_config(photos, overrides=FILE | kind | {f'{TRAIN}.flavour': 'sweet'}))
+    assert {name: len(dataset) for name, dataset in found.items()} == dict(train=4, val=2, test=2)
+    assert (type(found['train']), found['train'].flavour) == (OwnTable, 'sweet')

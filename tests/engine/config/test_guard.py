@@ -8,7 +8,7 @@ from cssa_mm import load_config
 from cssa_mm.engine.config.guard import check_config
 from cssa_mm.errors import ConfigError
 
-CONFIGS = sorted((Path(__file__).parents[2] / 'configs').glob('*.py'))
+CONFIGS = sorted((Path(__file__).parents[3] / 'configs').glob('*.py'))
 
 
 @pytest.fixture(scope='module')

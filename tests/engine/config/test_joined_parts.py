@@ -292,3 +292,16 @@ def test_a_folder_with_several_label_files_is_told_where(first, second, tmp_path
         load_config(config_with(concat(first, second)))
     with pytest.raises(ConfigError, match=r'^train_dataloader.dataset.datasets.1.image_column: found True'):
         load_config(config_with(concat(first, second | dict(image_column=True))))
+
+
+def test_a_fold_follows_the_training_set_in_what_it_does_not_say(first):
+    full = load_raw().train_dataloader.dataset | first  # every option with its default
+    fold = dict(type='KFoldDataset', fold=1, num_splits=2)
+    for long, short in ((full, first), (first, full)):
+        config = config_with(dict(fold, dataset=long))
+        config.val_dataloader.dataset = dict(fold, test_mode=True, dataset=dict(short, none_word='none'))
+        found = parts(load_config(config))
+        assert (len(found['val']), int(found['train'].is_labelled.sum())) == (2, 2)
+        config.val_dataloader.dataset.dataset.none_word = 'nothing'
+        with pytest.raises(ConfigError, match=r"none_word: found 'nothing' in a KFoldDataset, expected .*leave it out"):
+            load_config(config)

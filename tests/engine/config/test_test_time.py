@@ -64,3 +64,18 @@ def test_the_toolbox_s_own_wrapper_is_refused(augmented, tiny_config, name):
 def test_a_config_without_test_views_is_told_so(augmented):
     with pytest.raises(ConfigError, match='--tta: found no tta_pipeline in the config'):
         augmented(tta_pipeline=None)
+
+
+def test_the_toolbox_s_own_wrapper_beside_an_inherited_option_is_refused_by_name(tiny_config):
+    with pytest.raises(ConfigError, match="tta_model: found 'AverageClsScoreTTA'.* or leave tta_model out"):
+        prepare_config(tiny_config(tta_model=dict(type='AverageClsScoreTTA', average='logits')))
+
+
+def test_views_of_the_toolbox_s_transforms_are_loaded_and_packed_like_ours(tiny_config):
+    views = [[dict(type='ResizeEdge', scale=64)], [dict(type='CenterCrop', crop_size=64)], [dict(type='PackInputs')]]
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='TestTimeAug', transforms=views)]
+    config = tiny_config(tta_pipeline=pipeline)
+    augment_tests(prepare_config(config))
+    loader, augment = prepare_config(config).test_dataloader.dataset.pipeline
+    assert loader.type == 'LoadRGBImage'
+    assert 'image_id' in augment.transforms[2][0].meta_keys
