@@ -39,11 +39,6 @@ def apply_loops(config: Config) -> None:
         )
     section = config.get('train_cfg')
     if section is None:
-        if config.get('train_dataloader') is not None and config.get('optim_wrapper') is not None:
-            raise ConfigError(
-                'train_cfg: found none beside train_dataloader and optim_wrapper, expected the numbers of epochs, such '
-                "as train_cfg=dict(type='SemiSupervisedTrainLoop', warmup_epochs=12, semi_epochs=28)"
-            )
         return
     _refuse_iterations(section, config.get('train_dataloader') or {})
     kind = _class_of(section.get('type', EpochBasedTrainLoop))
@@ -92,7 +87,8 @@ def _divide(section: Any) -> None:
         raise ConfigError(
             f'train_cfg: found max_epochs={total} beside warmup_epochs={warm_up} and semi_epochs={semi}, which make '
             f'{warm_up + semi}, expected two of the three; for {total} epochs in all leave max_epochs out, and set '
-            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others'
+            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others; numbers of an inherited '
+            f'config go with train_cfg=dict(_delete_=True, max_epochs={total})'
         )
     for name, given in (('warmup_epochs', warm_up), ('semi_epochs', semi)):
         if given is not None and given > total:

@@ -61,7 +61,6 @@ def test_epochs_are_those_of_both_phases(loops_of, given, warm_up, semi):
         (dict(by_epoch=False, max_iters=900), 'found max_iters=900, expected epochs.* unlabelled images / 6$'),
         (dict(type='IterBasedTrainLoop', max_iters=900, val_interval=100), 'found max_iters=900, expected epochs'),
         (dict(type='IterBasedTrainLoop'), 'found iterations \\(by_epoch=False\\), expected epochs'),
-        (None, 'train_cfg: found none beside train_dataloader and optim_wrapper, expected the numbers of epochs'),
         (dict(type='SemiSupervisedTrainLoop', max_iters=9), 'found max_iters=9, expected epochs'),
         (
             dict(max_epochs=100, warmup_epochs=12, semi_epochs=28),
@@ -90,6 +89,11 @@ def test_what_counts_no_epochs_is_refused_in_one_line(loops_of, given, message):
     with pytest.raises(ConfigError, match=message) as error:
         loops_of(given)
     assert '\n' not in str(error.value)
+
+
+def test_a_wrong_share_of_labelled_images_leaves_the_line_about_iterations_whole(loops_of):
+    with pytest.raises(ConfigError, match='expected epochs.* are a pass over them$'):
+        loops_of(dict(max_iters=9), **{'train_dataloader.sampler.labelled_per_batch': '4'})
 
 
 @pytest.mark.parametrize(
