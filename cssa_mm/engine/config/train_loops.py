@@ -87,8 +87,8 @@ def _divide(section: Any) -> None:
         raise ConfigError(
             f'train_cfg: found max_epochs={total} beside warmup_epochs={warm_up} and semi_epochs={semi}, which make '
             f'{warm_up + semi}, expected two of the three; for {total} epochs in all leave max_epochs out, and set '
-            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others; numbers of an inherited '
-            f'config go with train_cfg=dict(_delete_=True, max_epochs={total})'
+            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others; numbers of an '
+            f'inherited config go with train_cfg=dict(_delete_=True, max_epochs={total})'
         )
     for name, given in (('warmup_epochs', warm_up), ('semi_epochs', semi)):
         if given is not None and given > total:
