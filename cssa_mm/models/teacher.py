@@ -47,13 +47,6 @@ class ParameterEMA(nn.Module):
             self.get_buffer(_key(name)).copy_(parameter)
         self.steps.zero_()
 
-    @torch.no_grad()
-    def take_over(self, module: nn.Module, parameter: nn.Parameter) -> None:
-        """Set the average of one of the student's parameters to its value; all other averages stay."""
-        for name, own in _trainable(module).items():
-            if own is parameter:
-                self.get_buffer(_key(name)).copy_(own)
-
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
         """Let `module` hold the averages within the block, and its own parameters again afterwards."""

@@ -121,16 +121,16 @@ class SemiSupervision:
 
     def _calibrate_bias(self) -> None:
         indices = self.dataset.labelled_indices
-        head = self.model.head
         logits = self._rows(
             lambda local, pooled: self.model.alignment_of(local, pooled, 'student').logits, indices, 'Labelled images'
         )
+        head = self.model.head
         if is_main_process():
             labels = torch.as_tensor(self.dataset.labels[indices], device=head.bias.device)
             head.calibrate_bias(logits.to(head.bias.device), labels)
         head.bias_is_calibrated.fill_(True)
         broadcast_from_first([head.bias])
-        self.model.teacher.take_over(self.model.scorer(), head.bias)
+        self.model.teacher.reset(self.model.scorer())
         self.model.unfold()
 
     # -- each semi-supervised epoch ----------------------------------------------------------------------------

@@ -89,16 +89,6 @@ def test_a_reset_starts_again_from_the_student(student):
     assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in teacher.state_dict().items())
 
 
-def test_one_average_can_start_again_alone(student):
-    teacher = ParameterEMA(student)
-    before = copy.deepcopy(teacher.state_dict())
-    shift(student, 1)
-    teacher.take_over(student, student[0].bias)
-    teacher.take_over(student, student[2].bias)  # is not learned and has no average
-    assert torch.equal(teacher.get_buffer('0__bias'), student[0].bias)
-    assert [name for name, value in teacher.state_dict().items() if not torch.equal(value, before[name])] == ['0__bias']
-
-
 def test_a_restored_teacher_goes_on_where_it_stopped(student):
     teacher = ParameterEMA(student, decay=0.5)
     shift(student, 0)
