@@ -93,6 +93,8 @@ def test_what_rests_on_labels_is_found_anew_from_the_loaded_prompts(tiny_config,
     line = next(line for line in log_of(tmp_path / 'run').splitlines() if 'Warm start' in line)
     assert f'Warm start: kept the prompts of 6 classes of {path}. Made anew from the labels of this run: bias, ' in line
     assert 'contexts, thresholds, calibration' in line
+    assert line.endswith('optimiser and teacher start anew')
+    assert torch.equal(model.teacher.get_buffer('class_prompts__context'), model.head.class_prompts.context)
 
 
 @pytest.mark.smoke
