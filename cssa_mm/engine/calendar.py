@@ -1,8 +1,9 @@
-"""The optimiser steps of each epoch of a training, whose warm-up epochs are shorter than the later ones."""
+"""The epochs of a training: the optimiser steps of each, as warm-up epochs are shorter, and which are validated."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -52,3 +53,9 @@ class Calendar:
         length = self.lengths[min(whole, self.epochs - 1)] if self.lengths else 1
         # A part such as 2.3 - 2 may be a little less than it is meant to be.
         return self.ends[whole] + math.floor((epoch - whole) * length + 1e-6)
+
+
+def is_validated(loop: EpochBasedTrainLoop, epoch: int) -> bool:
+    """Whether a validation follows an epoch, counted from 1; besides, one follows the last."""
+    interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
+    return epoch >= loop.val_begin and epoch % interval == 0

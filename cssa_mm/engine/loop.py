@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         warmup_epochs: passes over the labelled images alone.
         semi_epochs: passes over the unlabelled images; 0 trains on labels only.
         val_begin: first epoch that is followed by a validation.
-        val_interval: epochs between validations; the last epoch always has one.
+        val_interval: epochs between validations; the last epoch has one, too, unless `val_begin` is after it.
         dynamic_intervals: pairs of an epoch and the `val_interval` from there on.
     """
 
@@ -79,6 +80,13 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
                 f'A step takes {parts * sampler.batch_size} images: gradients accumulate over {parts} batches '
                 f'of {sampler.batch_size}. Epochs, learning rates, teacher and log count these steps',
                 'current',
+            )
+        if self.runner.val_loop is not None and self.val_begin > self.max_epochs:
+            print_log(
+                f'train_cfg.val_begin={self.val_begin} is after the last of {self.max_epochs} epochs: there is no '
+                'validation',
+                'current',
+                logging.WARNING,
             )
         return super().run()
 

@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.engine.calendar import is_validated
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.errors import ConfigError, nearest
 
@@ -147,9 +148,9 @@ def _what_is_best(runner: Runner, names: Sequence[str]) -> str:
     line = 'save_best: the epoch is chosen on the images of val_dataloader'
     line += ', which are those of test_dataloader: its test figures will be too good' if is_test else ''
     loop = runner.train_loop
-    epochs = [e for e in range(loop.val_begin, runner.max_epochs + 1) if e % loop.val_interval == 0]
+    is_earlier = any(is_validated(loop, epoch) for epoch in range(1, runner.max_epochs))
     calibration = next((hook for hook in runner.hooks if isinstance(hook, CalibrationHook)), None)
-    if calibration is None or calibration.rule == 'none' or not set(epochs) - {runner.max_epochs}:
+    if calibration is None or calibration.rule == 'none' or not is_earlier:
         return line
     line += (
         '; calibration and thresholds are found after the last epoch: the best checkpoint of an earlier one has .5 for '

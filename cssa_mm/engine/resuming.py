@@ -18,7 +18,6 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from bisect import bisect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -27,7 +26,7 @@ from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 
-from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.calendar import Calendar, is_validated
 from cssa_mm.engine.changed_settings import differences, settings_of, settings_of_checkpoint
 from cssa_mm.engine.checkpoints import plain_entries
 from cssa_mm.engine.schedule_hook import plateau_schedules
@@ -109,7 +108,11 @@ def go_on(runner: Runner, content: Mapping[str, Any], path: str | os.PathLike) -
         _restore(runner.optim_wrapper, schedules, content)
     else:
         _replay(schedules, stored, Calendar.of(runner.train_loop), done, steps_then)
-    _announce(runner, changes, is_kept or not stored, done, steps_then)
+    # The last epoch that began: a checkpoint by steps is written before it ends.
+    is_within = content['message_hub'].get('runtime_info', {}).get('epoch') == done
+    if not is_kept and stored and not changes and not is_within and runner.iter == steps_then:
+        changes = ['its schedules are others']
+    _announce(runner, changes, is_within, done, steps_then)
     runner.message_hub.update_info('last_ckpt', os.fspath(path))
     if runner.val_loop is not None:
         runner.register_hook(OwedValidation(done), priority='LOWEST')
@@ -128,14 +131,12 @@ class OwedValidation(Hook):
     def before_train(self, runner: Runner) -> None:
         """Validate, if it is owed."""
         loop = runner.train_loop
-        interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, self.done + 1) - 1]
-        is_due = self.done >= loop.val_begin and self.done % interval == 0
         waiting = [
             schedule
             for schedule in plateau_schedules(runner.param_schedulers)
             if getattr(schedule, 'validated_epoch', 0) < self.done
         ]
-        if self.done >= loop.max_epochs or (is_due and waiting):
+        if self.done >= loop.max_epochs or (waiting and is_validated(loop, self.done)):
             runner.val_loop.run()
 
 
@@ -189,17 +190,16 @@ def _replay(schedules: list, stored: list, calendar: Calendar, done: int, steps_
             group[schedule.param_name] = max(group[schedule.param_name] * share, least)
 
 
-def _announce(runner: Runner, changes: list[str], is_kept: bool, done: int, steps_then: int) -> None:
+def _announce(runner: Runner, changes: list[str], is_within: bool, done: int, steps_then: int) -> None:
     told = list(changes)
-    if runner.iter != steps_then and changes:
-        told.append(f'steps of the {done} epochs {steps_then} -> {runner.iter}')
+    if is_within:
+        told.append(f'the checkpoint was written within epoch {done + 1}, which begins again')
     elif runner.iter != steps_then:
-        told.append(f'the checkpoint was written after {steps_then} steps, these epochs have {runner.iter} now')
-    elif not is_kept and not changes:
-        told.append('its schedules are others')
+        told.append(f'steps of the {done} epochs {steps_then} -> {runner.iter}')
     if done >= runner.max_epochs:
         print_log(f'Epoch {done} of {runner.max_epochs} is done; nothing to train', 'current')
     if told:
         text = f'Resumed after epoch {done}: {", ".join(told)}; the schedule is that of this config'
         print_log(text, 'current', logging.WARNING)
+    if changes or (told and not is_within):
         runner.message_hub.update_info('changed_after_epoch', done)

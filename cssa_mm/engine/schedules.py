@@ -18,7 +18,7 @@ from mmengine.optim import OptimWrapperDict, scheduler
 from mmengine.runner import Runner
 
 from cssa_mm.engine.calendar import Calendar
-from cssa_mm.engine.config.schedule_checks import check_counts, check_course, class_of, is_plateau
+from cssa_mm.engine.config.schedule_checks import check_counts, check_course, class_of, is_plateau, never_ends
 from cssa_mm.engine.monitored import direction
 from cssa_mm.errors import ConfigError
 
@@ -93,6 +93,9 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
     kind = options['type'] = class_of(options['type'], where)
     is_converted = options.pop('convert_to_iter_based', False)
     by_epoch = options.setdefault('by_epoch', True)
+    for key, value in (('convert_to_iter_based', is_converted), ('by_epoch', by_epoch)):
+        if not isinstance(value, bool):
+            raise ConfigError(f'{where}.{key}: found {value!r}, expected True or False')
     if is_converted and not by_epoch:
         raise ConfigError(
             f'{where}: found convert_to_iter_based=True with by_epoch=False, expected one of them; a schedule that '
@@ -126,6 +129,11 @@ def translate(config: Mapping[str, Any], calendar: Calendar, where: str) -> tupl
         options = _converted(options, calendar)
         if options['end'] <= options['begin']:
             return None, f'{where}: found begin={begin} and end={end}, less than a step: this schedule never acts'
+        if never_ends(options, calendar.total):
+            return None, (
+                f'{where}: found begin={begin} and end={end}, which is one step: {kind.__name__} would leave the rate '
+                'at its factor after it, and is left out'
+            )
     check_course(options, where, calendar.epochs if options['by_epoch'] else calendar.total)
     return options, remark
 

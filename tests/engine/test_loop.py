@@ -79,6 +79,13 @@ def test_the_last_epoch_is_validated_and_the_rate_follows_a_cosine_over_all_step
     assert rates == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_training_that_ends_before_its_first_validation_says_so(run, tmp_path):
+    _, recorder = run(**{'train_cfg.semi_epochs': 0, 'train_cfg.val_begin': 2, 'default_hooks.calibration': None})
+    assert recorder.validated == []
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert 'train_cfg.val_begin=2 is after the last of 1 epochs: there is no validation' in log.read_text()
+
+
 def test_the_same_seed_gives_bitwise_the_same_run(run, tmp_path):
     first, seen = run(work_dir=str(tmp_path / 'a'))
     second, again = run(work_dir=str(tmp_path / 'b'))

@@ -8,6 +8,7 @@ import torch
 from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import ReduceOnPlateauLR
+from mmengine.runner.utils import calc_dynamic_intervals
 from mmpretrain.registry import DATASETS, METRICS
 
 from cssa_mm.engine import monitored
@@ -49,12 +50,17 @@ def make_run(tiny_config):
             param_schedulers=list(schedulers),
             val_dataloader=SimpleNamespace(dataset=DATASETS.build(config.val_dataloader.dataset)),
             val_loop=SimpleNamespace(evaluator=Evaluator(built)),
-            train_loop=SimpleNamespace(val_begin=1, val_interval=1),
+            train_loop=loop(),
             max_epochs=3,
         )
         return SimpleNamespace(**run | changes)
 
     return make
+
+
+def loop(interval=1, dynamic_intervals=None):
+    milestones, intervals = calc_dynamic_intervals(interval, dynamic_intervals)
+    return SimpleNamespace(val_begin=1, dynamic_milestones=milestones, dynamic_intervals=intervals)
 
 
 def plateau(**options):
@@ -164,11 +170,13 @@ def test_a_best_checkpoint_is_described_where_it_may_not_be_the_last(make_run, l
     assert line.endswith(
         'has .5 for every class on raw scores, so that ema/CF1 of the last epoch compares with no other'
     )
-    (line,) = lines_of(make_run([OURS], hooks, train_loop=SimpleNamespace(val_begin=1, val_interval=9)))
+    (line,) = lines_of(make_run([OURS], hooks, train_loop=loop(interval=9)))
     assert 'raw scores' not in line
+    (line,) = lines_of(make_run([OURS], hooks, train_loop=loop(interval=9, dynamic_intervals=[(2, 1)])))
+    assert 'raw scores' in line
 
 
-@pytest.mark.parametrize('change', [dict(val_loop=None), dict(train_loop=SimpleNamespace(val_begin=4, val_interval=1))])
+@pytest.mark.parametrize('change', [dict(val_loop=None), dict(train_loop=SimpleNamespace(val_begin=4))])
 def test_without_a_validation_one_line_says_that_nothing_happens(make_run, lines_of, change):
     run = make_run([OURS], [CheckpointHook(save_best='ema/mAP')], **change)
     (line,) = lines_of(run)

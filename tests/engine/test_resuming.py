@@ -183,6 +183,15 @@ def test_a_plateau_sees_each_validation_once(run, tmp_path, change):
     assert (resumed.rates, told) == (whole.rates[2:], [])
 
 
+def test_a_checkpoint_within_an_epoch_says_that_the_epoch_begins_again(run, tmp_path):
+    by_step = dict(type='CheckpointHook', by_epoch=False, interval=4, max_keep_ckpts=-1)
+    run(tmp_path, **{'default_hooks.checkpoint': by_step, **BLIND})
+    _, recorder, told = run(tmp_path, tmp_path / 'iter_4.pth', **BLIND)
+    assert recorder.rates == pytest.approx(cosine(10)[2:], rel=1e-6)
+    line = 'Resumed after epoch 1: the checkpoint was written within epoch 2, which begins again; '
+    assert told == [(logging.WARNING, f'{line}the schedule is that of this config')]
+
+
 def test_a_checkpoint_without_schedules_goes_on_with_those_of_the_config(run, start, tmp_path):
     content = torch.load(start['folder'] / 'epoch_2.pth')
     del content['param_schedulers']

@@ -92,8 +92,8 @@ LOADER_SECTIONS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What must be a dict, if it is there.
 SECTIONS = (
     'model', 'model.backbone', 'model.head', 'model.head.prompts', 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks',
-    'optim_wrapper', 'randomness', 'env_cfg', *LOADER_SECTIONS, *(f'{name}.dataset' for name in LOADER_SECTIONS),
-    *(f'{name}.sampler' for name in LOADER_SECTIONS),
+    'optim_wrapper', 'auto_scale_lr', 'randomness', 'env_cfg', *LOADER_SECTIONS,
+    *(f'{name}.{part}' for part in ('dataset', 'sampler') for name in LOADER_SECTIONS),
 )  # fmt: skip
 # What training and the metric read from every sample.
 SAMPLE_KEYS = {

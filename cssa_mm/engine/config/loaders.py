@@ -109,6 +109,16 @@ def _check_training_samplers(loader: Mapping[str, Any]) -> None:
                 'of labelled and unlabelled images, the same for any number of processes; give both '
                 "sampler=dict(type='SemiSupervisedSampler') and batch_sampler=dict(type='GlobalBatchSampler')"
             )
+    sampler = loader['sampler']
+    for key in ('rank', 'world_size'):
+        if sampler.get(key) is not None:
+            raise ConfigError(
+                f'train_dataloader.sampler.{key}: found {sampler[key]!r}, expected none, as the launcher tells it; '
+                'leave it out'
+            )
+    seed = sampler.get('seed')
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise ConfigError(f'train_dataloader.sampler.seed: found {seed!r}, expected a whole number from 0, or None')
 
 
 def _check_test_sampler(loader: Mapping[str, Any], where: str) -> None:

@@ -33,13 +33,13 @@ def check_metrics(config: Config) -> None:
 
 
 def check_parts(config: Config) -> None:
-    """Refuse half a validation or test.
+    """Refuse half a training, validation or test.
 
     Raises:
-        ConfigError: of loader, loop and metrics some are there, and some are not.
+        ConfigError: of loader, loop and metrics or optimiser some are there, and some are not.
     """
-    for part in ('val', 'test'):
-        keys = [f'{part}_dataloader', f'{part}_cfg', f'{part}_evaluator']
+    for part in ('train', 'val', 'test'):
+        keys = [f'{part}_dataloader', f'{part}_cfg', 'optim_wrapper' if part == 'train' else f'{part}_evaluator']
         missing = [key for key in keys if config.get(key) is None]
         if 0 < len(missing) < len(keys):
             raise ConfigError(

@@ -12,7 +12,10 @@ from mmengine.config import Config
 from cssa_mm.errors import ConfigError, nearest
 
 SCOPE = 'mmpretrain'
-SWITCHES = ('randomness.deterministic', 'randomness.diff_rank_seed', 'env_cfg.cudnn_benchmark', 'resume')
+SWITCHES = (
+    'randomness.deterministic', 'randomness.diff_rank_seed', 'env_cfg.cudnn_benchmark', 'resume',
+    'auto_scale_lr.enable',
+)  # fmt: skip
 COUNTS = ('default_hooks.logger.interval', 'log_processor.window_size')
 STARTS = ('fork', 'spawn', 'forkserver')
 LEVELS = ('DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL')

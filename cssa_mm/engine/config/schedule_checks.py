@@ -11,7 +11,8 @@ from mmpretrain.registry import PARAM_SCHEDULERS
 
 from cssa_mm.errors import ConfigError, nearest
 
-COUNTS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', 'milestones', 'periods')
+LISTS = ('milestones', 'periods')
+COUNTS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', *LISTS)
 
 
 def check_schedules(config: Mapping[str, Any]) -> None:
@@ -55,16 +56,19 @@ def is_plateau(kind: type) -> bool:
 
 
 def check_counts(options: Mapping[str, Any], where: str, fractions: bool) -> None:
-    """Check that what counts epochs or steps is a number, and a whole one unless it is converted.
+    """Check that what counts epochs or steps is a number or a list of them, whole ones unless it is converted.
 
     Raises:
         ConfigError: one is not.
     """
     for key in COUNTS:
-        values = options.get(key)
-        for value in values if isinstance(values, list | tuple) else [values]:
-            if value is None:
-                continue
+        given = options.get(key)
+        if given is None:
+            continue
+        if (key in LISTS) != isinstance(given, list | tuple):
+            what = 'a list of positive numbers' if key in LISTS else 'a positive number'
+            raise ConfigError(f'{where}.{key}: found {given!r}, expected {what}')
+        for value in given if key in LISTS else [given]:
             is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             is_whole = is_number and float(value).is_integer()
             if not is_number or value < 0 or (key in ('step_size', 'total_steps', 'T_max') and value == 0):
@@ -73,6 +77,12 @@ def check_counts(options: Mapping[str, Any], where: str, fractions: bool) -> Non
                 unit = 'epochs' if options['by_epoch'] else 'steps'
                 hint = '; parts of an epoch need convert_to_iter_based=True' if options['by_epoch'] else ''
                 raise ConfigError(f'{where}.{key}: found {value!r}, expected a whole number of {unit}{hint}')
+
+
+def never_ends(options: Mapping[str, Any], last: int) -> bool:
+    """Whether mmengine leaves the rate at the factor of a schedule of one step, in the training that follows it."""
+    is_factor = issubclass(options['type'], scheduler.LinearParamScheduler | scheduler.ConstantParamScheduler)
+    return is_factor and options['end'] - options['begin'] == 1 and options['end'] < last
 
 
 def check_course(options: Mapping[str, Any], where: str, last: int) -> None:
@@ -92,6 +102,11 @@ def check_course(options: Mapping[str, Any], where: str, last: int) -> None:
             raise ConfigError(
                 f'{where}.{key}: found 0, expected more, such as 1e-6: mmengine multiplies the rate by quotients of it'
             )
+    if never_ends(options, last):
+        raise ConfigError(
+            f'{where}.end: found {options["end"]}, but {kind.__name__} reaches its full rate in its last '
+            f'{"epoch" if options["by_epoch"] else "step"}, expected two at least; with one the rate would stay low'
+        )
     total = options.get('total_steps')
     if issubclass(kind, scheduler.OneCycleParamScheduler) and total is not None and total < length:
         unit = 'epochs' if options['by_epoch'] else 'steps'

@@ -64,7 +64,9 @@ def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) ->
     what = f'max_iters={section["max_iters"]}' if 'max_iters' in section else 'iterations (by_epoch=False)'
     size, labelled = loader.get('batch_size'), (loader.get('sampler') or {}).get('labelled_per_batch', 4)
     steps = (
-        f'the number of unlabelled images / {size - labelled}' if isinstance(size, int) else 'a pass over the images'
+        f'the number of unlabelled images / {size - labelled}'
+        if isinstance(size, int) and isinstance(labelled, int) and labelled < size
+        else 'a pass over them'
     )
     raise ConfigError(
         f'train_cfg: found {what}, expected epochs, before each of which pseudo-labels are made; set '
@@ -85,7 +87,8 @@ def _divide(section: Any) -> None:
         raise ConfigError(
             f'train_cfg: found max_epochs={total} beside warmup_epochs={warm_up} and semi_epochs={semi}, which make '
             f'{warm_up + semi}, expected two of the three; for {total} epochs in all leave max_epochs out, and set '
-            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others'
+            f'train_cfg.warmup_epochs={share} train_cfg.semi_epochs={total - share}, or others; numbers of an '
+            f'inherited config go with train_cfg=dict(_delete_=True, max_epochs={total})'
         )
     for name, given in (('warmup_epochs', warm_up), ('semi_epochs', semi)):
         if given is not None and given > total:

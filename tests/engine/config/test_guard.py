@@ -8,6 +8,7 @@ from cssa_mm import load_config
 from cssa_mm.engine.config.guard import check_config
 from cssa_mm.errors import ConfigError
 
+LOADER = 'train_dataloader'
 CONFIGS = sorted((Path(__file__).parents[3] / 'configs').glob('*.py'))
 
 
@@ -251,7 +252,16 @@ def test_a_key_of_an_earlier_version_names_the_one_that_took_its_place(config, k
 
 
 @pytest.mark.parametrize(
-    'path', ['model', 'model.backbone', 'train_cfg', 'default_hooks', 'val_dataloader', 'train_dataloader.dataset']
+    'path',
+    [
+        'model',
+        'model.backbone',
+        'train_cfg',
+        'auto_scale_lr',
+        'default_hooks',
+        'val_dataloader',
+        'train_dataloader.dataset',
+    ],
 )
 @pytest.mark.parametrize('value', [3, 'abc', [1]])
 def test_a_section_that_is_no_dict_is_one_line(path, value):

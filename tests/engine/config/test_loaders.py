@@ -58,6 +58,9 @@ def unformatted(monkeypatch):
             {f'{TRAIN}.sampler': dict(type='RepeatAugSampler', shuffle=True, _delete_=True)},
             'train_dataloader.sampler: found a RepeatAugSampler, expected',
         ),
+        ({f'{TRAIN}.sampler.world_size': 2}, 'train_dataloader.sampler.world_size: found 2, expected none, as the'),
+        ({f'{TRAIN}.sampler.rank': 0}, 'train_dataloader.sampler.rank: found 0, expected none, as the launcher'),
+        ({f'{TRAIN}.sampler.seed': 'a'}, "train_dataloader.sampler.seed: found 'a', expected a whole number from 0"),
         ({f'{TRAIN}.sampler': None}, 'train_dataloader.sampler: found None, expected'),
         (
             {f'{TRAIN}.sampler': dict(labelled_per_batch=2, _delete_=True)},

@@ -117,7 +117,12 @@ def test_what_does_not_read_several_labels_is_refused_by_name(evaluator, message
     assert '\n' not in str(error.value)
 
 
-def test_half_a_validation_is_refused():
+def test_half_a_training_or_validation_is_refused():
+    whole = dict(train_cfg=dict(), train_dataloader=dict(), optim_wrapper=dict())
+    check_parts(Config(whole))
+    for key in whole:
+        with pytest.raises(ConfigError, match=f'^{key}: found None beside .*, expected all three'):
+            check_parts(Config(whole | {key: None}))
     part = dict(val_dataloader=dict(batch_size=1), val_cfg=dict(), val_evaluator=None)
     with pytest.raises(ConfigError, match='val_evaluator: found None beside val_dataloader and val_cfg, .*--no-valid'):
         check_parts(Config(part))

@@ -73,6 +73,11 @@ def test_the_batch_that_a_rate_is_meant_for_is_a_number(tiny_config, base):
         CSSARunner.from_cfg(tiny_config(**options)).train()
 
 
+def test_whether_rates_are_scaled_is_a_truth_value(tiny_config):
+    with pytest.raises(ConfigError, match="^auto_scale_lr.enable: found 'False', expected True or False"):
+        prepare_config(tiny_config(auto_scale_lr=dict(enable='False', base_batch_size=16)))
+
+
 @pytest.mark.parametrize(('parts', 'factor'), [(1, 0.5), (2, 1.0)])
 def test_rates_are_scaled_by_the_images_of_a_step(tiny_config, parts, factor):
     """All groups, and the rate in the log; 8 images a batch."""
@@ -92,6 +97,7 @@ def test_rates_are_scaled_by_the_images_of_a_step(tiny_config, parts, factor):
 TWO_RANKS = """
 import sys
 from mmengine.config import Config
+from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.runner import CSSARunner
 runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))
 assert runner.world_size == 2

@@ -38,6 +38,15 @@ def test_a_calendar_counts_the_steps_before_each_point():
             'x.end: found inf, expected a positive number',
         ),
         (dict(type='LinearLR', end='5'), "x.end: found '5', expected a positive number"),
+        (dict(type='LinearLR', by_epoch='False'), "x.by_epoch: found 'False', expected True or False"),
+        (dict(type='LinearLR', convert_to_iter_based=1), 'x.convert_to_iter_based: found 1, expected True or False'),
+        (dict(type='MultiStepLR', milestones=3, convert_to_iter_based=True), 'x.milestones: found 3, expected a list'),
+        (dict(type='CosineAnnealingLR', T_max=[3]), 'x.T_max: found [3], expected a positive number'),
+        (
+            dict(type='LinearLR', end=1),
+            'x.end: found 1, but LinearLR reaches its full rate in its last epoch',
+        ),
+        (dict(type='ConstantLR', end=1, by_epoch=False), 'x.end: found 1, but ConstantLR reaches its full rate in its'),
         (dict(type='StepLR', step_size=0), 'x.step_size: found 0, expected a positive number'),
         (dict(type='LinearLR', end=2.5), 'x.end: found 2.5, expected a whole number of epochs; parts of an epoch need'),
         (dict(type='MultiStepLR', milestones=[1, 2.5], by_epoch=False), 'x.milestones: found 2.5, expected a whole'),
@@ -79,6 +88,14 @@ def test_a_schedule_that_never_acts_or_is_cut_off_is_told():
     options, remark = translate(dict(type='LinearLR', convert_to_iter_based=True, end=0.2), CALENDAR, 'x')
     assert options is None
     assert remark == 'x: found begin=0 and end=0.2, less than a step: this schedule never acts'
+    # A warm-up of one step: mmengine would keep its low rate.
+    options, remark = translate(dict(type='LinearLR', convert_to_iter_based=True, end=0.5), CALENDAR, 'x')
+    assert options is None
+    assert remark == (
+        'x: found begin=0 and end=0.5, which is one step: LinearLR would leave the rate at its factor after it, and is '
+        'left out'
+    )
+    assert translate(dict(type='ConstantLR', end=1), Calendar([3]), 'x')[0]['end'] == 1  # nothing follows it
     _, remark = translate(dict(type='CosineAnnealingLR', T_max=9, end=9), CALENDAR, 'x')
     assert remark.startswith('x: found end=9 in a training of 5 epochs, which cuts this schedule off; without end and')
     assert translate(dict(type='CosineAnnealingLR'), CALENDAR, 'x')[1] == ''

@@ -91,6 +91,11 @@ def test_what_counts_no_epochs_is_refused_in_one_line(loops_of, given, message):
     assert '\n' not in str(error.value)
 
 
+def test_a_wrong_share_of_labelled_images_leaves_the_line_about_iterations_whole(loops_of):
+    with pytest.raises(ConfigError, match='expected epochs.* are a pass over them$'):
+        loops_of(dict(max_iters=9), **{'train_dataloader.sampler.labelled_per_batch': '4'})
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
