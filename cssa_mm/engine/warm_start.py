@@ -102,7 +102,7 @@ def _line(start: WarmStart, path: str, model: CSSAClassifier, keeps_bias: bool) 
     anew += ['evidence' if model.evidence is not None else '', 'thresholds', 'calibration']
     return (
         f'Warm start: {"; ".join(classes)}. Made anew from the labels of this run: {", ".join(filter(None, anew))}; '
-        f'optimiser and {"steps of the teacher" if keeps_bias else "teacher"} start anew'
+        'optimiser and steps of the teacher start anew'
     )
 
 

@@ -1,10 +1,10 @@
 """A new model that starts from a trained one: what it takes over, and what it makes anew.
 
-A warm start takes over what was learned of images and words: the prompts and the temperature, and the teacher's
-averages of both, which stay until the bias is calibrated: then the teacher begins as the student. What rests on labels
-begins as in a fresh model: whether the bias is calibrated, contexts and their classifier, taught classes, evidence,
-thresholds and calibration. The tower must be the same; options of contexts and evidence may differ. Where the classes
-differ, rows are matched by the names of the classes.
+A warm start takes over what was learned of images and words: the prompts, the temperature and the teacher's averages of
+both. What rests on labels begins as in a fresh model: contexts and their classifier, taught classes, evidence,
+thresholds and calibration; the biases of student and teacher are calibrated, each by its own scores. The tower must be
+the same; options of contexts and evidence may differ. Where the classes differ, rows are matched by the names of the
+classes.
 """
 
 from __future__ import annotations

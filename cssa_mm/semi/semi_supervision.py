@@ -120,7 +120,7 @@ class SemiSupervision:
         self.state.evidence_is_stale = True
 
     def _calibrate_bias(self) -> None:
-        """Calibrate the student's bias, and apart from it the teacher's where it has averages of an earlier training."""
+        """Calibrate the bias of the student, and that of a teacher with older averages by its own scores."""
         teacher, student = self.model.teacher, self.model.scorer()
         is_one = teacher.equals(student)
         self._calibrate('student')

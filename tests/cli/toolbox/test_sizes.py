@@ -63,7 +63,7 @@ def test_a_vit_reads_other_sizes(tiny_config, backbone_config):
 
 @pytest.mark.toolbox(
     AREA,
-    'mmpretrain’s pipelines: `LoadImageFromFile`, `ResizeEdge`, `CenterCrop`, `RandomResizedCrop`, `PackInputs`',
+    "mmpretrain's pipelines: `LoadImageFromFile`, `ResizeEdge`, `CenterCrop`, `RandomResizedCrop`, `PackInputs`",
     'works',
     'images are loaded as RGB; a size or view that differs from `view`, which pseudo-labels and exports have, is said',
 )
@@ -111,7 +111,7 @@ def test_a_preprocessor_of_a_data_set_file_is_left_out(begun):
     AREA,
     '`model.data_preprocessor` with `to_rgb=True`, other `mean` and `std`, or `batch_augments` (Mixup, CutMix)',
     'refused',
-    'checkpoints and exports have the tower’s statistics; a pseudo-label belongs to one image',
+    "checkpoints and exports have the tower's statistics; a pseudo-label belongs to one image",
 )
 @pytest.mark.parametrize(
     ('options', 'key'),

@@ -41,8 +41,8 @@ def start(tiny_config, tmp_path, monkeypatch):
     AREA,
     '`load_from=C` with the same classes',
     'works',
-    'prompts and temperature are kept; bias, contexts, taught classes, evidence, thresholds and calibration are found '
-    'anew from the labels of this run; optimiser, teacher and step count start anew; one line says so',
+    "prompts, temperature and the teacher's averages are kept; bias, contexts, taught classes, evidence, thresholds "
+    'and calibration are found anew from the labels of this run; optimiser and step count start anew; one line says so',
 )
 def test_prompts_are_kept_and_what_rests_on_labels_is_not(start):
     prompts, model = start(NAMES)
@@ -90,7 +90,7 @@ def test_a_resume_needs_the_same_classes(start):
 
 @pytest.mark.toolbox(
     AREA,
-    '`load_from` with weights of another model (mmpretrain’s ResNet)',
+    "`load_from` with weights of another model (mmpretrain's ResNet)",
     'refused',
     'only checkpoints of cssa_mm fit',
 )
