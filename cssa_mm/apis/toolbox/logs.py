@@ -29,8 +29,8 @@ def run(tool: ModuleType) -> None:
     for path in tool.parse_args().json_logs:
         if not path.endswith('.json') or not Path(path).is_file():
             raise ConfigError(
-                f"json_logs: found {'' if Path(path).exists() else 'no '}'{path}', expected the .json file of numbers of a "
-                'training: WORK_DIR/TIME/vis_data/scalars.json'
+                f"json_logs: found {'' if Path(path).exists() else 'no '}'{path}', expected the numbers of a training: "
+                'WORK_DIR/TIME/vis_data/scalars.json'
             )
     tool.plot_curve_helper = draw_curves  # type: ignore[attr-defined]
     tool.cal_train_time = tell_times  # type: ignore[attr-defined]
