@@ -68,7 +68,7 @@ def _differing(options: Mapping, train: Mapping) -> str | None:
     for key, value in options.items():
         if key in ignored or value is None:
             continue
-        wanted = defaults.get(key) if train.get(key) is None else train[key]
+        wanted: Any = defaults.get(key) if train.get(key) is None else train[key]
         if is_join(options) and is_join(train) and key == 'datasets' and len(value) == len(wanted):
             of_parts = [_differing(own, other) for own, other in zip(value, wanted, strict=True)]
             if any(of_parts):
