@@ -74,5 +74,5 @@ class ScaledView(View):
         """(height, width) of the scaled view."""
         if self.factor == 1:
             return size[0], size[1]
-        height, width = (self.stride * max(1, round(side * self.factor / self.stride)) for side in size)
+        height, width = (self.stride * max(1, math.floor(side * self.factor / self.stride + 0.5)) for side in size)
         return height, width

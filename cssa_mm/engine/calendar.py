@@ -50,4 +50,5 @@ class Calendar:
         """Steps before an epoch, or before a point inside of it; epochs after the training are like its last one."""
         whole = min(math.floor(epoch), self.epochs)
         length = self.lengths[min(whole, self.epochs - 1)] if self.lengths else 1
-        return self.ends[whole] + int((epoch - whole) * length)
+        # A part such as 2.3 - 2 may be a little less than it is meant to be.
+        return self.ends[whole] + math.floor((epoch - whole) * length + 1e-6)

@@ -7,14 +7,14 @@ from typing import Any
 
 from cssa_mm.engine.config_text import UNREADABLE, read_sections
 
-# What decides the course of a training.
+# What decides the course of a training, beside the hook of the algorithm.
 SECTIONS = (
     'param_scheduler', 'optim_wrapper', 'auto_scale_lr', 'train_cfg', 'train_dataloader', 'randomness', 'model',
 )  # fmt: skip
 # Keys that change how fast a step is, or where a file lies.
 INDIFFERENT = {
     'num_workers', 'persistent_workers', 'pin_memory', 'pin_memory_device', 'prefetch_factor', 'timeout', 'val_begin',
-    'val_interval', 'data_root', 'pretrained', 'config_dir',
+    'val_interval', 'data_root', 'pretrained', 'config_dir', 'feature_cache',
 }  # fmt: skip
 LONGEST = 60
 Settings = dict[str, Any]
@@ -24,14 +24,17 @@ def settings_of_checkpoint(content: Mapping[str, Any]) -> Settings | None:
     """Dotted key -> value of the config that a checkpoint was trained with; None where it holds no readable one."""
     text = (content.get('meta') or {}).get('cfg')
     try:
-        return dict(_leaves(read_sections(text, SECTIONS), '')) if text else None
+        return settings_of(read_sections(text, (*SECTIONS, 'default_hooks'))) if text else None
     except UNREADABLE:
         return None
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """Dotted key -> value of a config."""
-    return dict(_leaves({name: config[name] for name in SECTIONS if name in config}, ''))
+    sections = {name: config[name] for name in SECTIONS if name in config}
+    algorithm = dict((config.get('default_hooks') or {}).get('pseudo_labels') or {})
+    algorithm.pop('batch_size', None)  # of scoring, which changes its speed
+    return dict(_leaves(sections | dict(default_hooks=dict(pseudo_labels=algorithm)), ''))
 
 
 def differences(before: Settings, now: Settings) -> list[str]:

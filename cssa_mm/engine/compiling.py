@@ -45,7 +45,7 @@ def compile_tower(model: CSSAClassifier, option: Any) -> None:
     height, width = size or image_size(tower.clip.visual)
     device = next(model.parameters()).device
     try:
-        tower.__dict__['forward'] = torch.compile(tower.forward, **options)  # as an attribute of this module alone
+        tower.forward = torch.compile(tower.forward, **options)  # type: ignore[method-assign]
         tower(torch.zeros(2, 3, height, width, device=device))
     except Exception as error:  # of torch, of a compiler, of a driver: whatever is missing on a machine
         reason = ' '.join(str(error).split())[:200]

@@ -32,4 +32,6 @@ def _value(node: Any) -> Any:
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Dict):
         return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, ast.Name) and node.id in ('inf', 'nan'):  # numbers whose text is no literal
+        return float(node.id)
     return ast.literal_eval(node)

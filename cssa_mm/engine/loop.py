@@ -76,7 +76,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         parts, sampler = self._steps.parts, self.dataloader.batch_sampler.sampler
         if parts > 1:
             print_log(
-                f'Each step is one on {parts * sampler.batch_size} images: gradients accumulate over {parts} batches '
+                f'A step takes {parts * sampler.batch_size} images: gradients accumulate over {parts} batches '
                 f'of {sampler.batch_size}. Epochs, learning rates, teacher and log count these steps',
                 'current',
             )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -41,11 +42,12 @@ COURSE = {
     'num_bad_epochs',
     'cooldown_counter',
     'reduced',
+    'validated_epoch',
     'verbose',
 }
-PLATEAU = ('last_step', 'best', 'num_bad_epochs', 'cooldown_counter', 'reduced')
-# Options without which an optimiser keeps fewer moments.
-MOMENTS = ('amsgrad', 'centered')
+PLATEAU = ('last_step', 'best', 'num_bad_epochs', 'cooldown_counter', 'reduced', 'validated_epoch')
+# Options without which an optimiser keeps fewer moments. SGD begins those of a momentum when it is asked to.
+MOMENTS, MOMENTS_OF = ('amsgrad', 'centered'), {'RMSprop': ('momentum',)}
 START_ANEW = 'or start from its weights alone: load_from=CHECKPOINT in place of --resume'
 
 
@@ -70,12 +72,13 @@ def check_resume(runner: Runner, content: Mapping[str, Any], path: str | os.Path
             f"train_cfg.warmup_epochs: found {warmup[1]}, but '{path}' has done {min(warmup[0], done)} in its {done} "
             f'epochs, expected {rule}; set it, and change train_cfg.semi_epochs'
         )
-    for name in ('type', *MOMENTS):
+    kind = now.get('optim_wrapper.optimizer.type')
+    for name in ('type', *MOMENTS, *MOMENTS_OF.get(str(kind), ())):
         key = f'optim_wrapper.optimizer.{name}'
-        if before and before.get(key, False) != now.get(key, False):
+        found, kept = now.get(key, False), before.get(key, False)
+        if before and (found != kept if name == 'type' else bool(found) != bool(kept)):
             raise CheckpointError(
-                f"{key}: found {now.get(key, False)}, but '{path}' has the moments of {before.get(key, False)}, "
-                f'expected the same; set it, {START_ANEW}'
+                f"{key}: found {found}, but '{path}' has the moments of {kept}, expected the same; set it, {START_ANEW}"
             )
     stored, groups = content['optimizer'], runner.optim_wrapper.optimizer.param_groups
     sizes = [[len(group['params']) for group in of] for of in (stored['param_groups'], groups)]
@@ -106,7 +109,7 @@ def go_on(runner: Runner, content: Mapping[str, Any], path: str | os.PathLike) -
         _restore(runner.optim_wrapper, schedules, content)
     else:
         _replay(schedules, stored, Calendar.of(runner.train_loop), done, steps_then)
-    _announce(runner, changes, is_kept, done, steps_then)
+    _announce(runner, changes, is_kept or not stored, done, steps_then)
     runner.message_hub.update_info('last_ckpt', os.fspath(path))
     if runner.val_loop is not None:
         runner.register_hook(OwedValidation(done), priority='LOWEST')
@@ -115,8 +118,8 @@ def go_on(runner: Runner, content: Mapping[str, Any], path: str | os.PathLike) -
 class OwedValidation(Hook):
     """The validation that follows the last epoch of a checkpoint, where something depends on it.
 
-    A checkpoint is written before its epoch is validated. After the last epoch the metrics are the result of the run,
-    and a schedule that waits for a plateau reads them.
+    A checkpoint is written before its epoch is validated, and once more after it if it is the best one. After the last
+    epoch the metrics are the result of the run, and a schedule that waits for a plateau reads those of each epoch once.
     """
 
     def __init__(self, done: int) -> None:
@@ -125,8 +128,14 @@ class OwedValidation(Hook):
     def before_train(self, runner: Runner) -> None:
         """Validate, if it is owed."""
         loop = runner.train_loop
-        is_due = self.done >= loop.val_begin and self.done % loop.val_interval == 0
-        if self.done >= loop.max_epochs or (is_due and plateau_schedules(runner.param_schedulers)):
+        interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, self.done + 1) - 1]
+        is_due = self.done >= loop.val_begin and self.done % interval == 0
+        waiting = [
+            schedule
+            for schedule in plateau_schedules(runner.param_schedulers)
+            if getattr(schedule, 'validated_epoch', 0) < self.done
+        ]
+        if self.done >= loop.max_epochs or (is_due and waiting):
             runner.val_loop.run()
 
 

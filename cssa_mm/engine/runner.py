@@ -97,7 +97,9 @@ class CSSARunner(Runner):
         check_resume(self, content, filename)
         super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
         if seed is None:
-            self.train_dataloader.batch_sampler.sampler.seed = self.seed  # the loader was built with a drawn one
+            if self.cfg.train_dataloader.sampler.get('seed') is None:
+                # The loader was built with a drawn one.
+                self.train_dataloader.batch_sampler.sampler.seed = self.seed
         elif seed != self.seed:
             self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)

@@ -43,6 +43,7 @@ class StepSchedulerHook(ParamSchedulerHook):
             groups = schedule.optimizer.param_groups
             before = [group[schedule.param_name] for group in groups]
             schedule.step({schedule.monitor: float(metrics[schedule.monitor])})  # it keeps the best one
+            schedule.validated_epoch = runner.epoch
             known = getattr(schedule, 'reduced', [1.0] * len(groups))
             schedule.reduced = [
                 share * group[schedule.param_name] / value if value else share

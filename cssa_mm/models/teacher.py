@@ -47,6 +47,11 @@ class ParameterEMA(nn.Module):
             self.get_buffer(_key(name)).copy_(parameter)
         self.steps.zero_()
 
+    @torch.no_grad()
+    def equals(self, module: nn.Module) -> bool:
+        """Whether the averages are the student's parameters."""
+        return all(torch.equal(self.get_buffer(_key(name)), own) for name, own in _trainable(module).items())
+
     @contextmanager
     def applied_to(self, module: nn.Module) -> Iterator[None]:
         """Let `module` hold the averages within the block, and its own parameters again afterwards."""

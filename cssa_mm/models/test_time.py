@@ -47,12 +47,21 @@ class AverageViewsTTA(BaseTTAModel):
         ema, student = [], []
         for inputs, samples in zip(data['inputs'], data['data_samples'], strict=True):
             batch = self.module.data_preprocessor(dict(inputs=inputs, data_samples=samples), False)
-            features = self.module.backbone(batch['inputs'])
+            features = self._encode(batch['inputs'])
             ema.append(self.module.logits(*features))
             student.append(self.module.logits(*features, 'student'))
             if len(ema) == 1:
                 answered = batch['data_samples']
         return self.module.answer(self._mean(ema), self._mean(student), answered)
+
+    def _encode(self, images: Tensor) -> Any:
+        try:
+            return self.module.backbone(images)
+        except ConfigError as error:  # a tower of one size
+            raise ConfigError(
+                f'tta_pipeline: found a view of {images.shape[-2]} x {images.shape[-1]}, which the tower refuses, '
+                f'expected views of its own size; leave the ScaledView with another factor than 1 out ({error})'
+            ) from error
 
     def _mean(self, logits: Sequence[Tensor]) -> Tensor:
         """Logits (B, C) of the average of V views."""

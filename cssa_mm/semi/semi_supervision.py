@@ -120,18 +120,28 @@ class SemiSupervision:
         self.state.evidence_is_stale = True
 
     def _calibrate_bias(self) -> None:
-        indices = self.dataset.labelled_indices
+        """Calibrate the student's bias, and apart from it the teacher's where it has averages of an earlier training."""
+        teacher, student = self.model.teacher, self.model.scorer()
+        is_one = teacher.equals(student)
+        self._calibrate('student')
+        if is_one:
+            teacher.reset(student)
+        else:
+            with teacher.applied_to(student):
+                self._calibrate('ema')
+        self.model.head.bias_is_calibrated.fill_(True)
+        self.model.unfold()
+
+    def _calibrate(self, who: str) -> None:
+        """Calibrate the bias that the head holds, by the scores of 'student' or 'ema'."""
+        indices, head = self.dataset.labelled_indices, self.model.head
         logits = self._rows(
-            lambda local, pooled: self.model.alignment_of(local, pooled, 'student').logits, indices, 'Labelled images'
+            lambda local, pooled: self.model.alignment_of(local, pooled, who).logits, indices, 'Labelled images'
         )
-        head = self.model.head
         if is_main_process():
             labels = torch.as_tensor(self.dataset.labels[indices], device=head.bias.device)
             head.calibrate_bias(logits.to(head.bias.device), labels)
-        head.bias_is_calibrated.fill_(True)
         broadcast_from_first([head.bias])
-        self.model.teacher.reset(self.model.scorer())
-        self.model.unfold()
 
     # -- each semi-supervised epoch ----------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ RESULT = SimpleNamespace(checkpoint=None)
 # The arguments of mmpretrain's own tools, which users know.
 TRAIN = ['--work-dir', '--resume', '--amp', '--no-validate', '--auto-scale-lr', '--no-pin-memory']
 TRAIN += ['--no-persistent-workers', '--cfg-options', '--launcher', '--local_rank', '--local-rank']
-TEST = ['--work-dir', '--out', '--out-item', '--cfg-options', '--amp', '--show-dir', '--show', '--interval']
+TEST = ['--work-dir', '--out', '--dump', '--out-item', '--cfg-options', '--amp', '--show-dir', '--show', '--interval']
 TEST += ['--wait-time', '--no-pin-memory', '--tta', '--launcher', '--local_rank', '--local-rank']
 
 
@@ -265,9 +265,9 @@ def test_the_local_rank_of_older_launchers_reaches_mmengine(monkeypatch, before,
     assert os.environ['LOCAL_RANK'] == expected
 
 
-def test_test_time_augmentation_is_refused_in_one_line(capsys):
-    assert main(['test', 'c.py', 'none', '--tta']) == 2
-    assert capsys.readouterr().err.startswith('error: --tta: not supported; ')
+@pytest.mark.parametrize('given', [True, False])
+def test_test_time_augmentation_is_handed_on(called, given):
+    assert called('test', 'c.py', 'none', *(['--tta'] if given else []))['tta'] is given
 
 
 def test_a_study_computes_with_one_thread_unless_told_otherwise(monkeypatch):

@@ -16,7 +16,7 @@ def path(tmp_path):
 @pytest.mark.parametrize(
     ('size', 'options', 'expected'),
     [
-        (64, dict(factor=1.5), (96, 96)),
+        (64, dict(factor=1.25), (96, 96)),  # 80 lies between 64 and 96
         (224, dict(factor=1.25), (288, 288)),
         (224, dict(factor=1.25, stride=14), (280, 280)),
         (None, dict(factor=0.5), (32, 64)),

@@ -117,7 +117,7 @@ def test_the_log_says_what_a_step_is_and_has_no_false_warnings(run):
     runner, _ = run(**PARTS)
     (log,) = Path(runner.work_dir).glob('*/*.log')
     text = log.read_text()
-    assert text.count('Each step is one on 8 images: gradients accumulate over 2 batches of 4') == 1
+    assert text.count('A step takes 8 images: gradients accumulate over 2 batches of 4') == 1
     assert 'BatchNorm layers' not in text
 
 

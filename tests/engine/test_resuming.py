@@ -166,6 +166,40 @@ def test_a_plateau_keeps_what_it_has_seen(run, tmp_path):
     assert 'train_cfg.semi_epochs 2 -> 3' in told[0][1]
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        # The best checkpoint is written again after its validation, whose metrics the schedule has seen then.
+        {'train_cfg.val_interval': 1, 'default_hooks.checkpoint.save_best': 'ema/mAP'},
+        # Epoch 1 is validated by the interval that holds from there on.
+        {'train_cfg.val_interval': 5, 'train_cfg.dynamic_intervals': [(1, 1)]},
+    ],
+)
+def test_a_plateau_sees_each_validation_once(run, tmp_path, change):
+    options = {'param_scheduler': [PLATEAU], 'train_cfg.val_begin': 1} | change
+    _, whole, _ = run(tmp_path / 'a', **options)
+    assert whole.rates == pytest.approx([RATE] * 6 + [RATE / 2] * 4)
+    _, resumed, told = run(tmp_path / 'b', tmp_path / 'a' / 'epoch_1.pth', **options)
+    assert (resumed.rates, told) == (whole.rates[2:], [])
+
+
+def test_a_checkpoint_without_schedules_goes_on_with_those_of_the_config(run, start, tmp_path):
+    content = torch.load(start['folder'] / 'epoch_2.pth')
+    del content['param_schedulers']
+    torch.save(content, tmp_path / 'without.pth')
+    _, recorder, told = run(tmp_path, tmp_path / 'without.pth', **BLIND)
+    assert (recorder.rates, told) == (start['rates'][6:], [])
+
+
+@pytest.mark.parametrize(('own', 'expected'), [(5, 5), (None, 1)])
+def test_without_a_seed_of_the_run_the_order_is_that_of_the_sampler_or_the_checkpoint(
+    run, start, tmp_path, own, expected
+):
+    seeds = {'randomness.seed': None, 'train_dataloader.sampler.seed': own, **BLIND}
+    runner, _, _ = run(tmp_path, start['folder'] / 'epoch_3.pth', **seeds)
+    assert runner.train_dataloader.batch_sampler.sampler.seed == expected
+
+
 def test_a_finished_run_has_nothing_to_train_and_ends_with_its_validation(run, start, tmp_path):
     runner, recorder, told = run(tmp_path, start['folder'] / 'epoch_3.pth')
     assert told == [(logging.INFO, 'Epoch 3 of 3 is done; nothing to train')]
@@ -214,14 +248,28 @@ def test_what_cannot_change_is_refused_before_the_first_step(run, start, tmp_pat
     assert '\n' not in str(found.value)
 
 
+def test_a_momentum_that_its_optimiser_cannot_begin_later_is_refused(run, start, tmp_path):
+    content = torch.load(start['folder'] / 'epoch_2.pth')
+    content['meta']['cfg'] = content['meta']['cfg'].replace('AdamW', 'RMSprop')
+    torch.save(content, tmp_path / 'plain.pth')
+    change = {'optim_wrapper.optimizer': dict(type='RMSprop', lr=1e-3, momentum=0.9, _delete_=True)}
+    with pytest.raises(CSSAError, match='^optim_wrapper.optimizer.momentum: found 0.9, but .* moments of False'):
+        run(tmp_path, tmp_path / 'plain.pth', **change, **BLIND)
+
+
 def test_each_setting_that_differs_is_named_with_both_values(tiny_config):
     before = tiny_config(param_scheduler=[COSINE])
+    before.optim_wrapper.clip_grad = dict(max_norm=1.0, norm_type=math.inf)
     content = dict(meta=dict(cfg=before.pretty_text))
     assert differences(settings_of_checkpoint(content), settings_of(before)) == []
     now = tiny_config(**{'train_dataloader.num_workers': 3})
     now.param_scheduler = dict(type='StepLR', step_size=3)
     now.merge_from_dict(
-        {'train_dataloader.sampler.labelled_per_batch': 3, 'optim_wrapper.clip_grad': dict(max_norm=1.0)}
+        {
+            'train_dataloader.sampler.labelled_per_batch': 3,
+            'optim_wrapper.clip_grad': dict(max_norm=2.0, norm_type=math.inf),
+            'default_hooks.pseudo_labels': dict(policy=dict(name='fixed'), batch_size=7, feature_cache=dict(gib=0.0)),
+        }
     )
     assert set(differences(settings_of_checkpoint(content), settings_of(now))) == {
         'param_scheduler[0].type CosineAnnealingLR -> none',
@@ -230,7 +278,8 @@ def test_each_setting_that_differs_is_named_with_both_values(tiny_config):
         'param_scheduler.type none -> StepLR',
         'param_scheduler.step_size none -> 3',
         'train_dataloader.sampler.labelled_per_batch 2 -> 3',
-        'optim_wrapper.clip_grad.max_norm none -> 1.0',
+        'optim_wrapper.clip_grad.max_norm 1.0 -> 2.0',
+        'default_hooks.pseudo_labels.policy.name cat -> fixed',
     }
     assert settings_of_checkpoint(dict(meta=dict(cfg='import os; os.abort()\nmodel = os'))) is None
 

@@ -87,6 +87,10 @@ def test_what_rests_on_labels_is_found_anew_from_the_loaded_prompts(tiny_config,
     expected = ((labels == 1).sum(0) + 0.5) / ((labels >= 0).sum(0) + 1)
     torch.testing.assert_close(scores.mean(0), expected, rtol=0, atol=1e-4)
     assert int(model.teacher.steps) == second.iter  # counted from 0
+    average = old['teacher.class_prompts__context']
+    for step in range(second.iter):
+        average = average.lerp(model.head.class_prompts.context.detach(), 1 - (1 + step) / (10 + step))
+    torch.testing.assert_close(model.teacher.get_buffer('class_prompts__context'), average)
     fresh = trained(tiny_config(**NO_TRAINING, work_dir=str(tmp_path / 'fresh')))
     assert torch.equal(model.context_head.assignment, fresh.model.context_head.assignment)
     assert not torch.equal(model.context_head.assignment, old['context_head.assignment'])

@@ -89,6 +89,14 @@ def test_a_reset_starts_again_from_the_student(student):
     assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in teacher.state_dict().items())
 
 
+def test_a_teacher_equals_the_student_until_one_of_them_moves(student):
+    teacher = ParameterEMA(student)
+    assert teacher.equals(student)
+    with torch.no_grad():
+        student[0].bias[0] += 1e-3
+    assert not teacher.equals(student)
+
+
 def test_a_restored_teacher_goes_on_where_it_stopped(student):
     teacher = ParameterEMA(student, decay=0.5)
     shift(student, 0)

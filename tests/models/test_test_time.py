@@ -82,6 +82,15 @@ def test_one_view_is_predicted_as_without(model, views):
         )
 
 
+def test_a_view_that_the_tower_refuses_is_named_with_the_key(model, views, monkeypatch):
+    def refuse(images):
+        raise ConfigError('view.size: found images of 96 x 96, which this tower cannot take')
+
+    monkeypatch.setattr(model.backbone, 'forward', refuse)
+    with pytest.raises(ConfigError, match='tta_pipeline: found a view of 96 x 96, which the tower refuses, expected'):
+        AverageViewsTTA(model).test_step(dict(inputs=views[2:], data_samples=[samples()]))
+
+
 def test_an_unknown_average_is_refused(model):
     with pytest.raises(ConfigError, match="tta_model.average: found 'mean', expected 'logits' or 'scores'"):
         AverageViewsTTA(model, average='mean')

@@ -41,7 +41,7 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            [dict(type='ScaledView', factor=1.0)],
+            [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.25)],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
             [dict(type='PackInputs', meta_keys=meta_keys)],
         ],

@@ -6,7 +6,7 @@ val_cfg = dict()
 test_cfg = dict()
 
 optim_wrapper = dict(
-    # accumulative_counts=1: a step on k batches is that on one of k times the size, and all counts are of these steps.
+    accumulative_counts=1,  # k: a step on k batches, which is that on one of k times the size
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.0),
     # Scalars need a higher rate than prompt vectors.
     paramwise_cfg=dict(

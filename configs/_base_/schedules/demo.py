@@ -4,6 +4,7 @@ val_cfg = dict()
 test_cfg = dict()
 
 optim_wrapper = dict(
+    accumulative_counts=1,  # batches of the loader in a step
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.0),
     paramwise_cfg=dict(
         custom_keys={

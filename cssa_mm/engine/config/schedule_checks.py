@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def check_counts(options: Mapping[str, Any], where: str, fractions: bool) -> Non
         for value in values if isinstance(values, list | tuple) else [values]:
             if value is None:
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
             is_whole = is_number and float(value).is_integer()
             if not is_number or value < 0 or (key in ('step_size', 'total_steps', 'T_max') and value == 0):
                 raise ConfigError(f'{where}.{key}: found {value!r}, expected a positive number')

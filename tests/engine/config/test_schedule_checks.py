@@ -22,6 +22,8 @@ FILES = sorted(Path(mmpretrain.__file__).parent.glob('.mim/configs/_base_/schedu
 def test_a_calendar_counts_the_steps_before_each_point():
     assert [CALENDAR.steps(epoch) for epoch in (0, 1, 2, 2.5, 4, 5, 7.5)] == [0, 2, 4, 6, 12, 16, 26]
     assert Calendar([]).steps(0) == 0
+    # 0.3 of 10 steps, though 2.3 - 2 is a little less in floating point.
+    assert Calendar([10] * 4).steps(2.3) == 23
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,10 @@ def test_a_calendar_counts_the_steps_before_each_point():
         (dict(type='LinearLR', begin=3, end=2), 'x: found begin=3 and end=2, expected begin < end'),
         (dict(type='LinearLR', end=0), 'x: found begin=0 and end=0, expected begin < end'),
         (dict(type='LinearLR', begin=-1), 'x.begin: found -1, expected a positive number'),
+        (
+            dict(type='LinearLR', end=math.inf, convert_to_iter_based=True),
+            'x.end: found inf, expected a positive number',
+        ),
         (dict(type='LinearLR', end='5'), "x.end: found '5', expected a positive number"),
         (dict(type='StepLR', step_size=0), 'x.step_size: found 0, expected a positive number'),
         (dict(type='LinearLR', end=2.5), 'x.end: found 2.5, expected a whole number of epochs; parts of an epoch need'),
