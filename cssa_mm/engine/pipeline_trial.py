@@ -89,7 +89,7 @@ def _try(dataset: SemiMultiLabelDataset, view: View, where: str, is_test: bool) 
 
 
 def _through(dataset: SemiMultiLabelDataset, picture: np.ndarray, where: str) -> np.ndarray | None:
-    """The packed pixels (h, w, 3) of the picture; None where the pipeline packs something else."""
+    """The packed pixels (h, w, 3) of the picture; None where the pipeline packs several views, or something else."""
     with tempfile.TemporaryDirectory() as folder, generators_kept():
         path = Path(folder, 'picture.png')
         Image.fromarray(picture).save(path)
@@ -101,6 +101,12 @@ def _through(dataset: SemiMultiLabelDataset, picture: np.ndarray, where: str) ->
                 is_loaded = True
                 _refuse_bgr(item['img'], step, where)
     inputs = item.get('inputs') if isinstance(item, dict) else None
+    views = inputs if isinstance(inputs, list | tuple) else [inputs]  # of test-time augmentation
+    found = [_pixels(each, where) for each in views]
+    return None if isinstance(inputs, list | tuple) else found[0]
+
+
+def _pixels(inputs: Any, where: str) -> np.ndarray | None:
     if not isinstance(inputs, Tensor) or inputs.ndim != 3:
         return None
     pixels: np.ndarray = inputs.permute(1, 2, 0).numpy()

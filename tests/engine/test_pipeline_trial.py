@@ -125,3 +125,11 @@ def test_training_and_test_try_their_pipelines(tiny_config, monkeypatch):
         'train_dataloader.dataset.pipeline',
         'val_dataloader.dataset.pipeline',
     ]
+
+
+def test_normalised_views_of_test_time_augmentation_are_refused_too(said):
+    flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+    normalised = dict(type='Normalize', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=False)
+    assert said([LOAD, dict(type='TestTimeAug', transforms=[[RESIZED], flips, [PACK]])]) == []
+    with pytest.raises(ConfigError, match='leave Normalize out'):
+        said([LOAD, dict(type='TestTimeAug', transforms=[[RESIZED], flips, [normalised], [PACK]])])

@@ -1,7 +1,7 @@
 """`visualization/browse_dataset`: draws the images of a config as training reads them, each into a file of its own.
 
 The tool builds the data set before label files and classes are found, names pictures by the last part of the path, so
-that they overwrite each other, and fails beside newer versions of matplotlib.
+that they overwrite each other, takes images for BGR, and fails beside newer versions of matplotlib.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def run() -> None:
     """Run the tool; what it imports must be mended before."""
     mend_tight_bbox()
     tool: Any = load_script('visualization/browse_dataset')
-    phase = tool.parse_args().phase
+    options = tool.parse_args()
+    options.channel_order = 'RGB'  # whatever is asked for: loaders give it
+    phase = options.phase
     read: list[Config] = []
 
     def fromfile(path: str) -> Config:
@@ -32,6 +34,7 @@ def run() -> None:
     def build(_: Any) -> Any:
         return DATASETS.build(prepare_config(read[-1])[f'{phase}_dataloader'].dataset)
 
+    tool.parse_args = lambda: options
     tool.Config = SimpleNamespace(fromfile=fromfile)
     tool.build_dataset = build
     tool.osp = SimpleNamespace(join=os.path.join, basename=FreeNames())

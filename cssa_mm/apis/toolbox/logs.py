@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,17 @@ PLACES = ('step', 'epoch', 'iter')
 
 
 def run(tool: ModuleType) -> None:
-    """Run the tool with curves over optimiser steps, and times of the epochs that were logged."""
+    """Run the tool with curves over optimiser steps, and times of the epochs that were logged.
+
+    Raises:
+        ConfigError: a log is missing, or is not the one that holds numbers.
+    """
+    for path in tool.parse_args().json_logs:
+        if not path.endswith('.json') or not Path(path).is_file():
+            raise ConfigError(
+                f"json_logs: found {'' if Path(path).exists() else 'no '}'{path}', expected the numbers of a training: "
+                'WORK_DIR/TIME/vis_data/scalars.json'
+            )
     tool.plot_curve_helper = draw_curves  # type: ignore[attr-defined]
     tool.cal_train_time = tell_times  # type: ignore[attr-defined]
     tool.main()

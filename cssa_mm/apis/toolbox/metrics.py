@@ -7,6 +7,7 @@ from types import ModuleType
 from mmpretrain.registry import METRICS
 
 from cssa_mm.apis.toolbox import predictions
+from cssa_mm.engine.config.metrics import check_metric
 from cssa_mm.errors import ConfigError, nearest
 
 KNOW_UNKNOWN = ('CSSAMetric', 'AveragePrecision', 'VOCMultiLabelMetric', 'VOCAveragePrecision')
@@ -33,6 +34,8 @@ def run(tool: ModuleType) -> None:
             raise ConfigError(
                 f"--metric: found type='{kind}', expected one such as CSSAMetric.{nearest(kind, METRICS.module_dict)}"
             )
+        if kind not in KNOW_UNKNOWN:
+            check_metric(dict(type=kind), '--metric')
     unknown = int((predictions.read(options.pkl_results).truth < 0).sum())
     others = [kind for kind in kinds if kind not in KNOW_UNKNOWN]
     if unknown and others:

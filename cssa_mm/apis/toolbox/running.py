@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from traceback import extract_tb
 
 from cssa_mm.apis.toolbox.scripts import TOOLS, called_with, load_script, run_script, tool_files
 from cssa_mm.apis.toolbox.table import NOT_MEANT, TABLE, entry
@@ -50,7 +51,8 @@ def run_tool(name: str, arguments: Sequence[str]) -> str | None:
         except Exception as error:
             if name in TRAINING:
                 raise
-            reason = ' '.join(str(error).split())[:300]
+            # An assertion may have no text but itself.
+            reason = ' '.join((str(error) or str(extract_tb(error.__traceback__)[-1].line)).split())[:300]
             raise ToolboxError(
                 f'toolbox: {name} ended with {type(error).__name__}: {reason}; see cssa toolbox {name} --help'
             ) from error

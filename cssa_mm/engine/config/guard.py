@@ -207,7 +207,7 @@ def _known_keys(path: str, section: Mapping[str, Any]) -> set[str] | None:
     known = reader if isinstance(reader, set) else _keywords(reader)
     if known is None:
         return None
-    given = GIVEN if path.startswith('model.') and path != 'model.class_names' else set()
+    given = GIVEN if re.match(r'model\.(?!class_names\b)', path) else set()
     return known - given | SECTION_KEYS.get(path, {'priority'} if HOOK.fullmatch(path) else set())
 
 

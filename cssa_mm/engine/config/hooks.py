@@ -10,9 +10,14 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, SyncBuffe
 from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.monitored import direction
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, nearest
 
 RULES = ('greater', 'less')
+# What metrics of ours and of mmpretrain give.
+RESULTS = [
+    *(f'{who}/{name}' for who in ('ema', 'student') for name in ('mAP', 'CF1', 'OF1')),
+    *(f'multi-label/{name}' for name in ('precision', 'recall', 'f1-score', 'mAP')),
+]
 REFUSED = {
     'PreciseBNHook': 'no batch norm is trained: the tower is frozen',
     'SwitchRecipeHook': (
@@ -116,6 +121,6 @@ def _fill_rule(hook: Any, path: str, names: list[str], is_list: bool) -> None:
     if None in known:
         raise ConfigError(
             f"{path}.rule: found none for '{names[known.index(None)]}', expected 'greater' or 'less', whichever is "
-            'better'
+            f'better; or another name.{nearest(names[known.index(None)], RESULTS)}'
         )
     hook['rule'] = known if is_list else known[0]

@@ -29,7 +29,7 @@ def check_metrics(config: Config) -> None:
     """
     for name in ('val_evaluator', 'test_evaluator'):
         for path, metric in _metric_configs(config.get(name), name):
-            _check_metric(metric, path)
+            check_metric(metric, path)
 
 
 def check_parts(config: Config) -> None:
@@ -63,7 +63,16 @@ def _metric_configs(evaluator: Any, path: str) -> Iterator[tuple[str, Mapping[st
         )
 
 
-def _check_metric(metric: Mapping[str, Any], path: str) -> None:
+def check_metric(metric: Mapping[str, Any], path: str) -> None:
+    """Refuse a metric that cannot read several labels an image.
+
+    Args:
+        metric: its options.
+        path: the key, or the argument, that messages name.
+
+    Raises:
+        ConfigError: it does not fit.
+    """
     kind = metric.get('type')
     if kind is None:
         raise ConfigError(f"{path}: found a metric without type, expected dict(type='CSSAMetric') or another metric")

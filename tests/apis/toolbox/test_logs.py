@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import pytest
 
-from cssa_mm.apis.toolbox.logs import draw_curves, tell_times
+from cssa_mm.apis.toolbox.logs import draw_curves, run, tell_times
 from cssa_mm.errors import ConfigError
 
 LOG = dict(
@@ -50,3 +50,12 @@ def test_an_epoch_with_one_line_has_a_time_too(capsys):
     assert 'average iter time: 4.3333' in text
     with pytest.raises(ConfigError, match='found no line of a training'):
         tell_times([dict(train=[], val=[])], OPTIONS)
+
+
+@pytest.mark.parametrize(('name', 'found'), [('train.log', "found 'train.log'"), ('none.json', "found no 'none.json'")])
+def test_what_is_no_log_of_numbers_is_refused_with_where_it_is(tmp_path, monkeypatch, name, found):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'train.log').touch()
+    tool = SimpleNamespace(parse_args=lambda: SimpleNamespace(json_logs=[name]))
+    with pytest.raises(ConfigError, match=f'{found}, expected .*vis_data/scalars.json'):
+        run(tool)

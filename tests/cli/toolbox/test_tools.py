@@ -179,12 +179,15 @@ def test_print_config(toolbox):
 def test_browse_dataset(toolbox, tmp_path):
     for part in ('a', 'b'):
         (tmp_path / 'images' / part).mkdir(parents=True)
-        Image.effect_noise((64, 64), 90).convert('RGB').save(tmp_path / 'images' / part / '1.jpg')
+        Image.new('RGB', (64, 64), (250, 20, 10 * (part == 'b'))).save(tmp_path / 'images' / part / '1.jpg')
     with open(tmp_path / 'labels.csv', 'w', newline='') as file:
         csv.writer(file).writerows([['image', 'labels'], ['a/1.jpg', 'dog'], ['b/1.jpg', 'cat;dog']])
     options = ['--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}']
     toolbox('visualization/browse_dataset', 'cssa_table', '--not-show', '--output-dir', tmp_path / 'out', *options)
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['1.jpg', '1_2.jpg']
+    with Image.open(tmp_path / 'out' / '1.jpg') as picture:
+        red, _, blue = np.asarray(picture, dtype=int).reshape(-1, 3)[picture.width * picture.height // 2]
+    assert red > blue + 150
 
 
 @works('`train` and `test` of mmpretrain', 'the same as `cssa train` and `cssa test`')

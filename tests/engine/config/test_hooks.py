@@ -70,3 +70,10 @@ def test_rules_are_filled_in_and_stay_where_they_are_given():
     config = custom(dict(type='EarlyStoppingHook', monitor='multi-label/f1-score'), UsersHook())
     check_hooks(config)
     assert config.custom_hooks[0].rule == 'greater'
+
+
+def test_a_name_without_a_rule_may_be_a_misspelt_one():
+    with pytest.raises(
+        ConfigError, match=r"rule: found none for 'multi-label/f1_score'.*Did you mean 'multi-label/f1-score'\?"
+    ):
+        check_hooks(checkpoint(save_best='multi-label/f1_score'))

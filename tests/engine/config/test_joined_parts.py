@@ -305,3 +305,8 @@ def test_a_fold_follows_the_training_set_in_what_it_does_not_say(first):
         config.val_dataloader.dataset.dataset.none_word = 'nothing'
         with pytest.raises(ConfigError, match=r"none_word: found 'nothing' in a KFoldDataset, expected .*leave it out"):
             load_config(config)
+
+
+def test_classes_that_the_parts_list_are_those_of_the_model(first, second):
+    dataset = concat(first | dict(class_names=['cat', 'dog', 'owl']), second)
+    assert resolve_class_names(load_config(config_with(dataset)).model.class_names) == ['cat', 'dog', 'owl', 'sun']
