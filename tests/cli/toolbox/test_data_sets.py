@@ -44,7 +44,8 @@ def load(photos, dataset, **parts):
             config[f'{name}_{part}'] = None
     config.train_dataloader.dataset = dataset
     for name, options in parts.items():
-        config[f'{name}_dataloader'] = dict(batch_size=2, num_workers=0, dataset=options)
+        sampler = dict(type='DefaultSampler', shuffle=False)
+        config[f'{name}_dataloader'] = dict(batch_size=2, num_workers=0, sampler=sampler, dataset=options)
     return cssa_mm.load_config(config)
 
 
