@@ -107,7 +107,7 @@ class PseudoLabelHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
         loop = runner.train_loop
-        if runner.epoch >= getattr(loop, 'max_epochs', math.inf):
+        if 0 < runner.epoch >= getattr(loop, 'max_epochs', math.inf):
             return  # a finished run was resumed: the model stays as it is
         dataset = runner.train_dataloader.dataset
         self.semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
