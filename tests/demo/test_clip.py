@@ -122,6 +122,7 @@ def test_the_pretraining_tool_writes_a_loadable_model(tmp_path):
     )
     assert run.returncode == 0, run.stderr[-2000:]
     weights = next((tmp_path / 'toy').glob('*.safetensors'))
+    open_clip.add_model_config(MODEL_DIR)
     model = open_clip.create_model(MODEL_NAME, pretrained=str(weights))
     assert sum(p.numel() for p in model.parameters()) < 2_500_000
     assert re.search(r'1/3.*2/3.*3/3', run.stderr, re.S)
