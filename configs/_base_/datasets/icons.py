@@ -35,18 +35,6 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-# The views that `test --tta` averages; see photos_224.py.
-tta_pipeline = [
-    dict(type='LoadRGBImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.25)],
-            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-            [dict(type='PackInputs', meta_keys=meta_keys)],
-        ],
-    ),
-]
 # None: the labels that the model gives, by its own thresholds; a number or one for each class takes their place.
 val_evaluator = dict(type='CSSAMetric', threshold=None)
 test_evaluator = val_evaluator

@@ -60,22 +60,7 @@ val_dataloader = dict(
     dataset=dict(pipeline=[view] + pack, test_mode=True),
 )
 test_dataloader = val_dataloader
-# The views that `test --tta` averages: two sizes, and their mirror images, in about five times the time of a test. A
-# ScaledView is the `view` with sides that are `factor` times as long, rounded to a multiple of stride=32; a tower that
-# takes images of one size alone needs the first one only. docs/results.md has figures.
-tta_pipeline = [
-    dict(type='LoadRGBImage'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [dict(type='ScaledView', factor=1.0), dict(type='ScaledView', factor=1.25)],
-            [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],
-            pack,
-        ],
-    ),
-]
-# CF1 and OF1 at a score of .5; the AP of every class goes to the log.
-# None: the labels that the model gives, by its own thresholds; a number or one for each class takes their place.
+# CF1 and OF1 are those of the labels that the model gives; a number, or one for each class, replaces its thresholds.
 val_evaluator = dict(type='CSSAMetric', threshold=None)
 test_evaluator = val_evaluator
 # Helpers of this file, not config keys: overriding them would change nothing.
