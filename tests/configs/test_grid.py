@@ -186,7 +186,9 @@ def test_the_schedules_of_the_demo_are_what_they_were():
     for name in ('cssa_demo', 'cssa_plus_demo', 'labelled_only_demo'):
         config = Config.fromfile(FOLDER / f'{name}.py')
         assert config.optim_wrapper.to_dict() == dict(
-            optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.0), paramwise_cfg=dict(custom_keys=multipliers)
+            accumulative_counts=1,
+            optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.0),
+            paramwise_cfg=dict(custom_keys=multipliers),
         )
         assert config.param_scheduler == [dict(type='CosineAnnealingLR', by_epoch=False, eta_min_ratio=0.01)]
         alone = dict(warmup_epochs=200, semi_epochs=0, val_begin=40, val_interval=40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from mmengine.config import Config
@@ -27,3 +28,11 @@ def opened(config: Config, checkpoint: str | None, device: str | None = None) ->
             )
         model.load_state_dict(state_dict)
     return model.eval()
+
+
+def leave_log(logger: logging.Logger) -> None:
+    """Let a logger write to no file any more: its folder is removed, and the process may log again."""
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.FileHandler):
+            handler.close()
+            logger.removeHandler(handler)

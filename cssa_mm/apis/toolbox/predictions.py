@@ -12,8 +12,10 @@ from typing import Any
 import mmengine
 import numpy as np
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from cssa_mm.apis.testing import test
+from cssa_mm.apis.toolbox.opening import leave_log
 from cssa_mm.datasets.building import build_dataset
 from cssa_mm.errors import CSSAError, DataError
 
@@ -42,6 +44,7 @@ def predict(config: str, checkpoint: str, overrides: Mapping[str, Any] | None) -
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, 'predictions.pkl')
         test(config=config, checkpoint=checkpoint, overrides=overrides, work_dir=folder, out=out)
+        leave_log(MMLogger.get_current_instance())
         return read(out)
 
 

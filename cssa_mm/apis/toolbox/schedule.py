@@ -6,7 +6,6 @@ images that are only counted and a model that learns nothing.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -24,6 +23,7 @@ from mmpretrain.registry import DATASETS
 from torch.utils.data import Dataset
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.toolbox.opening import leave_log
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.visualization.rate_figure import draw_rates
@@ -185,7 +185,5 @@ def simulated(config: Config, labelled: int, unlabelled: int, log_level: str = '
             experiment_name=f'rates_{id(record)}',
         )
         runner.train()
-        for handler in runner.logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.close()
+        leave_log(runner.logger)
     return record
