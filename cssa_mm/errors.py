@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any, TypeGuard
 
 
 class CSSAError(Exception):
@@ -44,3 +45,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     alike = [text for text in texts if text.casefold() == str(name).casefold()]
     matches = alike or difflib.get_close_matches(str(name), texts, n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ''
+
+
+def is_whole_number(value: Any, lowest: int = 0) -> TypeGuard[int]:
+    """Whether a value is an int from ``lowest``; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest
+
+
+def require_whole_number(key: str, value: Any, lowest: int = 0) -> None:
+    """Refuse what is no int from ``lowest``.
+
+    Raises:
+        ConfigError: It is none; the message names its ``key``.
+    """
+    if not is_whole_number(value, lowest):
+        raise ConfigError(f'{key}: found {value!r}, expected a whole number from {lowest}')

@@ -20,7 +20,7 @@ from cssa_mm.apis.image_input import ImageLike, checked_order, decoded, several,
 from cssa_mm.apis.model_sources import open_model
 from cssa_mm.apis.predictor import Predictor
 from cssa_mm.datasets.images.image_folder import list_images
-from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.errors import ConfigError, DataError, require_whole_number
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.visualization.label_pictures import draw_labels
 
@@ -116,8 +116,7 @@ class CSSAInferencer(ImageClassificationInferencer):
         if unknown:
             known = ', '.join(sorted(self.visualize_kwargs))
             raise ConfigError(f"inferencer: found the argument '{unknown[0]}', expected one of {known}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f'batch_size: found {batch_size!r}, expected a whole number from 1')
+        require_whole_number('batch_size', batch_size, 1)
         order = self.channel_order if channel_order is None else checked_order(channel_order)
         choice = LabelChoice.of(self.predictor.scorer, threshold=threshold, top=top)
         images = self._inputs_to_list(inputs)

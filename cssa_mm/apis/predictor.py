@@ -13,7 +13,7 @@ from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.image_input import ImageLike, checked_order, several, view_batches
 from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import require_whole_number
 from cssa_mm.models import CSSAClassifier
 
 
@@ -74,8 +74,7 @@ class Predictor:
         top: int | None = None,
         channel_order: str = 'rgb',
     ) -> None:
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise ConfigError(f'batch_size: found {batch_size!r}, expected a whole number from 1')
+        require_whole_number('batch_size', batch_size, 1)
         self.model = model
         if isinstance(model, CSSAClassifier):
             self.scorer: Scorer = TorchScorer(model)  # raises where there is no view

@@ -18,7 +18,7 @@ from cssa_mm.engine.cross_fitting import Snapshot, cross_fitted_scores, deal_fol
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.engine.warm_start import start_of_resumed, started_from
-from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.errors import ConfigError, is_whole_number, nearest
 from cssa_mm.features.encode import readable_rows
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
@@ -59,7 +59,7 @@ class CalibrationHook(Hook):
                 f'{nearest(str(rule), (*RULES, "none"))}'
             )
         for name, value, wrong in (('folds', folds, (1,)), ('min_positives', min_positives, ())):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0 or value in wrong:
+            if not is_whole_number(value) or value in wrong:
                 raise ConfigError(
                     f'default_hooks.calibration.{name}: found {value!r}, expected a whole number from 0'
                     f'{", but not 1" if wrong else ""}'

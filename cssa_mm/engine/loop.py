@@ -12,8 +12,9 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
+from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.semi.sampler import GlobalBatchSampler
 
 
@@ -46,8 +47,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         dynamic_intervals: Sequence[tuple[int, int]] | None = None,
     ) -> None:
         for name, value in (('warmup_epochs', warmup_epochs), ('semi_epochs', semi_epochs)):
-            if not isinstance(value, int) or value < 0:
-                raise ConfigError(f'train_cfg.{name}: found {value!r}, expected a whole number from 0')
+            require_whole_number(f'train_cfg.{name}', value)
         epochs = warmup_epochs + semi_epochs
         pairs = None if dynamic_intervals is None else [(first, interval) for first, interval in dynamic_intervals]
         super().__init__(runner, dataloader, epochs, val_begin, val_interval, pairs)
@@ -64,7 +64,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self.semi_epochs = semi_epochs
         sampler.warmup_epochs = warmup_epochs
         sampler.accumulation = accumulation_of(runner.optim_wrapper)
-        self._max_iters = sum(sampler.num_batches(epoch) for epoch in range(self.max_epochs))
+        self._max_iters = Calendar.of(self).total
 
     @property
     def made_step(self) -> bool:

@@ -15,7 +15,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.models.objective import Targets
 
 Batch = dict[str, Any]
@@ -63,8 +63,7 @@ def accumulation_of(optimiser: OptimWrapper | Mapping | None) -> int:
     if isinstance(optimiser, OptimWrapper):
         return int(optimiser._accumulative_counts)
     value = (optimiser or {}).get('accumulative_counts', 1)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f'optim_wrapper.accumulative_counts: found {value!r}, expected a whole number from 1')
+    require_whole_number('optim_wrapper.accumulative_counts', value, 1)
     return value
 
 

@@ -29,7 +29,7 @@ from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
 from cssa_mm.apis.predicting.writers.streams import text_file
 from cssa_mm.apis.scorer import Scorer
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.errors import DataError, require_whole_number
 
 FEW = 64  # images that are decoded before other processes have started
 
@@ -151,8 +151,8 @@ def _score(scorer: Scorer, ledger: Ledger, folder: OutFolder, shard_size: int, b
 
 def _check_numbers(**values: tuple[int | None, int]) -> None:
     for name, (value, least) in values.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-            raise ConfigError(f'{name}: found {value!r}, expected a whole number from {least}')
+        if value is not None:
+            require_whole_number(name, value, least)
 
 
 def _notes(found: ImageList, before: Found, then: Mapping[str, Any], missing: int) -> list[str]:

@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS
 from mmpretrain.registry import DATA_SAMPLERS
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, is_whole_number, require_whole_number
 from cssa_mm.features.view import LOADERS
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler
 
@@ -55,11 +55,9 @@ def _check_numbers(loader: Mapping[str, Any], where: str) -> None:
     for key, lowest in (('batch_size', 1), ('num_workers', 0)):
         if key == 'batch_size' and key not in loader and where == 'train_dataloader':
             raise ConfigError(f'{where}.batch_size: found none, expected the number of images of a batch')
-        value = loader.get(key, lowest)
-        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-            raise ConfigError(f'{where}.{key}: found {value!r}, expected a whole number from {lowest}')
+        require_whole_number(f'{where}.{key}', loader.get(key, lowest), lowest)
     factor = loader.get('prefetch_factor')
-    if factor is not None and (not isinstance(factor, int) or isinstance(factor, bool) or factor < 1):
+    if factor is not None and not is_whole_number(factor, 1):
         raise ConfigError(f'{where}.prefetch_factor: found {factor!r}, expected a whole number from 1, or None')
     timeout = loader.get('timeout', 0)
     if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0:
@@ -117,7 +115,7 @@ def _check_training_samplers(loader: Mapping[str, Any]) -> None:
                 'leave it out'
             )
     seed = sampler.get('seed')
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+    if seed is not None and not is_whole_number(seed):
         raise ConfigError(f'train_dataloader.sampler.seed: found {seed!r}, expected a whole number from 0, or None')
 
 

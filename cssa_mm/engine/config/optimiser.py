@@ -14,7 +14,7 @@ from mmpretrain.registry import OPTIM_WRAPPERS
 
 from cssa_mm.compat import mend_scalars
 from cssa_mm.engine.optimiser_steps import accumulation_of, count_in_steps
-from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.errors import ConfigError, is_whole_number, nearest
 
 # What clips gradients, by the `type` of `clip_grad`, with the option that each needs.
 CLIPS: dict[str, tuple[Callable, str]] = {
@@ -116,7 +116,7 @@ def scale_rates(optimiser: OptimWrapper, options: Mapping[str, Any] | None, batc
     if not options or not options.get('enable', False):
         return
     base, parts = options.get('base_batch_size'), accumulation_of(optimiser)
-    if not isinstance(base, int) or isinstance(base, bool) or base < 1:
+    if not is_whole_number(base, 1):
         raise ConfigError(
             f'auto_scale_lr.base_batch_size: found {base!r}, expected the number of images of a step that the learning '
             'rate is meant for, such as 64'

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.errors import ConfigError, is_whole_number, nearest, require_whole_number
 
 SCOPE = 'mmpretrain'
 SWITCHES = (
@@ -34,7 +34,7 @@ def check_runtime_values(config: Mapping) -> None:
         ConfigError: a value is none that mmengine can use.
     """
     seed = _at(config, 'randomness.seed')
-    if seed is not None and not (_is_count(seed, 0) and seed < 2**32):
+    if seed is not None and not (is_whole_number(seed) and seed < 2**32):
         raise ConfigError(f'randomness.seed: found {seed!r}, expected a whole number from 0 to 2**32 - 1, or None')
     for path in SWITCHES:
         value = _at(config, path)
@@ -42,8 +42,8 @@ def check_runtime_values(config: Mapping) -> None:
             raise ConfigError(f'{path}: found {value!r}, expected True or False')
     for path in COUNTS:
         value = _at(config, path)
-        if value is not None and not _is_count(value, 1):
-            raise ConfigError(f'{path}: found {value!r}, expected a whole number from 1')
+        if value is not None:
+            require_whole_number(path, value, 1)
     start = _at(config, 'env_cfg.mp_cfg.mp_start_method')
     if start is not None and start not in STARTS:
         raise ConfigError(f"env_cfg.mp_cfg.mp_start_method: found '{start}', expected one of {', '.join(STARTS)}")
@@ -79,7 +79,3 @@ def _at(config: Mapping, path: str) -> Any:
     for name in path.split('.'):
         value = value.get(name) if isinstance(value, Mapping | Config) else None
     return value
-
-
-def _is_count(value: Any, lowest: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= lowest

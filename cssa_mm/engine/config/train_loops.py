@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, V
 from mmpretrain.registry import LOOPS
 
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, require_whole_number
 
 PHASES = ('warmup_epochs', 'semi_epochs')
 # (R) The share of the epochs that warm up: 12 of 40, as in configs/_base_/schedules/cssa.py.
@@ -106,9 +106,7 @@ def _divide(section: Any) -> None:
 
 
 def _check_count(section: Mapping[str, Any], name: str, lowest: int) -> None:
-    value = section.get(name, lowest)
-    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-        raise ConfigError(f'train_cfg.{name}: found {value!r}, expected a whole number from {lowest}')
+    require_whole_number(f'train_cfg.{name}', section.get(name, lowest), lowest)
 
 
 def _check_intervals(pairs: Any) -> None:
