@@ -1,9 +1,12 @@
-"""The one form in which names of classes and files are compared, wherever they come from."""
+"""Names: the one form in which those of classes and files are compared, and what those of components stand for."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
+
+from mmengine.registry import Registry
 
 # Byte-order mark and zero-width characters that editors and spreadsheets leave behind; the joiners between letters and
 # emoji are part of names.
@@ -25,3 +28,8 @@ def one_form(text: str) -> str:
 def plain_name(name: str) -> str:
     """A class name as names are compared: in one form, without case, blanks, '_' and '-'."""
     return re.sub('[ _-]', '', one_form(name).casefold())
+
+
+def component_of(kind: Any, registry: Registry) -> Any:
+    """What a config's ``type`` stands for: the component of that name, or None; what is no name stands for itself."""
+    return registry.get(kind) if isinstance(kind, str) else kind

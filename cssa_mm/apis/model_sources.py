@@ -24,6 +24,7 @@ from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.description import read_description
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.names import component_of
 
 
 def is_ours(model: Any) -> bool:
@@ -37,7 +38,7 @@ def is_ours(model: Any) -> bool:
             model = ModelHub.get(str(model)).config
     if isinstance(model, Config):
         kind = (model.get('model') or {}).get('type')
-        built = MODELS.get(kind) if isinstance(kind, str) else kind
+        built = component_of(kind, MODELS)
         return isinstance(built, type) and issubclass(built, CSSAClassifier)
     return isinstance(model, CSSAClassifier)
 

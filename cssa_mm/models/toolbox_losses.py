@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models.losses import REDUCTIONS, MaskedAsymmetricLoss, check_cells
+from cssa_mm.names import component_of
 
 CELL_LOSSES = ('CrossEntropyLoss', 'AsymmetricLoss', 'FocalLoss', 'LabelSmoothLoss')
 CLASS_WEIGHTS = ('class_weight', 'pos_weight')
@@ -173,7 +174,7 @@ def check_loss(model: Mapping[str, Any]) -> None:
     if not isinstance(loss, Mapping):
         return
     kind = loss.get('type')
-    found: Any = MODELS.get(kind) if isinstance(kind, str) else kind
+    found: Any = component_of(kind, MODELS)
     if not str(getattr(found, '__module__', '')).startswith('mmpretrain.'):
         return
     _refuse_other_task(found)
@@ -202,7 +203,7 @@ def cell_loss(loss: Mapping[str, Any] | None, class_names: Sequence[str]) -> Mas
     """
     options = {'type': 'MaskedAsymmetricLoss'} | dict(loss or {})
     kind = options['type']
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    kind = component_of(kind, MODELS)
     if kind is None:
         raise ConfigError(
             f"model.loss: found the unknown component '{options['type']}', expected a registered one."

@@ -11,6 +11,7 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.monitored import direction
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.names import component_of
 
 RULES = ('greater', 'less')
 # What metrics of ours and of mmpretrain give.
@@ -42,7 +43,7 @@ def check_hooks(config: Config) -> None:
     """
     for path, hook in _hooks(config):
         kind = hook.get('type')
-        found = HOOKS.get(kind) if isinstance(kind, str) else kind
+        found = component_of(kind, HOOKS)
         if not isinstance(found, type):
             continue
         _refuse(found, path)

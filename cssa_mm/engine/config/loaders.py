@@ -12,6 +12,7 @@ from mmpretrain.registry import DATA_SAMPLERS
 
 from cssa_mm.errors import ConfigError, is_whole_number, require_whole_number
 from cssa_mm.features.view import LOADERS
+from cssa_mm.names import component_of
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler
 
 # What torch takes with workers only.
@@ -138,5 +139,4 @@ def _check_test_sampler(loader: Mapping[str, Any], where: str) -> None:
 
 
 def _class_of(option: Any) -> Any:
-    kind = option.get('type') if isinstance(option, Mapping) else None
-    return DATA_SAMPLERS.get(kind) if isinstance(kind, str) else kind
+    return component_of(option.get('type') if isinstance(option, Mapping) else None, DATA_SAMPLERS)

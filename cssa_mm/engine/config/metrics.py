@@ -16,6 +16,7 @@ from mmpretrain.registry import METRICS
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.monitored import made_up_samples, results_of
 from cssa_mm.errors import ConfigError
+from cssa_mm.names import component_of
 
 # They read the objects that VOC calls difficult, for which our samples have no field.
 VOC_METRICS = {'VOCMultiLabelMetric': 'MultiLabelMetric', 'VOCAveragePrecision': 'AveragePrecision'}
@@ -76,7 +77,7 @@ def check_metric(metric: Mapping[str, Any], path: str) -> None:
     kind = metric.get('type')
     if kind is None:
         raise ConfigError(f"{path}: found a metric without type, expected dict(type='CSSAMetric') or another metric")
-    found = METRICS.get(kind) if isinstance(kind, str) else kind
+    found = component_of(kind, METRICS)
     name = getattr(found, '__name__', str(kind))
     if name in VOC_METRICS:
         raise ConfigError(

@@ -15,6 +15,7 @@ from mmpretrain.registry import OPTIM_WRAPPERS
 from cssa_mm.compat import mend_scalars
 from cssa_mm.engine.optimiser_steps import accumulation_of, count_in_steps
 from cssa_mm.errors import ConfigError, is_whole_number, nearest
+from cssa_mm.names import component_of
 
 # What clips gradients, by the `type` of `clip_grad`, with the option that each needs.
 CLIPS: dict[str, tuple[Callable, str]] = {
@@ -101,7 +102,7 @@ def build_optimiser(section: OptimWrapper | Mapping, build: Callable[[Any], Any]
 
 
 def _is_amp(kind: Any) -> bool:
-    found = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+    found = component_of(kind, OPTIM_WRAPPERS)
     return isinstance(found, type) and issubclass(found, AmpOptimWrapper)
 
 

@@ -10,6 +10,7 @@ from mmengine.optim import scheduler
 from mmpretrain.registry import PARAM_SCHEDULERS
 
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.names import component_of
 
 LISTS = ('milestones', 'periods')
 COUNTS = ('begin', 'end', 'T_max', 'step_size', 'total_steps', *LISTS)
@@ -43,7 +44,7 @@ def class_of(kind: Any, where: str) -> type:
     Raises:
         ConfigError: there is none of that name.
     """
-    found = PARAM_SCHEDULERS.get(kind) if isinstance(kind, str) else kind
+    found = component_of(kind, PARAM_SCHEDULERS)
     if not isinstance(found, type):
         known = (*PARAM_SCHEDULERS.module_dict, *PARAM_SCHEDULERS.parent.module_dict)
         raise ConfigError(f"{where}.type: found '{kind}', expected the name of a schedule.{nearest(str(kind), known)}")

@@ -15,6 +15,7 @@ from cssa_mm.datasets.scaled_view import ScaledView
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import view_of
 from cssa_mm.models.test_time import AverageViewsTTA
+from cssa_mm.names import component_of
 
 WRAPPER = dict(type='AverageViewsTTA')
 
@@ -84,7 +85,7 @@ def _complete(step: Any, view: View) -> None:
 
 def _check(wrapper: Mapping) -> None:
     kind = wrapper.get('type')
-    built = MODELS.get(kind) if isinstance(kind, str) else kind
+    built = component_of(kind, MODELS)
     if isinstance(built, type) and issubclass(built, BaseTTAModel) and not issubclass(built, AverageViewsTTA):
         raise ConfigError(
             f"tta_model: found '{built.__name__}', which gives no labels, expected dict(type='AverageViewsTTA'), which "

@@ -12,6 +12,7 @@ from mmpretrain.registry import LOOPS
 
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.errors import ConfigError, require_whole_number
+from cssa_mm.names import component_of
 
 PHASES = ('warmup_epochs', 'semi_epochs')
 # (R) The share of the epochs that warm up: 12 of 40, as in configs/_base_/schedules/cssa.py.
@@ -41,7 +42,7 @@ def apply_loops(config: Config) -> None:
     if section is None:
         return
     _refuse_iterations(section, config.get('train_dataloader') or {})
-    kind = _class_of(section.get('type', EpochBasedTrainLoop))
+    kind = component_of(section.get('type', EpochBasedTrainLoop), LOOPS)
     if kind is EpochBasedTrainLoop:
         section.type = 'SemiSupervisedTrainLoop'
     elif not (isinstance(kind, type) and issubclass(kind, SemiSupervisedTrainLoop)):
@@ -57,7 +58,7 @@ def apply_loops(config: Config) -> None:
 
 
 def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) -> None:
-    kind = _class_of(section.get('type'))
+    kind = component_of(section.get('type'), LOOPS)
     counts = isinstance(kind, type) and issubclass(kind, IterBasedTrainLoop)
     if not counts and section.get('by_epoch', True) is True and 'max_iters' not in section:
         return
@@ -125,7 +126,7 @@ def _check_intervals(pairs: Any) -> None:
 
 
 def _check_evaluation(section: Any, where: str, expected: type) -> None:
-    kind = _class_of((section or {}).get('type'))
+    kind = component_of((section or {}).get('type'), LOOPS)
     # mmpretrain's own loops are for retrieval.
     if isinstance(kind, type) and (not issubclass(kind, expected) or kind.__module__.startswith('mmpretrain.')):
         raise ConfigError(
@@ -135,7 +136,3 @@ def _check_evaluation(section: Any, where: str, expected: type) -> None:
     half = (section or {}).get('fp16', False)
     if not isinstance(half, bool):
         raise ConfigError(f'{where}.fp16: found {half!r}, expected True or False')
-
-
-def _class_of(kind: Any) -> Any:
-    return LOOPS.get(kind) if isinstance(kind, str) else kind
