@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
-from cssa_mm.engine.config.held_out_folds import defaults_of, give_folds, take_folds
+from cssa_mm.engine.config.data_sections import (
+    OWN,
+    PARTS,
+    dataset_of,
+    defaults_of,
+    drop_part,
+    is_table,
+    keywords_of,
+    own_classes,
+)
+from cssa_mm.engine.config.held_out_folds import give_folds, take_folds
 from cssa_mm.engine.config.joined_parts import (
     class_options,
     complete_joins,
-    is_table,
     refuse_unlabelled_alone,
     roots_of,
     share_joined_classes,
 )
 from cssa_mm.errors import ConfigError, DataError
 
-# What each part says of itself: its images, and how it is used.
-OWN = {
-    'ann_file', 'img_dir', 'image_set', 'subset', 'pipeline', 'test_mode', 'split', 'part', 'validation',
-    'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init', 'fold', 'oversample',
-}  # fmt: skip
 # What may differ between files of one data set.
 FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root', 'ignore_columns'}
-PARTS = ('val', 'test')
 
 
 def apply_data(config: Config) -> None:
@@ -50,16 +51,16 @@ def apply_data(config: Config) -> None:
         DataError: no label file is found, or several.
     """
     for part in ('train', *PARTS):
-        options = _dataset(config, part)
+        options = dataset_of(config, part)
         found = unwrapped(options, f'{part}_dataloader.dataset', part == 'train')
         if found != options:
             config[f'{part}_dataloader'].dataset = ConfigDict(found)
-    train = _dataset(config, 'train')
+    train = dataset_of(config, 'train')
     if not isinstance(train, dict) or not is_ours(train):
         return
     refuse_unlabelled_alone(train)
     folds = take_folds(config, train)
-    if any(is_join(_dataset(config, part)) for part in ('train', *PARTS)):
+    if any(is_join(dataset_of(config, part)) for part in ('train', *PARTS)):
         complete_joins(config, lambda pair: _complete(pair, folds, is_part=True))
         share_joined_classes(config)
     else:
@@ -72,9 +73,9 @@ def _complete(config: Config, folds: Collection[str] = (), is_part: bool = False
     """Complete the single data sets of a config; `folds` names the loaders that test on a fold of the training set."""
     train = config.train_dataloader.dataset
     for part in ('train', *PARTS):
-        _check_types(_dataset(config, part), f'{part}_dataloader.dataset')
-    for part, leaders in (('val', [train]), ('test', [_dataset(config, 'val'), train])):
-        options = _dataset(config, part)
+        _check_types(dataset_of(config, part), f'{part}_dataloader.dataset')
+    for part, leaders in (('val', [train]), ('test', [dataset_of(config, 'val'), train])):
+        options = dataset_of(config, part)
         if options is not None:
             for leader in leaders:
                 if leader is not None:
@@ -97,14 +98,10 @@ def require_test_data(config: Config) -> None:
         )
 
 
-def _dataset(config: Config, part: str) -> Any:
-    return (config.get(f'{part}_dataloader') or {}).get('dataset')
-
-
 def _check_types(options: Any, where: str) -> None:
     if isinstance(options, dict) and is_ours(options):
         said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
-        for kind in _own_classes(class_of(options)):
+        for kind in own_classes(class_of(options)):
             options |= check_types(vars(kind).get('__init__', kind), said, where)
 
 
@@ -136,19 +133,19 @@ def _discover(config: Config, train: dict, folds: Collection[str], is_part: bool
         train.update(found.get('train', dict(ann_file='labels.csv')))
     others: list[dict] = []
     for part in PARTS:
-        options = _dataset(config, part)
+        options = dataset_of(config, part)
         if options is None or options.get('type') != train['type']:
             continue
         if options.get('ann_file') is None:
             source = found.get(part) or found.get('test' if part == 'val' else 'val')
             if source is None and found:
-                _drop(config, part, root, is_told=not is_part)
+                drop_part(config, part, root, is_told=not is_part)
                 continue
             options.update(source or dict(ann_file='test.csv'))  # where the data can't be looked at
         other = {key: options[key] for key in ('ann_file', 'img_dir', 'subset') if options.get(key) is not None}
         others += [other] * (other not in others)
     # What another part, or nothing, is tested on here is still not trained on.
-    untold = [part for part in PARTS if part in folds or (is_part and _dataset(config, part) is None)]
+    untold = [part for part in PARTS if part in folds or (is_part and dataset_of(config, part) is None)]
     others += [found[part] for part in untold if part in found and found[part] not in others]
     if train.get('held_out') is None:
         train['held_out'] = others
@@ -156,23 +153,14 @@ def _discover(config: Config, train: dict, folds: Collection[str], is_part: bool
         own = {key: train[key] for key in ('ann_file', 'subset') if train.get(key) is not None}
         train['classes_from'] = ['classes.csv', 'classes.txt', own if len(own) > 1 else train['ann_file']]
     for part in PARTS:
-        options = _dataset(config, part)
+        options = dataset_of(config, part)
         if options is not None and options.get('type') == train['type'] and options.get('class_names') is None:
             options['classes_from'] = train['classes_from']
 
 
 def _is_named(config: Config, part: str) -> bool:
-    options = _dataset(config, part)
+    options = dataset_of(config, part)
     return options is None or options.get('ann_file') is not None
-
-
-def _drop(config: Config, part: str, root: str, is_told: bool) -> None:
-    for name in ('dataloader', 'cfg', 'evaluator'):
-        config[f'{part}_{name}'] = None
-    if part == 'val' and is_told:
-        print_log(
-            f'{root}: found no labelled test images (test.csv, valid/, test/), so nothing is validated', 'current'
-        )
 
 
 def _share_classes(config: Config, train: Mapping) -> None:
@@ -184,19 +172,19 @@ def _share_classes(config: Config, train: Mapping) -> None:
     shared = class_options(train)
     if isinstance(names, Mapping):
         # Options of a data set without its type, such as an override gives them: those of the training set besides.
-        if names and names.keys() <= _options(class_of(train)):
+        if names and names.keys() <= keywords_of(class_of(train)):
             config.model.class_names = shared | dict(names)
     elif names is None or (isinstance(names, str) and given is not None and names in (given, train['type'])):
         config.model.class_names = shared
     elif names == train['type'] and given is None:
-        _share_own_classes(config, train)
+        _shareown_classes(config, train)
     elif isinstance(names, str) and DATASETS.get(names) is None:
         below = os.path.join(train.get('data_root') or '', os.path.expanduser(names))
         if os.path.isfile(below):
             config.model.class_names = below
 
 
-def _share_own_classes(config: Config, train: Any) -> None:
+def _shareown_classes(config: Config, train: Any) -> None:
     """Where the files of the training set tell other classes than those of its type, they are those of all parts."""
     kind = class_of(train)
     try:
@@ -209,15 +197,6 @@ def _share_own_classes(config: Config, train: Any) -> None:
     own = {'class_names': names}
     if 'classes_from' in inspect.signature(kind).parameters and train.get('ann_file'):
         own = {'classes_from': os.path.abspath(os.path.join(train.get('data_root') or '', train['ann_file']))}
-    for options in [train, *filter(None, (_dataset(config, part) for part in PARTS))]:
+    for options in [train, *filter(None, (dataset_of(config, part) for part in PARTS))]:
         if options.get('type') == train['type'] and not (options.get('class_names') or options.get('classes_from')):
             options.update(own)
-
-
-def _options(kind: type) -> set[str]:
-    """The keywords of a data set."""
-    return {key for each in _own_classes(kind) for key in inspect.signature(each).parameters} - {'base_options'}
-
-
-def _own_classes(kind: type) -> Sequence[type]:
-    return kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]

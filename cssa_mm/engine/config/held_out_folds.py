@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join
+from cssa_mm.engine.config.data_sections import PARTS, dataset_of, defaults_of
 from cssa_mm.errors import ConfigError
 
-PARTS = ('val', 'test')
 # What a data set says of how it is used, not of its images.
 USE = {'type', 'pipeline', 'test_mode', 'lazy_init'}
 
@@ -27,7 +25,7 @@ def take_folds(config: Config, train: Mapping) -> dict[str, dict]:
     """
     found = {}
     for part in PARTS:
-        options = (config.get(f'{part}_dataloader') or {}).get('dataset')
+        options = dataset_of(config, part)
         if not isinstance(options, Mapping) or options.get('fold') is None:
             continue
         differing = _differing(options, train)
@@ -53,12 +51,6 @@ def give_folds(config: Config, folds: Mapping[str, Mapping]) -> None:
         own = {key: options[key] for key in ('pipeline', 'fold') if key in options}
         train = copy.deepcopy(dict(config.train_dataloader.dataset))
         config[f'{part}_dataloader'].dataset = ConfigDict(train | own | dict(oversample=None))
-
-
-def defaults_of(kind: type) -> dict[str, Any]:
-    """The default values of the options of a data set of ours."""
-    own = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
-    return {key: each.default for kind in own for key, each in inspect.signature(kind).parameters.items()}
 
 
 def _differing(options: Mapping, train: Mapping) -> str | None:

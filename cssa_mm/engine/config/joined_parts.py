@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,21 +10,22 @@ from itertools import zip_longest
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets import SemiMultiLabelDataset, TableDataset, UnlabelledDataset
+from cssa_mm.datasets import UnlabelledDataset
 from cssa_mm.datasets.discovery import discover
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import SHARED, is_join, is_ours, keys_of, leaves_of
+from cssa_mm.engine.config.data_sections import (
+    NO_CLASSES,
+    PARTS,
+    dataset_of,
+    drop_part,
+    is_table,
+    keywords_of,
+)
 from cssa_mm.errors import ConfigError, DataError
 
-PARTS = ('val', 'test')
-# What no class list depends on.
-NO_CLASSES = {
-    'pipeline', 'test_mode', 'split', 'part', 'validation', 'wrong_labels', 'include_unlisted', 'held_out', 'lazy_init',
-    'fold', 'oversample',
-}  # fmt: skip
 # What names the classes of a table.
 CLASS_KEYS = ('class_names', 'classes_from')
 
@@ -37,12 +37,6 @@ def class_options(options: Mapping) -> dict[str, Any]:
         parts = [class_options(part) for part in options['datasets'] if class_of(part) is not UnlabelledDataset]
         found['datasets'] = [part for number, part in enumerate(parts) if part not in parts[:number]]
     return found
-
-
-def is_table(options: Mapping) -> bool:
-    """Whether a data set, also one of the user's own, reads label files that are found by their content."""
-    kind = class_of(options)
-    return isinstance(kind, type) and issubclass(kind, TableDataset)
 
 
 def roots_of(options: Mapping) -> list[str]:
@@ -77,7 +71,7 @@ def complete_joins(config: Config, complete: Callable[[Config], None]) -> None:
     """
     train = config.train_dataloader.dataset
     leaves = leaves_of(train)
-    is_written = is_join((config.get('val_dataloader') or {}).get('dataset'))
+    is_written = is_join(dataset_of(config, 'val'))
     others = {part: _as_join(config, part, leaves, is_written) for part in PARTS}
     written = {part: [copy.deepcopy(each) for each in others[part]] for part in PARTS}
     told: dict[tuple[str, int], list[dict]] = {}  # the classes of the training sets that a held-out set belongs to
@@ -117,7 +111,7 @@ def share_joined_classes(config: Config) -> None:
     names, leaves = model.get('class_names'), leaves_of(train)
     if names is None or (isinstance(names, str) and names in [leaf['type'] for leaf in leaves]):
         config.model.class_names = ConfigDict(class_options(train))
-    elif isinstance(names, Mapping) and names and names.keys() <= _keywords(class_of(leaves[0])):
+    elif isinstance(names, Mapping) and names and names.keys() <= keywords_of(class_of(leaves[0])):
         shared = class_options(train)
         parts = [part | dict(names) for part in leaves_of(shared)]
         parts = [part for number, part in enumerate(parts) if part not in parts[:number]]
@@ -152,7 +146,7 @@ def _as_join(config: Config, part: str, trained: Sequence[Mapping], follows: boo
 
     A test set that names no data `follows` a validation set that was written as a join.
     """
-    options = (config.get(f'{part}_dataloader') or {}).get('dataset')
+    options = dataset_of(config, part)
     if not isinstance(options, Mapping) or not is_ours(options):
         return []
     if not is_join(options):
@@ -185,14 +179,7 @@ def _finish(config: Config, part: str, train: Mapping) -> None:
             leaf.update(next(found[name] for name in (part, *PARTS, 'train') if name in found))
     _prune(options)
     if not options['datasets']:
-        for name in ('dataloader', 'cfg', 'evaluator'):
-            config[f'{part}_{name}'] = None
-        if part == 'val':
-            print_log(
-                f'{", ".join(roots_of(train))}: found no labelled test images (test.csv, valid/, test/), so nothing is '
-                'validated',
-                'current',
-            )
+        drop_part(config, part, ', '.join(roots_of(train)))
     elif options.get('class_names') is None and train.get('class_names') is not None:
         options['class_names'] = train['class_names']
     elif options.get('class_names') is None:
@@ -217,8 +204,3 @@ def _same_place(options: Mapping, train: Mapping) -> bool:
     if len(roots) < 2 or class_of(options) is not class_of(train):
         return False
     return len({root if '://' in root else os.path.abspath(root) for root in roots}) == 1
-
-
-def _keywords(kind: type) -> set[str]:
-    kinds = kind.__mro__[: kind.__mro__.index(SemiMultiLabelDataset) + 1]
-    return {key for each in kinds for key in inspect.signature(each).parameters} - {'base_options'}
