@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import mmcv
 from mmpretrain.registry import TRANSFORMS
@@ -24,7 +25,7 @@ class ScaledView(View):
     Args:
         factor: of the sides; other ones than 1 are rounded to a multiple of `stride`.
         stride: of the tower, such as 14 for a ViT-L-14.
-        size, interpolation, backend, backend_args, bits, transparency: see `View`.
+        **view: the options of `View`.
 
     Raises:
         ConfigError: the factor or stride is no positive number, or an option is none of `View`.
@@ -35,24 +36,12 @@ class ScaledView(View):
         *,
         factor: float = 1.0,
         stride: int = STRIDE,
-        size: int | Sequence[int] | None,
-        interpolation: str = 'bicubic',
-        backend: str = 'pillow',
-        backend_args: dict | None = None,
-        bits: int | str | None = None,
-        transparency: str | Sequence[int] = 'white',
+        **view: Any,
     ) -> None:
         for name, value, kinds in (('factor', factor, (int, float)), ('stride', stride, int)):
             if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
                 raise ConfigError(f'ScaledView: found {name}={value!r}, expected a positive number, such as 1.25')
-        super().__init__(
-            size=size,
-            interpolation=interpolation,
-            backend=backend,
-            backend_args=backend_args,
-            bits=bits,
-            transparency=transparency,
-        )
+        super().__init__(**view)
         self.factor = float(factor)
         self.stride = stride
 

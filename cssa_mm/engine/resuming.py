@@ -32,19 +32,9 @@ from cssa_mm.engine.checkpoints import plain_entries
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.errors import CheckpointError, ConfigError
 
-# What a schedule changes while it runs; all else of its state are its options.
-COURSE = {
-    '_global_step',
-    'last_step',
-    '_last_value',
-    'best',
-    'num_bad_epochs',
-    'cooldown_counter',
-    'reduced',
-    'validated_epoch',
-    'verbose',
-}
+# What a schedule that waits for a plateau counts, and what any changes while it runs; all else are its options.
 PLATEAU = ('last_step', 'best', 'num_bad_epochs', 'cooldown_counter', 'reduced', 'validated_epoch')
+COURSE = {'_global_step', '_last_value', 'verbose', *PLATEAU}
 # Options without which an optimiser keeps fewer moments. SGD begins those of a momentum when it is asked to.
 MOMENTS, MOMENTS_OF = ('amsgrad', 'centered'), {'RMSprop': ('momentum',)}
 START_ANEW = 'or start from its weights alone: load_from=CHECKPOINT in place of --resume'

@@ -15,6 +15,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def aligned_left(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length as lines, all columns flush left; the last one is not padded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join([cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)] + [row[-1]])
+        for row in rows
+    )
+
+
 def rounded(value: float, digits: int) -> str:
     """A number with so many decimals, or a dash where it is not finite."""
     return f'{value:.{digits}f}' if math.isfinite(value) else '-'

@@ -74,4 +74,4 @@ class AverageViewsTTA(BaseTTAModel):
 
     def merge_preds(self, data_samples_list: Any) -> Any:
         """Not used: views are averaged before they become predictions."""
-        raise NotImplementedError
+        raise NotImplementedError('test_step averages views before they become predictions')

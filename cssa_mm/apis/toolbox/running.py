@@ -9,6 +9,7 @@ from traceback import extract_tb
 from cssa_mm.apis.toolbox.scripts import TOOLS, called_with, load_script, run_script, tool_files
 from cssa_mm.apis.toolbox.table import NOT_MEANT, TABLE, entry
 from cssa_mm.errors import ConfigError, CSSAError, ToolboxError, nearest
+from cssa_mm.evaluation.text_table import aligned_left
 
 # What a training raises is no matter of arguments.
 TRAINING = ('train', 'test', 'kfold-cross-valid')
@@ -61,12 +62,3 @@ def run_tool(name: str, arguments: Sequence[str]) -> str | None:
 def list_tools() -> str:
     """The table of all tools."""
     return aligned_left([['tool', 'here', 'meaning'], *([tool.name, tool.verdict, tool.note] for tool in TABLE)])
-
-
-def aligned_left(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of texts in columns; the last column is not padded."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join([cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)] + [row[-1]])
-        for row in rows
-    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,13 +33,10 @@ def run_script(name: str) -> None:
 
 def load_script(name: str) -> ModuleType:
     """A tool as a module, whose parts can be mended or called; its `main` has not run."""
-    spec = importlib.util.spec_from_file_location(
-        f'mmpretrain_{Path(name).stem.replace("-", "_")}', TOOLS / f'{name}.py'
-    )
-    assert spec is not None  # the file is there
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    loader = SourceFileLoader(f'mmpretrain_{Path(name).stem.replace("-", "_")}', str(TOOLS / f'{name}.py'))
+    module = ModuleType(loader.name)
+    module.__file__ = loader.path
+    loader.exec_module(module)
     return module
 
 

@@ -14,7 +14,7 @@ from cssa_mm.errors import ConfigError
 IDLE = {'type', '_scope_', 'lazy_init', 'serialize_data', 'max_refetch'}
 KNOWN = {'ann_file', 'data_root', 'data_prefix', 'metainfo', 'classes', 'with_label', 'pipeline', 'test_mode',
          'extensions', 'indices', 'filter_cfg'}  # fmt: skip
-# Keys of ours, which may stand there as well, by an override or because a part was completed.
+# Of the images that mmpretrain reads by default; a TableDataset reads these, and takes no other choice.
 EXTENSIONS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 
 

@@ -28,8 +28,8 @@ def augment_tests(config: Config) -> None:
     """
     if not config.get('tta_pipeline'):
         raise ConfigError(
-            '--tta: found no tta_pipeline in the config, expected one with a TestTimeAug, as configs/_base_/datasets/ '
-            'have it; inherit one of them, or add it'
+            '--tta: found no tta_pipeline in the config, expected one with a TestTimeAug, as '
+            'configs/_base_/runtime.py has it; inherit it, or add one'
         )
     config.model = ConfigDict(**(config.get('tta_model') or WRAPPER), module=config.model)
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
