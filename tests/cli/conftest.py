@@ -32,6 +32,8 @@ def run(script):
         return 1
     return 0
 for line in sys.stdin:
+    if not line.strip():
+        break
     words, *paths = json.loads(line)
     if os.fork() == 0:
         for number, path in enumerate(paths, 1):
@@ -87,6 +89,8 @@ def quick_run(tmp_path_factory):
         return subprocess.CompletedProcess(words, code, *(path.read_text() for path in paths))
 
     yield call
+    # An empty line ends it: the end of its input would not, as long as a forked worker holds the pipe open.
+    server.stdin.write('\n')
     server.stdin.close()
     server.wait(60)
 

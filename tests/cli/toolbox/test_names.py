@@ -112,7 +112,11 @@ def test_image_retrieval_inferencer(config, toy_data):
         ImageRetrievalInferencer(str(config), prototype=str(toy_data / 'test'), pretrained=False)
 
 
-@row('`--tta`', 'works', 'averages the logits of the views of `tta_pipeline`: by default two sizes and their mirror images')
+@row(
+    '`--tta`',
+    'works',
+    'averages the logits of the views of `tta_pipeline`: by default two sizes and their mirror images',
+)
 def test_time_augmentation(quick_run, config, saved, tmp_path):
     out = tmp_path / 'predictions.pkl'
     given = dict(config=str(config), checkpoint=saved, device='cpu')
