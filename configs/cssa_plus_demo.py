@@ -5,7 +5,7 @@ model = dict(
     backbone=dict(model_name='cssa-demo-rn', pretrained='demo'),
     head=dict(attention_temperature=40.0, temperature=30.0, learn_temperature=False),
     # 2,000 scenes determine the covariance of this tower's 128 features well.
-    evidence=dict(shrinkage=0.002),
+    evidence=dict(shrinkage=0.002, prior_count=2.0),
     context_weight=0.1,
 )
 default_hooks = dict(checkpoint=dict(interval=6))

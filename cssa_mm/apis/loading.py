@@ -161,7 +161,7 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
             type='CSSAClassifier',
             backbone=dict(type='OpenCLIPBackbone') | options,
             class_names=ClassWords(tuple(description['class_names']), tuple(map(tuple, description['prompts']))),
-            **{key: description[key] for key in ('head', 'context_head', 'evidence', 'view')},
+            **{key: description[key] for key in ('head', 'context_head', 'evidence', 'neighbours', 'view')},
         )
         try:
             return MODELS.build(config)

@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
-from cssa_mm.engine.cross_fitting import Snapshot, cross_fitted_scores, deal_folds, snapshot
+from cssa_mm.engine.cross_fitting import FoldReadings, Snapshot, cross_fitted_readings, deal_folds, snapshot
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.engine.warm_start import start_of_resumed, started_from
@@ -127,6 +127,7 @@ class CalibrationHook(Hook):
                     logging.WARNING,
                 )
             source = started_from(runner)
+            given = runner, algorithm, start, dealt
             if source is not None:
                 print_log(
                     f"Calibration: the training started from '{source}'; if that had learned from the "
@@ -134,7 +135,7 @@ class CalibrationHook(Hook):
                     'current',
                     logging.WARNING,
                 )
-            return list(cross_fitted_scores(runner, algorithm, start, dealt, self._references(algorithm)))
+            return _scored(algorithm, list(cross_fitted_readings(*given, self._references(algorithm))))
         reason = 'features are not kept, so that labels cannot be held out at a bearable cost'
         if not dealt:
             reason = f'{len(labelled)} labelled images (those of a group together) do not make {self.folds} folds'
@@ -207,6 +208,17 @@ class CalibrationHook(Hook):
             untrained_similarity(model, local.to(device), pooled.to(device), text).cpu() for local, pooled in batches
         ]
         return torch.cat(parts).numpy()
+
+
+def _scored(algorithm: SemiSupervision, folds: Sequence[FoldReadings]) -> list[FoldScores]:
+    """The scores of the folds, by the weights that these same readings give to the finished model."""
+    if algorithm.model.evidence is not None:
+        tuned = torch.cat([fold.readings[:, 1] for fold in folds])
+        algorithm.stack_held_out(np.concatenate([fold.held_out for fold in folds]), tuned)
+    return [
+        FoldScores(fold.held_out, *(algorithm.scores_of(part).numpy() for part in (fold.readings, fold.references)))
+        for fold in folds
+    ]
 
 
 def _save_again(runner: Runner) -> None:

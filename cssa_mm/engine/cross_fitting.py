@@ -1,4 +1,4 @@
-"""Scores of labelled images by models that did not see their labels: what thresholds and calibration may rest on.
+"""Readings of labelled images by models that did not see their labels: what weights, thresholds and calibration rest on.
 
 The labelled images are dealt into folds. For each fold the training is done again from its start, with the fold among
 the unlabelled images, and the model that results scores the fold. Everything is computed on kept features, so that a
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +25,6 @@ from tqdm import tqdm
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
-from cssa_mm.engine.found_thresholds import FoldScores
 from cssa_mm.engine.optimiser_steps import OptimiserSteps
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.sampler import SemiSupervisedSampler
@@ -40,6 +40,8 @@ def snapshot(model: nn.Module) -> Snapshot:
 
 def restore(model: CSSAClassifier, state: Snapshot) -> None:
     """Bring a model back to a snapshot."""
+    if model.neighbours is not None:
+        model.neighbours.make_room(len(state['neighbours.keys']))
     with torch.no_grad():
         for name, value in _learned(model).items():
             value.copy_(state[name])
@@ -68,10 +70,23 @@ def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np
     return dealt if len(dealt) > 1 else []
 
 
-def cross_fitted_scores(
+class FoldReadings(NamedTuple):
+    """What a model reads in images whose labels it did not see; see `SemiSupervision.read`.
+
+    held_out: indices (h,) of these labelled images.
+    readings: of them.
+    references: of the reference images.
+    """
+
+    held_out: np.ndarray
+    readings: Tensor
+    references: Tensor
+
+
+def cross_fitted_readings(
     runner: Runner, algorithm: SemiSupervision, start: Snapshot, folds: list[np.ndarray], references: np.ndarray
-) -> Iterator[FoldScores]:
-    """Train on all but one fold, and score that fold, for each fold; all ranks must call it.
+) -> Iterator[FoldReadings]:
+    """Train on all but one fold, and read that fold, for each fold; all ranks must call it.
 
     Args:
         runner: of the finished training; its model is trained again and comes back as it is.
@@ -91,11 +106,7 @@ def cross_fitted_scores(
                 fold.prepare()
                 _train(runner, fold, f'Fold {number} of {len(folds)}')
                 fold.refresh()
-                yield FoldScores(
-                    held_out,
-                    fold.score(held_out).numpy(),
-                    fold.score(references).numpy(),
-                )
+                yield FoldReadings(held_out, fold.read(held_out), fold.read(references))
     finally:
         restore(model, finished)
         torch.set_rng_state(generator)
@@ -111,7 +122,9 @@ def _without_labels(algorithm: SemiSupervision, held_out: np.ndarray) -> SemiSup
     dataset.is_labelled[held_out] = False
     features = copy.copy(algorithm.features)
     features.dataset = dataset
-    return replace(algorithm, dataset=dataset, features=features, state=State(), _evidence_images=None)
+    # The stored images stay the same: another number of them would not fit into the finished model.
+    images = None if algorithm.images is None else algorithm.images.with_labels(dataset)
+    return replace(algorithm, dataset=dataset, features=features, state=State(), images=images)
 
 
 def _train(runner: Runner, fold: SemiSupervision, description: str) -> None:

@@ -6,6 +6,7 @@ from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.models.context_head import ContextHead
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.losses import MaskedAsymmetricLoss
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.preprocessor import CSSADataPreprocessor
 from cssa_mm.models.test_time import AverageViewsTTA
 
@@ -17,5 +18,6 @@ __all__ = [
     'DiscriminantEvidence',
     'LabelAlignmentHead',
     'MaskedAsymmetricLoss',
+    'Neighbours',
     'OpenCLIPBackbone',
 ]

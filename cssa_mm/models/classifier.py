@@ -22,6 +22,7 @@ from cssa_mm.models.context_head import ContextHead, adapted_contexts
 from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
 from cssa_mm.models.predictions import set_predictions
 from cssa_mm.models.teacher import ParameterEMA
@@ -47,6 +48,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         ema: options of `ParameterEMA`: decay, warm_up.
         evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (`cssa_plus`, ours); None
             scores by the prompts alone, as in the paper.
+        neighbours: config of `Neighbours`, which smooths the teacher's readings over images that look alike (ours).
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
         view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
             config's `view`; it travels with the checkpoint.
@@ -56,6 +58,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     head: LabelAlignmentHead
     context_head: ContextHead | None
     evidence: DiscriminantEvidence | None
+    neighbours: Neighbours | None
     is_taught: Tensor
 
     def __init__(
@@ -69,6 +72,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         context_weight: float = 1.0,
         ema: dict | None = None,
         evidence: dict | None = None,
+        neighbours: dict | None = None,
         data_preprocessor: dict | None = None,
         view: dict | None = None,
         init_cfg: dict | None = None,
@@ -90,15 +94,14 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             head=with_defaults('LabelAlignmentHead', head or {}),
             context_head=contexts,
             evidence=None if evidence is None else with_defaults('DiscriminantEvidence', evidence),
+            neighbours=None if neighbours is None else with_defaults('Neighbours', neighbours),
         )
         words = dict(encoder=self.text_encoder, class_names=self.class_words.wordings)
         self.head = MODELS.build(self.options['head'] | words)
-        self.context_head = None
-        if contexts is not None:
-            with torch.no_grad():
-                embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
-            sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
-            self.context_head = MODELS.build(contexts | sizes)
+        with torch.no_grad():
+            embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
+        sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
+        self.context_head = None if contexts is None else MODELS.build(contexts | sizes)
         self.objective = SemiSupervisedObjective(cell_loss(loss, self.class_names), unlabelled_weight, context_weight)
         self.teacher = ParameterEMA(self.scorer(), **(ema or {}))
         self.evidence = None
@@ -106,6 +109,10 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             with torch.no_grad():
                 anchor = self.head.text_features(self.text_encoder)
             self.evidence = MODELS.build(self.options['evidence'] | dict(anchor_text=anchor))
+        self.neighbours = None
+        if neighbours is not None:
+            sizes['num_readings'] = 1 if evidence is None else 2
+            self.neighbours = MODELS.build(self.options['neighbours'] | sizes)
         # A class without labelled positives is left as CLIP knows it (reconstruction).
         self.register_buffer('is_taught', torch.ones(len(self.class_names), dtype=torch.bool))
         self._folded: dict[str, Any] = {}
@@ -165,8 +172,19 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     def logits(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
         """Logits (B, C) of the raw scores; see `score`."""
         if who == 'ema' and self.evidence is not None and self.evidence.is_fitted:
-            return self.evidence(*self.readings(local, pooled))
-        return self.alignment_of(local, pooled, who).logits
+            return self.evidence.combine(self.components(local, pooled))
+        logits = self.alignment_of(local, pooled, who).logits
+        if who == 'student' or not self._has_neighbours():
+            return logits
+        return self.neighbours.smooth(logits, pooled)
+
+    def components(self, local: Tensor, pooled: Tensor) -> Tensor:
+        """Anchor, tuned prompts and evidence (3, B, C) of the teacher, smoothed; see `DiscriminantEvidence`."""
+        nearby = self.neighbours(pooled) if self._has_neighbours() else None
+        return self.evidence.components(*self.readings(local, pooled), nearby)
+
+    def _has_neighbours(self) -> bool:
+        return self.neighbours is not None and bool(self.neighbours.is_fitted)
 
     @torch.no_grad()
     def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:

@@ -7,7 +7,7 @@ tensors there):
     tower          name, hash and place of the weights, and how they are read (backbone options)
     class_names    the C names
     prompts        one or several wordings of each class; a file without them has the names
-    head, context_head, evidence    all their options, defaults filled in; null for a missing part
+    head, context_head, evidence, neighbours    all their options, defaults filled in; null for a missing part
     view           the plain view that images are scored on
     calibration    how raw scores become calibrated ones; a file of format 2 has none
     thresholds     a calibrated score for each class, and how it was found
@@ -34,10 +34,10 @@ from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibrati
 from cssa_mm.models.thresholds import ClassThresholds
 from cssa_mm.names import one_form
 
-FORMAT = 3
-READABLE = (2, 3)  # an earlier reader would take calibrated thresholds for those of raw scores
+FORMAT = 4
+READABLE = (2, 3, 4)
 KEY = '_extra_state'
-PARTS = ('head', 'context_head', 'evidence')
+PARTS = ('head', 'context_head', 'evidence', 'neighbours')
 NEEDED = ('tower', 'class_names', *PARTS, 'view', 'thresholds')
 TOWER = ('model_name', 'pretrained', 'config_dir', 'dense', 'global_token', 'precision', 'model_config')
 
@@ -119,6 +119,7 @@ def read_description(state_dict: Mapping[str, Any], prefix: str = '') -> dict[st
 
 def _check_form(description: dict[str, Any]) -> None:
     """Check that a description names registered parts only: a file can come from anywhere."""
+    description.setdefault('neighbours', None)  # unknown to formats before 4
     _require(description, NEEDED, 'a description')
     _require(description['tower'], TOWER, 'a tower')
     names = description['class_names']

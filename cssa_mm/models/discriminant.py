@@ -112,6 +112,29 @@ def selected_sum(images: Iterable[Batch], centre: Tensor, selected: Tensor) -> T
     return total
 
 
+def positive_means(
+    images: Iterable[Batch], moments: Moments, unlabelled: Tensor, prior: tuple[float, Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor]:
+    """Centred mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
+
+    Args:
+        images: n images.
+        moments: of the same images.
+        unlabelled: bool (n,).
+        prior: (count, shares, logits): the shares (C,) of the unlabelled images with the highest logits (n, C) serve as
+            further positives, and weigh as much as `count` of them. None leaves them out.
+    """
+    total, count = moments.positive_sum, moments.positive.sum(0)
+    if prior is not None and unlabelled.any():
+        weight, shares, logits = prior
+        ranks = logits[unlabelled].argsort(dim=0, descending=True, stable=True).argsort(dim=0)
+        best = torch.zeros_like(moments.positive)
+        best[unlabelled] = ranks < (shares * unlabelled.sum()).round().clamp(min=1)
+        total = total + weight * selected_sum(images, moments.centre, best) / best.sum(0)[:, None]
+        count = count + weight
+    return total / count.clamp(min=1)[:, None], count
+
+
 def discriminate(
     images: Iterable[Batch], centre: Tensor, mean: Tensor, count: Tensor, precision: Tensor, positive: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,30 +2,47 @@
 
 Three readings of an image are added up per class c, each standardised over the training images:
 
-    similarity   <v_c, t_c>      of the tuned prompts
     anchor       <v0_c, t0_c>    of the prompts as they were before any label: CLIP's own answer
+    similarity   <v_c, t_c>      of the tuned prompts
     evidence     <v_c, w_c>,     w = precision x (mean of c's positives - mean of all images)
 
 The last is a linear discriminant on the label-specific features. The *unlabelled* images give its precision matrix,
 one D x D inverse covariance that all classes share: far too many numbers for a few labelled images, easy for
 thousands of unlabelled ones, and no pseudo-label is involved. Classes without labelled positives are left out
-of it: a thousand names that no image shows would outweigh the others. How much the discriminant counts beside the
-anchor is fitted on the labelled images, with each left out of its own class mean.
+of it: a thousand names that no image shows would outweigh the others. With `Neighbours`, anchor and evidence of an
+image are smoothed over the images that look like it; the tuned prompts, which lose by it, are not.
+
+How much each reading counts is fitted on the labelled images (`stacking.py`). Until training ends, anchor and tuned
+prompts share one weight, and each image is left out of its own class means. After training, where the labels were
+held out in folds, the prompts of models that did not see them say what tuning is worth (`stack_held_out`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 from mmpretrain.registry import MODELS
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
-from cssa_mm.models.discriminant import ImageStream, Moments, Read, deviation, discriminate, selected_sum
+from cssa_mm.models.discriminant import ImageStream, Moments, Read, deviation, discriminate, positive_means
+from cssa_mm.models.stacking import stack
 
-# Of base and evidence. The base always counts: a class without labelled positives may have nothing else.
-LOWEST_WEIGHTS = torch.tensor([0.1, 0.0], dtype=torch.float64)
+Nearby = Callable[[Tensor], Tensor]
+
+
+class Readings(NamedTuple):
+    """The readings of n training images, none of which depends on its own labels but that of the tuned prompts.
+
+    components: (3, n, C), the anchor, the tuned prompts and the evidence, smoothed.
+    values: (n, 2, C), anchor and evidence before they are smoothed, which `Neighbours` stores.
+    """
+
+    components: Tensor
+    values: Tensor
 
 
 @MODELS.register_module()
@@ -67,10 +84,10 @@ class DiscriminantEvidence(nn.Module):
         anchor_text: TextFeatures,
         anchor: float = 0.5,
         discriminant: bool = True,
-        prior_count: float = 2.0,
+        prior_count: float = 4.0,
         prior_floor: float = 2.5,
         unseen_weight: float = 0.25,
-        shrinkage: float = 0.05,
+        shrinkage: float = 0.1,
     ) -> None:
         super().__init__()
         for name, value, highest in (
@@ -96,30 +113,45 @@ class DiscriminantEvidence(nn.Module):
         for name in ('similarity_scale', 'anchor_scale', 'scale'):
             self.register_buffer(name, torch.ones(num_classes))
         self.register_buffer('direction', torch.zeros(num_classes, embed_dim))
-        self.register_buffer('weights', torch.tensor([1.0, 0.0]))
+        self.register_buffer('weights', torch.tensor([anchor, 1 - anchor, 0.0]))
         self.register_buffer('is_fitted', torch.tensor(False))
 
     def anchor_text(self) -> TextFeatures:
         """The text features (C, D) before training."""
         return TextFeatures(self.anchor_semantic, self.anchor_positive, self.anchor_negative)
 
-    def forward(self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor) -> Tensor:
-        """Logits (B, C) of label-specific features (B, C, D), similarities (B, C) and those of the anchor (B, C).
+    def forward(
+        self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
+    ) -> Tensor:
+        """Logits (B, C) of the readings that `components` takes; computed in float32."""
+        return self.combine(self.components(features, similarity, anchor_similarity, nearby))
 
-        Computed in float32.
+    def components(
+        self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
+    ) -> Tensor:
+        """Anchor, tuned prompts and evidence (3, B, C), float32.
+
+        Args:
+            features: label-specific features (B, C, D).
+            similarity, anchor_similarity: of the tuned prompts and of the anchor (B, C).
+            nearby: what the neighbours add to anchor and evidence (B, 2, C).
         """
         with torch.autocast(features.device.type, enabled=False):
+            anchor = (anchor_similarity.float() - self.anchor_mean) / self.anchor_scale
+            tuned = (similarity.float() - self.similarity_mean) / self.similarity_scale
             evidence = torch.einsum('bcd,cd->bc', features.float(), self.direction) - self.offset
-            base = self._base(similarity.float(), anchor_similarity.float())
-            return self.weights[0] * base + self.weights[1] * evidence + self.bias
+            if nearby is not None:
+                anchor, evidence = anchor + nearby[:, 0], evidence + nearby[:, 1]
+            return torch.stack([anchor, tuned, evidence])
 
-    def _base(self, similarity: Tensor, anchor_similarity: Tensor) -> Tensor:
-        tuned = (similarity - self.similarity_mean) / self.similarity_scale
-        anchor = (anchor_similarity - self.anchor_mean) / self.anchor_scale
-        return ((1 - self.anchor) * tuned + self.anchor * anchor) / self.scale
+    def combine(self, components: Tensor) -> Tensor:
+        """Logits (n, C) of components (3, n, C)."""
+        anchor, tuned, evidence = components
+        base = (self.weights[0] * anchor + self.weights[1] * tuned) / self.scale
+        return base + self.weights[2] * evidence + self.bias
 
     @torch.no_grad()
-    def fit(self, read: Read, labels: Tensor) -> None:
+    def fit(self, read: Read, labels: Tensor, nearby: Nearby | None = None) -> Readings:
         """Fit to n training images, labelled and unlabelled ones, as they stand now.
 
         Args:
@@ -128,33 +160,72 @@ class DiscriminantEvidence(nn.Module):
                 once without discriminant, else twice, or five times if unlabelled images serve as positives.
                 Autocast is off while it runs.
             labels: (n, C) in 1, 0, -1 (unknown: every cell of an unlabelled image).
+            nearby: what the neighbours of the n images add to a reading (n, C), such as `Neighbours` says; None
+                without.
 
         Raises:
             ValueError: a pass gives more or fewer than n images.
         """
         device = self.direction.device
         with torch.autocast(device.type, enabled=False):
-            self._fit(ImageStream(read, len(labels), device), labels.to(device))
+            return self._fit(ImageStream(read, len(labels), device), labels.to(device), nearby or torch.zeros_like)
 
-    def _fit(self, images: ImageStream, labels: Tensor) -> None:
+    @torch.no_grad()
+    def stack_held_out(self, components: Tensor, labels: Tensor) -> None:
+        """Fit the weights of all readings anew, to readings that did not see the labels.
+
+        Args:
+            components: (3, n, C), as `fit` returns them, but those of the tuned prompts by models that did not see
+                the labels of the images.
+            labels: (n, C).
+        """
+        device = self.direction.device
+        components, labels = components.to(device), labels.to(device)
+        used = [0, 1, 2] if 0 < self.anchor < 1 else [0 if self.anchor else 1, 2]
+        rows = (labels >= 0).any(1)
+        weights = torch.zeros_like(self.weights)
+        weights[used] = stack(components[used][:, rows].permute(1, 2, 0), labels[rows])
+        self.weights.copy_(weights)
+        self.scale.fill_(1.0)
+        self._match_rates(self.combine(components), labels)
+
+    def _fit(self, images: ImageStream, labels: Tensor, nearby: Nearby) -> Readings:
         known, positive = labels >= 0, labels == 1
-        unlabelled = ~known.any(1)
-        seen, known_of = positive.sum(0) + 0.5, known.sum(0) + 0.5
-        rates = seen / (known_of + 0.5)
         moments = Moments(positive, self.direction.shape[1]) if self.discriminant else None
-        base = self._first_pass(images, moments)
-        if moments is not None:
-            shares = seen.clamp(min=self.prior_floor).minimum(known_of) / (known_of + 0.5)
-            logits = self._fit_discriminant(images, moments, base, known, shares)
+        components, plain = self._first_pass(images, moments, nearby)
+        self.weights.copy_(torch.tensor([self.anchor, 1 - self.anchor, 0.0]))
+        self.scale.fill_(1.0)
+        base = self.combine(components) - self.bias
+        self.scale.copy_(deviation(base))
+        base, values = base / self.scale, torch.stack([plain, torch.zeros_like(plain)], 1)
+        if moments is None:
+            self._share(stack(base[known.any(1)][..., None], labels[known.any(1)]))
         else:
-            self._fit_weights(base[known], torch.zeros_like(base[known]), positive[known])
-            logits = self.weights[0] * base
-        scored = logits[unlabelled] if unlabelled.any() else logits
-        self.bias.copy_(matching_bias(scored, rates, torch.ones_like(scored, dtype=torch.bool)))
+            held_out = self._fit_discriminant(images, moments, base, labels, nearby)
+            values[:, 1] = held_out
+            components[2] = held_out + nearby(held_out)
+        self._match_rates(self.combine(components), labels)
         self.is_fitted.fill_(True)
+        return Readings(components, values)
 
-    def _first_pass(self, images: ImageStream, moments: Moments | None) -> Tensor:
-        """Standardise the similarities; returns their base (n, C). The moments, if any, get every batch."""
+    def _share(self, weights: Tensor) -> None:
+        """Take over the weights of the base and, if there is one, of the discriminant."""
+        base = weights[0].clone()
+        self.weights.copy_(torch.stack([base * self.anchor, base * (1 - self.anchor), *weights[1:], base * 0][:3]))
+
+    def _match_rates(self, logits: Tensor, labels: Tensor) -> None:
+        """Set the bias so that the mean score of the unlabelled images is the rate in the labelled ones."""
+        known, unlabelled = labels >= 0, ~(labels >= 0).any(1)
+        rates = ((labels == 1).sum(0) + 0.5) / (known.sum(0) + 1)
+        scored = (logits - self.bias)[unlabelled] if unlabelled.any() else logits - self.bias
+        self.bias.copy_(matching_bias(scored, rates, torch.ones_like(scored, dtype=torch.bool)))
+
+    def _first_pass(self, images: ImageStream, moments: Moments | None, nearby: Nearby) -> tuple[Tensor, Tensor]:
+        """Standardise the similarities; the moments, if any, get every batch.
+
+        Returns:
+            The components (3, n, C), without evidence, and the anchor's (n, C) before it is smoothed.
+        """
         similarity = torch.zeros(images.num_images, len(self.direction), device=self.direction.device)
         anchor_similarity = torch.zeros_like(similarity)
         for batch in images:
@@ -164,49 +235,42 @@ class DiscriminantEvidence(nn.Module):
         for name, values in (('similarity', similarity), ('anchor', anchor_similarity)):
             getattr(self, f'{name}_mean').copy_(values.mean(0))
             getattr(self, f'{name}_scale').copy_(deviation(values))
-        self.scale.fill_(1.0)
-        self.scale.copy_(deviation(self._base(similarity, anchor_similarity)))
-        return self._base(similarity, anchor_similarity)
+        anchor = (anchor_similarity - self.anchor_mean) / self.anchor_scale
+        smoothed = anchor + nearby(anchor)
+        spread = deviation(smoothed)
+        self.anchor_scale.mul_(spread)
+        tuned = (similarity - self.similarity_mean) / self.similarity_scale
+        return torch.stack([smoothed / spread, tuned, torch.zeros_like(tuned)]), anchor / spread
 
     def _fit_discriminant(
-        self, images: ImageStream, moments: Moments, base: Tensor, known: Tensor, shares: Tensor
+        self, images: ImageStream, moments: Moments, base: Tensor, labels: Tensor, nearby: Nearby
     ) -> Tensor:
-        """Fit directions and weights; returns the logits (n, C), without bias."""
-        positive, unlabelled = moments.positive, ~known.any(1)
+        """Fit directions and weights; returns the evidence (n, C) with each image left out of its own class means."""
+        positive, labelled = moments.positive, (labels >= 0).any(1)
         centre, precision = moments.centre, moments.precision(self.shrinkage)
+        known, seen = (labels >= 0).sum(0) + 0.5, positive.sum(0) + 0.5
+        shares = seen.clamp(min=self.prior_floor).minimum(known) / (known + 0.5)
         trust = torch.where(positive.any(0), 1.0, self.unseen_weight)
         logits = base
         # Twice: the unlabelled images that serve as positives are chosen by the base first, then by both.
-        for _ in range(2 if self.prior_count and unlabelled.any() else 1):
-            mean, count = self._positive_mean(images, moments, unlabelled, logits, shares)
+        for _ in range(2 if self.prior_count and not labelled.all() else 1):
+            prior = (self.prior_count, shares, logits) if self.prior_count else None
+            mean, count = positive_means(images, moments, ~labelled, prior)
             evidence, held_out, scale = discriminate(images, centre, mean, count, precision, positive)
-            self._fit_weights(base[known], held_out[known], positive[known])
-            logits = self.weights[0] * base + self.weights[1] * trust * evidence
-        self.direction.copy_(mean @ precision * (trust / scale)[:, None])
+            spread = deviation(held_out + nearby(held_out)).clamp(min=1e-3)
+            held_out, evidence = held_out / spread, evidence / spread
+            smoothed = held_out + nearby(held_out)
+            self._share(stack(torch.stack([base, smoothed], -1)[labelled], labels[labelled]))
+            logits = (self.weights[0] + self.weights[1]) * base + self.weights[2] * trust * (
+                evidence + nearby(held_out)
+            )
+        self.direction.copy_(mean @ precision * (trust / scale / spread)[:, None])
         self.offset.copy_((centre * self.direction).sum(-1))
-        return logits
+        return trust * held_out
 
-    def _positive_mean(
-        self, images: ImageStream, moments: Moments, unlabelled: Tensor, logits: Tensor, shares: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Centred mean (C, D) of each class's positives, and the number of images (C,) that stand behind it.
-
-        The shares (C,) of the unlabelled images (n,) with the highest logits (n, C) serve as further positives.
-        """
-        total, count = moments.positive_sum, moments.positive.sum(0)
-        if self.prior_count and unlabelled.any():
-            ranks = logits[unlabelled].argsort(dim=0, descending=True, stable=True).argsort(dim=0)
-            best = torch.zeros_like(moments.positive)
-            best[unlabelled] = ranks < (shares * unlabelled.sum()).round().clamp(min=1)
-            prior = selected_sum(images, moments.centre, best) / best.sum(0)[:, None]
-            total, count = total + self.prior_count * prior, count + self.prior_count
-        return total / count.clamp(min=1)[:, None], count
-
-    def _fit_weights(self, base: Tensor, held_out: Tensor, positive: Tensor) -> None:
-        """Logistic regression over all known cells, without negative weights; unchanged if all labels are equal."""
-        if not 0 < int(positive.sum()) < len(positive):
-            return
-        readings = torch.stack([base, held_out], 1).double().cpu().numpy()
-        # Hardly regularised: two weights over thousands of cells.
-        fitted = LogisticRegression(C=1e3, max_iter=1000).fit(readings, positive.cpu().numpy())
-        self.weights.copy_(torch.as_tensor(fitted.coef_[0]).clamp(min=LOWEST_WEIGHTS))
+    def upgrade_entries(self, state_dict: dict[str, Tensor], prefix: str) -> None:
+        """Bring entries of an earlier version, whose anchor and prompts had one weight, into the form of this one."""
+        weights = state_dict.get(f'{prefix}weights')
+        if weights is not None and weights.shape == (2,):
+            base, evidence = weights
+            state_dict[f'{prefix}weights'] = torch.stack([base * self.anchor, base * (1 - self.anchor), evidence])

@@ -26,6 +26,7 @@ TRAINING_ONLY = {
     'context_head.affinity', 'context_head.method', 'tower.pretrained', 'tower.config_dir', 'tower.model_config',
     'tower.model_config.text_cfg.tokenizer_kwargs.bpe_path', 'tower.precision',
 }  # fmt: skip
+STORED = ('neighbours.keys', 'neighbours.values')  # of as many images as training stored
 COMPARED = ('tower', 'class_names', 'prompts', *PARTS)
 SAME_CONFIG = (
     'build the model from the config that it was trained with, or start a training from its prompts: '
@@ -79,6 +80,9 @@ class CheckpointIdentity(nn.Module):
         # mmengine loads what fits and leaves the rest out: refuse the whole before anything is loaded.
         saved = read_description(state_dict, prefix)
         self.refuse_other_model(saved)
+        for name, part in self.named_children():
+            if hasattr(part, 'upgrade_entries'):
+                part.upgrade_entries(state_dict, f'{prefix}{name}.')
         self._refuse_other_entries(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *details)
 
@@ -150,6 +154,8 @@ class CheckpointIdentity(nn.Module):
                     'whole file that training wrote'
                 )
             shapes = [tuple(entries[name].shape) for entries in (found, expected)]
+            if name.removeprefix(prefix) in STORED:
+                shapes = [shape[1:] for shape in shapes]
             if not name.endswith(KEY) and shapes[0] != shapes[1]:
                 raise CheckpointError(
                     f"checkpoint: found '{name}' of shape {shapes[0]}, expected {shapes[1]}; build the model from the "

@@ -1,7 +1,8 @@
-"""The training images that the evidence of `cssa_plus` is fitted to (ours, not the paper's)."""
+"""The training images that evidence and neighbours of the teacher are fitted to (ours, not the paper's)."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -13,7 +14,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
-from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.models.evidence import Readings
 
 
 class EvidenceImages:
@@ -26,25 +27,77 @@ class EvidenceImages:
     def __init__(self, features: FrozenFeatures, dataset: SemiMultiLabelDataset, most: int, seed: int) -> None:
         generator = np.random.default_rng(seed)
         parts = (dataset.labelled_indices, dataset.unlabelled_indices)
-        indices = np.concatenate([_some(part, most, generator) for part in parts])
-        self._batches = features.held(indices, 'Evidence') if is_main_process() else _nothing
+        self.indices = np.concatenate([_some(part, most, generator) for part in parts])
+        self.seed = seed
+        self._batches = features.held(self.indices, 'Evidence') if is_main_process() else _nothing
         # Only after encoding is it known which of them are bad.
-        self._readable = readable_rows(dataset, indices)
-        self._labels = torch.as_tensor(dataset.labels[indices])[self._readable]
+        self._readable = readable_rows(dataset, self.indices)
+        self._labels = torch.as_tensor(dataset.labels[self.indices])
+        self._pooled: Tensor | None = None
+        self._stored: Tensor | None = None
 
-    def fit(self, model: CSSAClassifier, evidence: DiscriminantEvidence) -> None:
-        """Fit the evidence of a model to its teacher as it stands; on rank 0 alone."""
+    @property
+    def readable_indices(self) -> np.ndarray:
+        """Indices of the images that could be read."""
+        return self.indices[self._readable.numpy()]
+
+    @property
+    def labels(self) -> Tensor:
+        """Their labels (n, C)."""
+        return self._labels[self._readable]
+
+    def with_labels(self, dataset: SemiMultiLabelDataset) -> EvidenceImages:
+        """The same images with the labels that they have in another data set, such as that of a fold."""
+        images = copy.copy(self)
+        images._labels = torch.as_tensor(dataset.labels[self.indices])
+        return images
+
+    def fit(self, model: CSSAClassifier) -> Readings | None:
+        """Fit evidence and neighbours of a model to its teacher as it stands; on rank 0 alone.
+
+        Returns:
+            The readings of the readable images that the evidence was fitted to; None without evidence.
+        """
         model.unfold()
-        evidence.fit(lambda: self._readings(model), self._labels.to(model.head.bias.device))
+        labels = self.labels
+        neighbours, nearby = model.neighbours, None
+        if neighbours is not None:
+            pooled = self._all_pooled(model)
+            if self._stored is None or len(self._stored) != len(neighbours.keys):
+                self._stored = neighbours.store(pooled, self.seed)
+            rows = self._stored
+
+            def nearby(reading: Tensor) -> Tensor:
+                return neighbours.of_values(pooled, reading[rows][:, None])[:, 0]
+
+        if model.evidence is None:
+            if neighbours is not None:
+                logits = torch.cat([model.alignment_of(*batch).logits for batch in self._all_batches(model)])
+                neighbours.fit_logits(logits[self._readable.to(logits.device)], pooled, rows)
+            return None
+        found = model.evidence.fit(lambda: self._readings(model), labels.to(model.head.bias.device), nearby)
+        if neighbours is not None:
+            neighbours.keep(found.values[rows])
+        return found
+
+    def _all_batches(self, model: CSSAClassifier) -> Iterator[Features]:
+        device = model.head.bias.device
+        for local, pooled in self._batches():
+            yield local.to(device), pooled.to(device)
+
+    def _all_pooled(self, model: CSSAClassifier) -> Tensor:
+        """Global features (n, D) of the readable images."""
+        if self._pooled is None:
+            self._pooled = torch.cat([pooled.cpu() for _, pooled in self._batches()])[self._readable]
+        return self._pooled.to(model.head.bias.device)
 
     def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
-        device, start = model.head.bias.device, 0
-        for local, pooled in self._batches():
-            rows = self._readable[start : start + len(local)]
+        start = 0
+        for local, pooled in self._all_batches(model):
+            rows = self._readable[start : start + len(local)].to(local.device)
             start += len(local)
-            features, similarity, anchor = model.readings(local.to(device), pooled.to(device))
-            rows = rows.to(device)
+            features, similarity, anchor = model.readings(local, pooled)
             yield features[rows], similarity[rows], anchor[rows]
 
 

@@ -26,12 +26,14 @@ from cssa_mm.datasets.wrong_labels import swapped_rows
 from cssa_mm.features.encode import Features, gather_rows, readable_rows, share_of_rank
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.evidence import Readings
 from cssa_mm.models.objective import Targets
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
 from cssa_mm.semi.statistics import (
     broadcast_from_first,
+    broadcast_stored,
     check_same_classes,
     labels_used,
     set_contexts,
@@ -62,11 +64,13 @@ class State:
 
     Attributes:
         bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
-        evidence_is_stale: whether the teacher has moved since the evidence was fitted.
+        evidence_is_stale: whether the teacher has moved since evidence and neighbours were fitted.
+        readings: of the images that the evidence was fitted to, on rank 0.
     """
 
     bank: PseudoLabelBank | None = None
     evidence_is_stale: bool = True
+    readings: Readings | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class SemiSupervision:
     settings: Settings
     seed: int = 0
     state: State = field(default_factory=State)
-    _evidence_images: EvidenceImages | None = None
+    images: EvidenceImages | None = None
 
     # -- before the first step ---------------------------------------------------------------------------------
 
@@ -166,6 +170,28 @@ class SemiSupervision:
         """
         return self._rows(self.model.score, indices, description)
 
+    def read(self, indices: np.ndarray, description: str = 'Images') -> Tensor:
+        """What the teacher reads in M images, on the CPU, the same on every rank.
+
+        That is the components (M, 3, C) of the evidence, whose weights may still change, or without evidence the
+        logits (M, C).
+        """
+        if self.model.evidence is None:
+            return self._rows(self.model.logits, indices, description)
+        width = len(self.model.class_names)
+
+        def of_batch(local: Tensor, pooled: Tensor) -> Tensor:
+            return self.model.components(local, pooled).transpose(0, 1).flatten(1)
+
+        return self._rows(of_batch, indices, description, 3 * width).unflatten(1, (3, width))
+
+    def scores_of(self, readings: Tensor) -> Tensor:
+        """Scores (M, C) that stand for what `read` has returned, by the weights as they are."""
+        evidence = self.model.evidence
+        if evidence is not None:
+            readings = evidence.combine(readings.to(evidence.bias.device).transpose(0, 1))
+        return torch.sigmoid(readings).cpu()
+
     def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:
         policy = self.settings.policy
         labelled: tuple[Tensor, ...] = ()
@@ -210,26 +236,57 @@ class SemiSupervision:
 
         Rank 0 fits and broadcasts: ranks that round differently would disagree on pseudo-labels.
         """
-        evidence = self.model.evidence
-        if evidence is None or not self.state.evidence_is_stale:
+        evidence, neighbours = self.model.evidence, self.model.neighbours
+        if (evidence is None and neighbours is None) or not self.state.evidence_is_stale:
             return
-        if self._evidence_images is None:
+        if self.images is None:
             options = self.settings.evidence_images, self.settings.evidence_seed
-            self._evidence_images = EvidenceImages(self.features, self.dataset, *options)
+            self.images = EvidenceImages(self.features, self.dataset, *options)
         if is_main_process():
-            self._evidence_images.fit(self.model, evidence)
-        broadcast_from_first(evidence.buffers())
+            self.state.readings = self.images.fit(self.model)
+        if evidence is not None:
+            broadcast_from_first(evidence.buffers())
+        if neighbours is not None:
+            broadcast_stored(neighbours)
         self.state.evidence_is_stale = False
+
+    def stack_held_out(self, indices: np.ndarray, tuned: Tensor) -> None:
+        """Fit the weights of the readings anew, to tuned prompts that did not see the labels; all ranks must call it.
+
+        Args:
+            indices: of labelled images (h,).
+            tuned: their readings (h, C) by such prompts.
+        """
+        self.refresh()
+        evidence, images, readings = self.model.evidence, self.images, self.state.readings
+        if evidence is None or images is None:
+            return
+        if is_main_process() and readings is not None:
+            components, labels = readings.components.clone(), images.labels.clone()
+            position = {index: row for row, index in enumerate(indices.tolist())}
+            for row, index in enumerate(images.readable_indices.tolist()):
+                if index in position:
+                    components[1, row] = tuned[position[index]].to(components)
+                else:
+                    labels[row] = -1  # no reading of it was held out
+            evidence.stack_held_out(components, labels)
+        broadcast_from_first(evidence.buffers())
 
     # -- shared ------------------------------------------------------------------------------------------------
 
-    def _rows(self, of_batch: Callable[[Tensor, Tensor], Tensor], indices: np.ndarray, description: str) -> Tensor:
-        """Rows (M, C) of M images, on the CPU: each rank computes its share, all ranks get all rows."""
+    def _rows(
+        self,
+        of_batch: Callable[[Tensor, Tensor], Tensor],
+        indices: np.ndarray,
+        description: str,
+        width: int | None = None,
+    ) -> Tensor:
+        """Rows (M, C), or of another width, of M images, on the CPU: each rank computes its share, all get all rows."""
         rows = share_of_rank(len(indices))
         self.model.unfold()
         batches: Iterator[Features] = self.features.batches(indices[rows], description)
         parts = [of_batch(*batch) for batch in batches]
-        found = torch.cat(parts) if parts else torch.zeros(0, len(self.model.class_names))
+        found = torch.cat(parts) if parts else torch.zeros(0, width or len(self.model.class_names))
         return gather_rows(found, rows, len(indices))
 
 

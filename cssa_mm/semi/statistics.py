@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import broadcast, broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from torch import nn
 
@@ -14,6 +14,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.class_words import same_classes
 from cssa_mm.errors import DataError
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.semi.contexts import affinity, cluster_labels
 
 
@@ -64,6 +65,15 @@ def broadcast_from_first(tensors: Iterable[torch.Tensor | nn.Parameter]) -> None
     """Give every rank the values of rank 0: ranks on different hardware round differently and would disagree."""
     for tensor in tensors:
         broadcast(tensor.data)
+
+
+def broadcast_stored(neighbours: Neighbours) -> None:
+    """Give every rank the stored images of rank 0."""
+    stored = [len(neighbours.keys)]
+    broadcast_object_list(stored)
+    if len(neighbours.keys) != stored[0]:
+        neighbours.make_room(stored[0])
+    broadcast_from_first(neighbours.buffers())
 
 
 def taught_classes(labels: np.ndarray) -> torch.Tensor:

@@ -76,6 +76,8 @@ class ExportModule(nn.Module):
             self.register_buffer(f'text_{name}', None if features is None else features.detach().clone())
         is_fitted = model.evidence is not None and bool(model.evidence.is_fitted)
         self.evidence = copy.deepcopy(model.evidence) if is_fitted else None
+        has_neighbours = model.neighbours is not None and bool(model.neighbours.is_fitted)
+        self.neighbours = copy.deepcopy(model.neighbours) if has_neighbours else None
         self.register_buffer('is_taught', model.is_taught.clone())
         self.is_calibrated = model.calibration.rule != 'none'
         self.register_buffer('slope', torch.tensor(model.calibration.slope).to(self.mean))
@@ -106,10 +108,12 @@ class ExportModule(nn.Module):
         tuned: Alignment = self.head(local.float(), pooled.float(), text)
         if self.context_head is not None:
             tuned = self.context_head.read(tuned, self.is_taught)
+        pooled = pooled.float()
         if self.evidence is None:
-            return tuned.logits
-        anchor = self.head(local.float(), pooled.float(), self.evidence.anchor_text())
-        return self.evidence(tuned.features, self.head.unscaled(tuned), self.head.unscaled(anchor))
+            return tuned.logits if self.neighbours is None else self.neighbours.smooth(tuned.logits, pooled)
+        anchor = self.head(local.float(), pooled, self.evidence.anchor_text())
+        nearby = None if self.neighbours is None else self.neighbours(pooled)
+        return self.evidence(tuned.features, self.head.unscaled(tuned), self.head.unscaled(anchor), nearby)
 
     def trial_images(self, batch: int, other: bool = False) -> Tensor:
         """Random pixels uint8 (batch, 3, H, W) of the trained size, or of an `other` one; always the same."""

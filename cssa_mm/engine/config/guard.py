@@ -28,6 +28,7 @@ from cssa_mm.models import (
     LabelAlignmentHead,
     MaskedAsymmetricLoss,
 )
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
@@ -60,6 +61,7 @@ READERS: dict[str, Callable | set[str]] = {
     'model.loss': MaskedAsymmetricLoss,
     'model.ema': ParameterEMA,
     'model.evidence': DiscriminantEvidence,
+    'model.neighbours': Neighbours,
     'model.data_preprocessor': CSSADataPreprocessor,
     'view': View,
     'pseudo_labels.feature_cache': set(CACHE_KEYS),

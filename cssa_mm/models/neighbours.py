@@ -1,0 +1,152 @@
+"""Neighbours (ours): an image leans on what the model says of training images that look like it.
+
+    x_i' = x_i + weight * sum_j w_ij x_j         x: a reading of the model; j: the k nearest of the stored images
+
+Images that look alike as a whole share labels that occur together, and the noise of their scores averages out. Nearness
+is the cosine of global features, whitened by the covariance of the training images. The k weights are proportional to
+what each similarity has above that of neighbour k + 1, so that scores have no jumps where neighbours change places. No
+label is involved. An image is no neighbour of itself.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.registry import MODELS
+from torch import Tensor, nn
+
+from cssa_mm.errors import ConfigError, require_whole_number
+from cssa_mm.models.discriminant import deviation
+from cssa_mm.models.nearest import cover, nearest_keys
+
+
+@MODELS.register_module()
+class Neighbours(nn.Module):
+    """The stored training images, and the mean of their readings over the neighbours of an image.
+
+    The checkpoint holds M stored images in float16: M x (D + V x C) numbers, 9 MB for 4,096 images of RN50 (D = 1,024)
+    and 40 classes.
+
+    Args:
+        embed_dim: D (given by the classifier).
+        num_classes: C (given by the classifier).
+        num_readings: V, the readings that are smoothed: 2 with evidence, else 1 (given by the classifier).
+        k: neighbours of an image; fewer if fewer images are stored.
+        weight: of the neighbours' mean beside the image's own reading; 0 switches them off.
+        shrinkage: weight in 0..1 of a multiple of the identity in the covariance that whitens.
+        max_images: most stored images; of more, a subset that covers them.
+
+    Raises:
+        ConfigError: an option is out of its range.
+    """
+
+    keys: Tensor
+    values: Tensor
+    centre: Tensor
+    whitening: Tensor
+    gain: Tensor
+    shift: Tensor
+    is_fitted: Tensor
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_classes: int,
+        num_readings: int = 1,
+        k: int = 32,
+        weight: float = 1.0,
+        shrinkage: float = 0.2,
+        max_images: int = 4096,
+    ) -> None:
+        super().__init__()
+        require_whole_number('model.neighbours.k', k, 1)
+        require_whole_number('model.neighbours.max_images', max_images, 2)
+        for name, value, highest in (('weight', weight, 100), ('shrinkage', shrinkage, 1)):
+            if not 0 <= value <= highest:
+                raise ConfigError(f'model.neighbours.{name}: found {value}, expected a number from 0 to {highest}')
+        self.k = k
+        self.weight = weight
+        self.shrinkage = shrinkage
+        self.max_images = max_images
+        self.register_buffer('keys', torch.zeros(0, embed_dim, dtype=torch.float16))
+        self.register_buffer('values', torch.zeros(0, num_readings, num_classes, dtype=torch.float16))
+        self.register_buffer('centre', torch.zeros(embed_dim))
+        self.register_buffer('whitening', torch.zeros(embed_dim, embed_dim))
+        self.register_buffer('gain', torch.ones(num_classes))
+        self.register_buffer('shift', torch.zeros(num_classes))
+        self.register_buffer('is_fitted', torch.tensor(False))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """What the neighbours add to the readings: (B, V, C) of global features (B, D); float32."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self._mean(self._whitened(pooled.float()), self.values)
+
+    def of_values(self, pooled: Tensor, values: Tensor) -> Tensor:
+        """The same for other values (M, V, C) of the stored images."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self._mean(self._whitened(pooled.float()), values)
+
+    def smooth(self, logits: Tensor, pooled: Tensor) -> Tensor:
+        """Logits (B, C) with those of the neighbours, for a model without evidence; their level stays as it was."""
+        return self.gain * (logits + self(pooled)[:, 0]) + self.shift
+
+    @torch.no_grad()
+    def store(self, pooled: Tensor, seed: int = 0) -> Tensor:
+        """Take over n images, or a subset that covers them, by their global features (n, D).
+
+        Returns:
+            Which of the n are stored: indices (M,), ascending.
+        """
+        unit = F.normalize(pooled.to(self.centre), dim=-1).double()
+        centre = unit.mean(0)
+        covariance = (unit - centre).T @ (unit - centre) / len(unit)
+        identity = torch.eye(len(centre)).to(covariance)
+        level = covariance.diagonal().mean().clamp(min=1e-12)
+        shrunk = (1 - self.shrinkage) * covariance + max(self.shrinkage, 1e-6) * level * identity
+        self.centre.copy_(centre)
+        self.whitening.copy_(torch.linalg.cholesky(torch.linalg.inv(shrunk)))
+        whitened = self._whitened(pooled.to(self.centre).float())
+        rows = cover(whitened, self.max_images, seed)
+        self.keys = whitened[rows].half()
+        self.values = self.values.new_zeros(len(rows), *self.values.shape[1:])
+        return rows
+
+    @torch.no_grad()
+    def keep(self, values: Tensor) -> None:
+        """Take over the values (M, V, C) of the stored images."""
+        self.values = values.to(self.keys)
+        self.is_fitted.fill_(True)
+
+    @torch.no_grad()
+    def fit_logits(self, logits: Tensor, pooled: Tensor, rows: Tensor) -> None:
+        """Store the logits (n, C) of the n images, of which `rows` are stored: for a model without evidence."""
+        mean = logits.mean(0)
+        self.keep((logits - mean)[rows][:, None])
+        ratio = deviation(logits) / deviation(logits + self(pooled)[:, 0])
+        self.gain.copy_(ratio)
+        self.shift.copy_((1 - ratio) * mean)
+
+    def _whitened(self, pooled: Tensor) -> Tensor:
+        return F.normalize((F.normalize(pooled, dim=-1) - self.centre) @ self.whitening, dim=-1)
+
+    def _mean(self, queries: Tensor, values: Tensor) -> Tensor:
+        k = min(self.k, len(self.keys) - 1)
+        if k < 1:
+            return values.new_zeros(len(queries), *values.shape[1:], dtype=torch.float32)
+        similarity, index = nearest_keys(queries, self.keys, k + 1)
+        excess = similarity[:, :k] - similarity[:, k:]
+        weights = self.weight * excess / excess.sum(1, keepdim=True).clamp(min=1e-12)
+        return torch.einsum('bk,bkvc->bvc', weights, values[index[:, :k]].float())
+
+    def make_room(self, num_images: int) -> None:
+        """Make room for M stored images; what was stored is lost."""
+        for name in ('keys', 'values'):
+            stored = getattr(self, name)
+            setattr(self, name, stored.new_zeros(num_images, *stored.shape[1:]))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *details: object) -> None:
+        # How many images are stored is known from the file alone.
+        saved = state_dict.get(f'{prefix}keys')
+        if saved is not None:
+            self.make_room(len(saved))
+        super()._load_from_state_dict(state_dict, prefix, *details)

@@ -1,0 +1,122 @@
+"""How much each reading of an image counts (ours): weights that labels must earn.
+
+    logit_c = weights . readings_c + bias_c
+
+The first reading is CLIP's own answer, whose weight is nearly free. All others have a narrow prior at 0, so that a few
+labels do not run away with them, and they stay at 0 where they do not lower the loss on held-out labels. The readings
+of labelled images must not have seen the labels: a reading that has is trusted too much.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from torch import Tensor
+
+# Prior standard deviations: of the weight of the first reading, of the others, and of the bias of a class; and of how
+# the logit of its rate enters.
+ANCHOR, OTHERS, BIAS, RATE = 3.0, 0.3, 1.0, 10.0
+LOWEST_ANCHOR = 0.1  # a class without labelled positives may have nothing else
+FEWEST_POSITIVES = 2  # with one, no other image of the class is left when its own is held out
+FOLDS = 5
+MOST_CELLS = 200_000
+
+
+def stack(readings: Tensor, labels: Tensor) -> Tensor:
+    """Weights (J,), none negative, of J readings.
+
+    Args:
+        readings: (n, C, J) of n labelled images, each with a deviation of about 1; the first is CLIP's own answer. No
+            reading of an image depends on its labels.
+        labels: (n, C) in 1, 0, -1 (unknown).
+
+    Returns:
+        (1, 0, ..., 0) if the labels are all alike.
+    """
+    values, truth = readings.double().cpu().numpy(), labels.cpu().numpy()
+    num_readings = values.shape[2]
+    cells = _Cells.of(values, truth)
+    own = torch.tensor([1.0] + [0.0] * (num_readings - 1), dtype=readings.dtype, device=readings.device)
+    if cells is None:
+        return own
+    chosen = [0, *_earned(cells, list(range(1, num_readings)))]
+    weights, _ = cells.fit(chosen)
+    own[chosen] = torch.as_tensor(weights).to(own)
+    own[0] = own[0].clamp(min=LOWEST_ANCHOR)
+    return own
+
+
+def _earned(cells: _Cells, others: list[int]) -> list[int]:
+    """Which readings beside the first have a positive weight and lower the held-out loss."""
+    while others:
+        weights, _ = cells.fit([0, *others])
+        positive = [reading for reading, weight in zip(others, weights[1:], strict=True) if weight > 0]
+        if len(positive) == len(others):
+            break
+        others = positive
+    if others and not cells.held_out_loss([0, *others]) < cells.held_out_loss([0]):
+        return []
+    return others
+
+
+class _Cells:
+    """The known cells (image, class) of the classes that say something of weights."""
+
+    def __init__(
+        self, values: np.ndarray, positive: np.ndarray, images: np.ndarray, nuisance: sparse.csr_matrix
+    ) -> None:
+        self.values = values
+        self.positive = positive
+        self.images = images
+        self.nuisance = nuisance
+
+    @classmethod
+    def of(cls, values: np.ndarray, labels: np.ndarray) -> _Cells | None:
+        counts = (labels == 1).sum(0)
+        telling = counts >= FEWEST_POSITIVES if (counts >= FEWEST_POSITIVES).any() else counts > 0
+        most = max(1, MOST_CELLS // labels.shape[1])
+        kept = np.arange(min(len(labels), most)) * len(labels) // min(len(labels), most)
+        values, labels = values[kept], labels[kept]
+        images, classes = np.nonzero((labels >= 0) & telling)
+        positive = labels[images, classes] == 1
+        if not 0 < positive.sum() < len(positive):
+            return None
+        known = (labels >= 0).sum(0)
+        rates = (counts + 0.5) / (np.maximum(known, counts) + 1)
+        rate = np.log(rates / (1 - rates))[classes, None]
+        of_class = sparse.csr_matrix(
+            (np.full(len(classes), BIAS), (np.arange(len(classes)), classes)), shape=(len(classes), labels.shape[1])
+        )
+        nuisance = sparse.hstack([sparse.csr_matrix(RATE * rate), of_class]).tocsr()
+        return cls(values[images, classes], positive, images, nuisance)
+
+    def fit(self, chosen: list[int], rows: np.ndarray | None = None) -> tuple[np.ndarray, LogisticRegression]:
+        """Weights of the chosen readings, by the cells in `rows`."""
+        rows = np.arange(len(self.positive)) if rows is None else rows
+        model = LogisticRegression(C=1.0, max_iter=2000).fit(self._inputs(chosen)[rows], self.positive[rows])
+        return model.coef_[0][: len(chosen)] * self._deviations(chosen), model
+
+    def held_out_loss(self, chosen: list[int]) -> float:
+        """Loss of a cell by fits that left out the images of its fold."""
+        scores, inputs = np.zeros(len(self.positive)), self._inputs(chosen)
+        fold_of = np.unique(self.images, return_inverse=True)[1] % FOLDS
+        for fold in np.unique(fold_of):
+            others = np.nonzero(fold_of != fold)[0]
+            here = fold_of == fold
+            if len(np.unique(self.positive[others])) < 2:
+                return np.inf
+            scores[here] = self.fit(chosen, others)[1].decision_function(inputs[here])
+        return float(log_loss(self.positive, expit(scores)))
+
+    def _inputs(self, chosen: list[int]) -> sparse.csr_matrix:
+        return sparse.hstack(
+            [sparse.csr_matrix(self.values[:, chosen] * self._deviations(chosen)), self.nuisance]
+        ).tocsr()
+
+    @staticmethod
+    def _deviations(chosen: list[int]) -> np.ndarray:
+        return np.array([ANCHOR if reading == 0 else OTHERS for reading in chosen])
