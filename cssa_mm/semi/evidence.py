@@ -14,7 +14,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
-from cssa_mm.models.evidence import Readings
+from cssa_mm.models.evidence import DiscriminantEvidence, Readings
 
 
 class EvidenceImages:
@@ -79,6 +79,24 @@ class EvidenceImages:
         if neighbours is not None:
             neighbours.keep(found.values[rows])
         return found
+
+    def stack(self, evidence: DiscriminantEvidence, readings: Readings, indices: np.ndarray, tuned: Tensor) -> None:
+        """Fit the weights of the evidence to readings that did not see the labels.
+
+        Args:
+            evidence: fitted to these images.
+            readings: what `fit` returned.
+            indices: labelled images (h,), for which the tuned prompts are replaced.
+            tuned: by the readings (h, C) of prompts that did not see their labels.
+        """
+        components, labels = readings.components.clone(), torch.full_like(self.labels, -1)
+        order = np.argsort(indices)
+        here = self.readable_indices
+        place = np.searchsorted(indices, here, sorter=order).clip(max=len(indices) - 1)
+        rows = np.nonzero(indices[order][place] == here)[0]
+        components[1, rows] = tuned[order[place[rows]]].to(components)
+        labels[rows] = self.labels[rows]
+        evidence.stack_held_out(components, labels)
 
     def _all_batches(self, model: CSSAClassifier) -> Iterator[Features]:
         device = model.head.bias.device
