@@ -89,8 +89,8 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
     classes = class_differences(runs, references)
     worst = next(iter(classes.items()), None) if classes else None
     entry['worst_class'] = None if worst is None else dict(zip(('name', 'difference'), worst, strict=True))
-    is_judged = classes is not None and row.kind == 'train'
-    entry['fallen'] = {name: value for name, value in classes.items() if value < -FALL} if is_judged else None
+    fallen = {name: value for name, value in (classes or {}).items() if value < -FALL}
+    entry['fallen'] = fallen if classes is not None and row.kind == 'train' else None
     return entry | _further(study, row, rows, by_row)
 
 
