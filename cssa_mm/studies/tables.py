@@ -35,9 +35,9 @@ def markdown(summary: Mapping) -> str:
     note += '; '.join(sorted(baselines)) or 'none'
     if any(row['over_references'] for row in summary['rows']):
         note += '. Worst class: the one whose mean AP is the furthest below the better of the references'
-    parts = [summary['title'], f'{note}.', _marked(_rows(summary))]
+    parts = [summary['title'], f'{note}.', marked(_rows(summary))]
     for heading, table in _further_tables(summary):
-        parts += [f'{heading}:', _marked(table)]
+        parts += [f'{heading}:', marked(table)]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -63,9 +63,7 @@ def _grid(summary: Mapping, key: str, form: str) -> Table:
     lines: dict[str, dict[float | None, str]] = {}
     for row in summary['rows']:
         if row[key] is not None:
-            mean, error = _cells(row[key], form, '.1f')
-            text = mean if error == '-' else f'{mean} +- {error}'
-            lines.setdefault(row['line'] or row['title'], {})[row['x']] = text
+            lines.setdefault(row['line'] or row['title'], {})[row['x']] = mean_and_error(row[key], form)
     table = [['', *(f'{x:g}' for x in values)]]
     return table + [[name, *(found.get(x, found.get(None, '-')) for x in values)] for name, found in lines.items()]
 
@@ -139,14 +137,21 @@ def _by_positives(summary: Mapping) -> Table:
     return table
 
 
-def _cells(statistics: Mapping | None, form: str, form_of_error: str = '.2f') -> tuple[str, str]:
+def _cells(statistics: Mapping | None, form: str) -> tuple[str, str]:
     if statistics is None:
         return '-', '-'
     error = statistics['standard_error']
-    return f'{statistics["mean"]:{form}}', '-' if error is None else f'{error:{form_of_error}}'
+    return f'{statistics["mean"]:{form}}', '-' if error is None else f'{error:.2f}'
 
 
-def _marked(table: Sequence[Sequence[str]]) -> str:
+def mean_and_error(statistics: Mapping, form: str) -> str:
+    """Mean and standard error, as in 52.2 +- 0.3; the mean alone of a single value."""
+    mean, error = f'{statistics["mean"]:{form}}', statistics['standard_error']
+    return mean if error is None else f'{mean} +- {error:.1f}'
+
+
+def marked(table: Sequence[Sequence[str]]) -> str:
+    """Header and rows as a table in Markdown."""
     lines = ['| ' + ' | '.join(row) + ' |' for row in table]
     lines.insert(1, '|---' * len(table[0]) + '|')
     return '\n'.join(lines)
