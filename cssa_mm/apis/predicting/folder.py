@@ -24,8 +24,8 @@ from cssa_mm.files import write_json
 FORMAT = 1
 RUN, LOCK, WRITING = 'run.json', 'run.lock', '.writing'
 PARTS = dict(
-    neighbours='a model with other neighbours or none', checkpoint='another checkpoint', classes='other classes', view='another view', tower='another tower',
-    version='another version of cssa_mm',
+    neighbours='a model with other neighbours or none', checkpoint='another checkpoint', classes='other classes',
+    view='another view', tower='another tower', version='another version of cssa_mm',
 )  # fmt: skip
 
 
