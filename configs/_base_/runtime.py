@@ -36,8 +36,9 @@ default_hooks = dict(
     # The semi-supervised algorithm (cssa_mm/semi/semi_supervision.py).
     pseudo_labels=dict(
         type='PseudoLabelHook',
-        # 'cat', 'fixed', 'top_k', 'instance_adaptive', 'mat' or 'calibrated', with their options
-        # (cssa_mm/semi/policies/), which for 'cat' are eta_positive=1.0 and eta_negative=0.998.
+        # 'cat', 'fixed', 'top_k', 'instance_adaptive', 'mat', 'calibrated' or 'interval', with their options
+        # (cssa_mm/semi/policies/): for 'cat' eta_positive=1.0 and eta_negative=0.998, for 'interval' confidence=0.8,
+        # the probability that the rate of a class lies in its interval, and prior=1.0, imagined labels behind a weight.
         policy=dict(name='cat'),
         # True gives the ceiling: true labels for the unlabelled images.
         oracle=False,
