@@ -32,6 +32,14 @@ class EvidenceImages:
         self._readable = readable_rows(dataset, indices)
         self._labels = torch.as_tensor(dataset.labels[indices])[self._readable]
 
+    def features(self, device: torch.device) -> Iterator[Features]:
+        """Features of the readable images on a device, batch by batch, labelled ones first; on rank 0 alone."""
+        start = 0
+        for local, pooled in self._batches():
+            rows = self._readable[start : start + len(local)]
+            start += len(local)
+            yield local[rows].to(device), pooled[rows].to(device)
+
     def fit(self, model: CSSAClassifier, evidence: DiscriminantEvidence) -> None:
         """Fit the evidence of a model to its teacher as it stands; on rank 0 alone."""
         model.unfold()
@@ -39,13 +47,8 @@ class EvidenceImages:
 
     def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
-        device, start = model.head.bias.device, 0
-        for local, pooled in self._batches():
-            rows = self._readable[start : start + len(local)]
-            start += len(local)
-            features, similarity, anchor = model.readings(local.to(device), pooled.to(device))
-            rows = rows.to(device)
-            yield features[rows], similarity[rows], anchor[rows]
+        for local, pooled in self.features(model.head.bias.device):
+            yield model.readings(local, pooled)
 
 
 def _nothing() -> Iterator[Features]:

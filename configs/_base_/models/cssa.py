@@ -32,6 +32,10 @@ model = dict(
         learn_temperature=True,  # (R)
         score='sigmoid',  # (R) or 'dual', 'negative_embedding'
         bias=True,  # (R)
+        # Takes an image's offset out of its similarities (ours): dict(weight='auto', vocabulary=None), for towers that
+        # were trained with a softmax. weight: or a number in 0..1; vocabulary: a list of words or a file of them, None
+        # for common nouns (docs/reconstruction.md).
+        centring=None,
     ),
     context_head=dict(
         type='ContextHead',
