@@ -32,10 +32,9 @@ model = dict(
         learn_temperature=True,  # (R)
         score='sigmoid',  # (R) or 'dual', 'negative_embedding'
         bias=True,  # (R)
-        # Takes an image's offset out of its similarities (ours): dict(weight='auto', vocabulary=None), for towers that
-        # were trained with a softmax. weight: or a number in 0..1; vocabulary: a list of words or a file of them, None
-        # for common nouns (docs/reconstruction.md).
-        centring=None,
+        # Off: centring=dict(weight='auto', vocabulary=None) takes an image's offset out of its similarities (ours), for
+        # towers that were trained with a softmax. weight: 'auto' or a number from 0 to 1; vocabulary: a list of words,
+        # a file of them, or None for common nouns. Figures: docs/reconstruction.md.
     ),
     context_head=dict(
         type='ContextHead',
