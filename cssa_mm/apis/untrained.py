@@ -7,10 +7,12 @@ neighbours, which need no label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmpretrain.registry import DATASETS, HOOKS
 
 from cssa_mm.engine.bad_image_hook import BadImageHook
@@ -42,7 +44,25 @@ def start_untrained(
     if hooks is None:
         found = (config.get('default_hooks') or {}).items()
         hooks = [HOOKS.build(dict(hook)) for name, hook in found if name in NAMES and hook is not None]
-    hooks = list(hooks)
+    try:
+        _prepare(model, config, list(hooks), fit_neighbours)
+    finally:
+        centring = model.head.centring
+        if centring is not None and not bool(centring.is_fitted):
+            print_log(
+                f"Centring: no training images have fitted weight='auto', which is {float(centring.weight):g} now; "
+                'model.head.centring.weight=NUMBER sets it',
+                'current',
+                logging.WARNING,
+            )
+
+
+def _prepare(
+    model: CSSAClassifier,
+    config: Config,
+    hooks: Sequence[Hook],
+    fit_neighbours: Callable[[CSSAClassifier], None] | None,
+) -> None:
     algorithms = [hook for hook in hooks if isinstance(hook, PseudoLabelHook)]
     if not algorithms:
         return
