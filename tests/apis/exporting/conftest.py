@@ -38,7 +38,7 @@ def as_if_trained(model, seed: int = 3):
                 getattr(evidence, name).copy_(noise(getattr(evidence, name)))
             for name in ('similarity_scale', 'anchor_scale', 'scale'):
                 getattr(evidence, name).copy_(0.5 + noise(getattr(evidence, name)).abs())
-            evidence.weights.copy_(torch.tensor([0.7, 0.9]))
+            evidence.weights.copy_(torch.tensor([0.3, 0.4, 0.9]))
             evidence.is_fitted.fill_(True)
     model.calibration = ScoreCalibration(SLOPES, OFFSETS, 'platt')
     model.thresholds = ClassThresholds((0.3, 0.4, 0.5, 0.6, 0.7, 0.45), 'f1', (9, 8, 7, 6, 5, 4), ('own',) * 6)
