@@ -78,8 +78,11 @@ class TorchScorer:
         Raises:
             DataError: they are too small for the tower.
         """
-        inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
-        logits = self.model.logits(*self._features(inputs))
+        return self.of_logits(self.model.logits(*self.features(pixels)))
+
+    @torch.no_grad()
+    def of_logits(self, logits: Tensor) -> Scores:
+        """Scores that logits (B, C) of the model stand for."""
         raw = torch.sigmoid(logits).float()
         return Scores(self.model.calibration(raw, logits).cpu().numpy(), raw.cpu().numpy())
 
@@ -87,7 +90,14 @@ class TorchScorer:
         """What the scores rest on, as plain data; see `model_facts`."""
         return model_facts(self.model) | dict(zero_shot_names=list(self.zero_shot_names))
 
-    def _features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Local (B, N, D) and global (B, D) features of images that the view has made.
+
+        Raises:
+            DataError: they are too small for the tower.
+        """
+        inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
         try:
             return self.model.backbone(inputs)
         except RuntimeError as error:

@@ -216,7 +216,9 @@ def _scored(algorithm: SemiSupervision, folds: Sequence[FoldReadings]) -> list[F
         tuned = torch.cat([fold.readings[:, 1] for fold in folds])
         algorithm.stack_held_out(np.concatenate([fold.held_out for fold in folds]), tuned)
     return [
-        FoldScores(fold.held_out, *(algorithm.scores_of(part).numpy() for part in (fold.readings, fold.references)))
+        FoldScores(
+            fold.held_out, *(algorithm.reader.scores_of(part).numpy() for part in (fold.readings, fold.references))
+        )
         for fold in folds
     ]
 

@@ -1,4 +1,4 @@
-"""Readings of labelled images by models that did not see their labels: what weights, thresholds and calibration rest on.
+"""Readings of labelled images by models that did not see their labels, for weights, thresholds and calibration.
 
 The labelled images are dealt into folds. For each fold the training is done again from its start, with the fold among
 the unlabelled images, and the model that results scores the fold. Everything is computed on kept features, so that a
@@ -71,7 +71,7 @@ def deal_folds(dataset: SemiMultiLabelDataset, folds: int, seed: int) -> list[np
 
 
 class FoldReadings(NamedTuple):
-    """What a model reads in images whose labels it did not see; see `SemiSupervision.read`.
+    """What a model reads in images whose labels it did not see; see `Reader.read`.
 
     held_out: indices (h,) of these labelled images.
     readings: of them.
@@ -106,7 +106,7 @@ def cross_fitted_readings(
                 fold.prepare()
                 _train(runner, fold, f'Fold {number} of {len(folds)}')
                 fold.refresh()
-                yield FoldReadings(held_out, fold.read(held_out), fold.read(references))
+                yield FoldReadings(held_out, fold.reader.read(held_out), fold.reader.read(references))
     finally:
         restore(model, finished)
         torch.set_rng_state(generator)

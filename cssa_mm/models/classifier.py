@@ -25,6 +25,7 @@ from cssa_mm.models.identity import CheckpointIdentity
 from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
 from cssa_mm.models.predictions import set_predictions
+from cssa_mm.models.preprocessor import with_pixel_statistics
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.toolbox_losses import cell_loss
@@ -48,7 +49,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         ema: options of `ParameterEMA`: decay, warm_up.
         evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (`cssa_plus`, ours); None
             scores by the prompts alone, as in the paper.
-        neighbours: config of `Neighbours`, which smooths the teacher's readings over images that look alike (ours).
+        neighbours: config of `Neighbours`, which smooths the teacher's readings over like images (ours).
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
         view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
             config's `view`; it travels with the checkpoint.
@@ -79,7 +80,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     ) -> None:
         built = MODELS.build(backbone)
         # Built here: mmengine would look for it in the default scope, which only a Runner sets.
-        super().__init__(init_cfg, MODELS.build(_preprocessor_config(data_preprocessor, built.clip)))
+        super().__init__(init_cfg, MODELS.build(with_pixel_statistics(data_preprocessor, built.clip)))
         self.backbone = built
         self.class_words = resolve_classes(class_names)
         self.class_names = list(self.class_words.names)
@@ -100,16 +101,14 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         self.head = MODELS.build(self.options['head'] | words)
         with torch.no_grad():
             embed_dim = self.text_encoder.encode(self.class_words.prompts[0][:1]).shape[1]
+            anchor = None if evidence is None else self.head.text_features(self.text_encoder)
         sizes = dict(num_classes=len(self.class_names), embed_dim=embed_dim)
         self.context_head = None if contexts is None else MODELS.build(contexts | sizes)
         self.objective = SemiSupervisedObjective(cell_loss(loss, self.class_names), unlabelled_weight, context_weight)
         self.teacher = ParameterEMA(self.scorer(), **(ema or {}))
-        self.evidence = None
+        self.evidence = self.neighbours = None
         if evidence is not None:
-            with torch.no_grad():
-                anchor = self.head.text_features(self.text_encoder)
             self.evidence = MODELS.build(self.options['evidence'] | dict(anchor_text=anchor))
-        self.neighbours = None
         if neighbours is not None:
             sizes['num_readings'] = 1 if evidence is None else 2
             self.neighbours = MODELS.build(self.options['neighbours'] | sizes)
@@ -130,7 +129,6 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
         Args:
             inputs: images (B, 3, H, W); not read where `features` are given.
-            data_samples: the B samples.
             targets: training targets of the images; by default those of their annotations.
             features: local (B, N, D) and global (B, D) features, if they are already known.
         """
@@ -161,9 +159,9 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     def answer(self, logits: Tensor, student: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """The samples with the predictions that logits (B, C) of the EMA teacher and of the student stand for."""
-        data_samples = data_samples or [DataSample() for _ in logits]
-        set_predictions(data_samples, logits, student, self.calibration, self.thresholds)
-        return data_samples
+        samples = data_samples or [DataSample() for _ in logits]
+        set_predictions(samples, logits, student, self.calibration, self.thresholds)
+        return samples
 
     def score(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Tensor:
         """Raw scores (B, C) in 0..1 of local (B, N, D) and global (B, D) features by 'ema' or 'student'."""
@@ -174,17 +172,12 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if who == 'ema' and self.evidence is not None and self.evidence.is_fitted:
             return self.evidence.combine(self.components(local, pooled))
         logits = self.alignment_of(local, pooled, who).logits
-        if who == 'student' or not self._has_neighbours():
-            return logits
-        return self.neighbours.smooth(logits, pooled)
+        return logits if who == 'student' or self.neighbours is None else self.neighbours.smooth(logits, pooled)
 
     def components(self, local: Tensor, pooled: Tensor) -> Tensor:
         """Anchor, tuned prompts and evidence (3, B, C) of the teacher, smoothed; see `DiscriminantEvidence`."""
-        nearby = self.neighbours(pooled) if self._has_neighbours() else None
+        nearby = None if self.neighbours is None else self.neighbours(pooled)
         return self.evidence.components(*self.readings(local, pooled), nearby)
-
-    def _has_neighbours(self) -> bool:
-        return self.neighbours is not None and bool(self.neighbours.is_fitted)
 
     @torch.no_grad()
     def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:
@@ -255,9 +248,3 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if stage != 'backbone':
             raise ConfigError(f"extract_feat: found stage='{stage}', expected 'backbone': a frozen tower has no other")
         return self.backbone(inputs)
-
-
-def _preprocessor_config(config: dict | None, clip: Any) -> dict:
-    """mmpretrain's preprocessor for RGB images with the tower's own pixel statistics, unless the config says so."""
-    statistics = dict(mean=[255 * value for value in clip.mean], std=[255 * value for value in clip.std])
-    return dict(type='CSSADataPreprocessor', to_rgb=False) | statistics | (config or {})

@@ -12,7 +12,32 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cssa_mm.models.stacking import stack
+
 Read = Callable[[], Iterable[tuple[Tensor, Tensor, Tensor]]]
+Nearby = Callable[[Tensor], Tensor]  # from a reading (n, C) to what the neighbours add to it
+
+
+class DiscriminantOptions(NamedTuple):
+    """Options of `DiscriminantEvidence`, which documents them."""
+
+    prior_count: float
+    prior_floor: float
+    unseen_weight: float
+    shrinkage: float
+
+
+class Discriminant(NamedTuple):
+    """Fitted discriminants.
+
+    direction: (C, D), on features minus their centre.
+    held_out: evidence (n, C) of the images with each left out of its own class means, not smoothed.
+    weights: (2,) of base and evidence.
+    """
+
+    direction: Tensor
+    held_out: Tensor
+    weights: Tensor
 
 
 class Batch(NamedTuple):
@@ -164,6 +189,38 @@ def discriminate(
     # Without image i the mean of N is (N m - x_i) / (N - 1).
     left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)
     return evidence / scale, torch.where(positive, left_out, evidence) / scale, scale
+
+
+def fit_discriminant(
+    images: ImageStream, moments: Moments, base: Tensor, labels: Tensor, nearby: Nearby, options: DiscriminantOptions
+) -> Discriminant:
+    """Fit directions, and the weights of base and evidence.
+
+    Args:
+        images: n images.
+        moments: of the same images.
+        base: what is known of them beside (n, C), with deviation 1.
+        labels: (n, C) in 1, 0, -1.
+        nearby: smooths the evidence.
+        options: those of `DiscriminantEvidence`.
+    """
+    positive, labelled = moments.positive, (labels >= 0).any(1)
+    centre, precision = moments.centre, moments.precision(options.shrinkage)
+    known, seen = (labels >= 0).sum(0) + 0.5, positive.sum(0) + 0.5
+    shares = seen.clamp(min=options.prior_floor).minimum(known) / (known + 0.5)
+    trust = torch.where(positive.any(0), 1.0, options.unseen_weight)
+    logits, uses_prior = base, bool(options.prior_count) and not bool(labelled.all())
+    # Twice: the unlabelled images that serve as positives are chosen by the base first, then by both.
+    for _ in range(2 if uses_prior else 1):
+        prior = (options.prior_count, shares, logits) if uses_prior else None
+        mean, count = positive_means(images, moments, ~labelled, prior)
+        evidence, held_out, scale = discriminate(images, centre, mean, count, precision, positive)
+        spread = deviation(held_out + nearby(held_out)).clamp(min=1e-3)
+        evidence, held_out = evidence / spread, held_out / spread
+        around = nearby(held_out)
+        weights = stack(torch.stack([base, held_out + around], -1)[labelled], labels[labelled])
+        logits = weights[0] * base + weights[1] * trust * (evidence + around)
+    return Discriminant(mean @ precision * (trust / scale / spread)[:, None], trust * held_out, weights)
 
 
 def deviation(values: Tensor) -> Tensor:

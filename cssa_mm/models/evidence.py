@@ -19,7 +19,6 @@ held out in folds, the prompts of models that did not see them say what tuning i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -28,10 +27,16 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
-from cssa_mm.models.discriminant import ImageStream, Moments, Read, deviation, discriminate, positive_means
+from cssa_mm.models.discriminant import (
+    DiscriminantOptions,
+    ImageStream,
+    Moments,
+    Nearby,
+    Read,
+    deviation,
+    fit_discriminant,
+)
 from cssa_mm.models.stacking import stack
-
-Nearby = Callable[[Tensor], Tensor]
 
 
 class Readings(NamedTuple):
@@ -90,28 +95,18 @@ class DiscriminantEvidence(nn.Module):
         shrinkage: float = 0.1,
     ) -> None:
         super().__init__()
-        for name, value, highest in (
-            ('anchor', anchor, 1),
-            ('shrinkage', shrinkage, 1),
-            ('unseen_weight', unseen_weight, 1),
-            ('prior_count', prior_count, 1e6),
-            ('prior_floor', prior_floor, 1e6),
-        ):
+        self.options = DiscriminantOptions(prior_count, prior_floor, unseen_weight, shrinkage)
+        for name, value in (('anchor', anchor), *self.options._asdict().items()):
+            highest = 1e6 if name.startswith('prior') else 1
             if not 0 <= value <= highest:
                 raise ConfigError(f'model.evidence.{name}: found {value}, expected a number from 0 to {highest:g}')
         self.anchor = anchor
         self.discriminant = discriminant
-        self.prior_count = prior_count
-        self.prior_floor = prior_floor
-        self.unseen_weight = unseen_weight
-        self.shrinkage = shrinkage
         num_classes, embed_dim = anchor_text.positive.shape
         for name, text in anchor_text._asdict().items():
             self.register_buffer(f'anchor_{name}', text)
-        for name in ('similarity_mean', 'anchor_mean', 'offset', 'bias'):
-            self.register_buffer(name, torch.zeros(num_classes))
-        for name in ('similarity_scale', 'anchor_scale', 'scale'):
-            self.register_buffer(name, torch.ones(num_classes))
+        for name in ('similarity_mean', 'anchor_mean', 'offset', 'bias', 'similarity_scale', 'anchor_scale', 'scale'):
+            self.register_buffer(name, torch.full((num_classes,), float(name.endswith('scale'))))
         self.register_buffer('direction', torch.zeros(num_classes, embed_dim))
         self.register_buffer('weights', torch.tensor([anchor, 1 - anchor, 0.0]))
         self.register_buffer('is_fitted', torch.tensor(False))
@@ -146,9 +141,11 @@ class DiscriminantEvidence(nn.Module):
 
     def combine(self, components: Tensor) -> Tensor:
         """Logits (n, C) of components (3, n, C)."""
+        return self._weighed(components) + self.bias
+
+    def _weighed(self, components: Tensor) -> Tensor:
         anchor, tuned, evidence = components
-        base = (self.weights[0] * anchor + self.weights[1] * tuned) / self.scale
-        return base + self.weights[2] * evidence + self.bias
+        return (self.weights[0] * anchor + self.weights[1] * tuned) / self.scale + self.weights[2] * evidence
 
     @torch.no_grad()
     def fit(self, read: Read, labels: Tensor, nearby: Nearby | None = None) -> Readings:
@@ -184,10 +181,10 @@ class DiscriminantEvidence(nn.Module):
         used = [0, 1, 2] if 0 < self.anchor < 1 else [0 if self.anchor else 1, 2]
         rows = (labels >= 0).any(1)
         weights = torch.zeros_like(self.weights)
-        weights[used] = stack(components[used][:, rows].permute(1, 2, 0), labels[rows])
+        weights[used] = stack(components[used][:, rows].permute(1, 2, 0), labels[rows], is_checked=True)
         self.weights.copy_(weights)
         self.scale.fill_(1.0)
-        self._match_rates(self.combine(components), labels)
+        self._match_rates(self._weighed(components), labels)
 
     def _fit(self, images: ImageStream, labels: Tensor, nearby: Nearby) -> Readings:
         known, positive = labels >= 0, labels == 1
@@ -195,16 +192,19 @@ class DiscriminantEvidence(nn.Module):
         components, plain = self._first_pass(images, moments, nearby)
         self.weights.copy_(torch.tensor([self.anchor, 1 - self.anchor, 0.0]))
         self.scale.fill_(1.0)
-        base = self.combine(components) - self.bias
+        base = self._weighed(components)
         self.scale.copy_(deviation(base))
         base, values = base / self.scale, torch.stack([plain, torch.zeros_like(plain)], 1)
         if moments is None:
             self._share(stack(base[known.any(1)][..., None], labels[known.any(1)]))
         else:
-            held_out = self._fit_discriminant(images, moments, base, labels, nearby)
-            values[:, 1] = held_out
-            components[2] = held_out + nearby(held_out)
-        self._match_rates(self.combine(components), labels)
+            found = fit_discriminant(images, moments, base, labels, nearby, self.options)
+            self._share(found.weights)
+            self.direction.copy_(found.direction)
+            self.offset.copy_((moments.centre * found.direction).sum(-1))
+            values[:, 1] = found.held_out
+            components[2] = found.held_out + nearby(found.held_out)
+        self._match_rates(self._weighed(components), labels)
         self.is_fitted.fill_(True)
         return Readings(components, values)
 
@@ -214,10 +214,10 @@ class DiscriminantEvidence(nn.Module):
         self.weights.copy_(torch.stack([base * self.anchor, base * (1 - self.anchor), *weights[1:], base * 0][:3]))
 
     def _match_rates(self, logits: Tensor, labels: Tensor) -> None:
-        """Set the bias so that the mean score of the unlabelled images is the rate in the labelled ones."""
+        """Set the bias to logits (n, C): the mean score of the unlabelled images is the rate in the labelled ones."""
         known, unlabelled = labels >= 0, ~(labels >= 0).any(1)
         rates = ((labels == 1).sum(0) + 0.5) / (known.sum(0) + 1)
-        scored = (logits - self.bias)[unlabelled] if unlabelled.any() else logits - self.bias
+        scored = logits[unlabelled] if unlabelled.any() else logits
         self.bias.copy_(matching_bias(scored, rates, torch.ones_like(scored, dtype=torch.bool)))
 
     def _first_pass(self, images: ImageStream, moments: Moments | None, nearby: Nearby) -> tuple[Tensor, Tensor]:
@@ -241,32 +241,6 @@ class DiscriminantEvidence(nn.Module):
         self.anchor_scale.mul_(spread)
         tuned = (similarity - self.similarity_mean) / self.similarity_scale
         return torch.stack([smoothed / spread, tuned, torch.zeros_like(tuned)]), anchor / spread
-
-    def _fit_discriminant(
-        self, images: ImageStream, moments: Moments, base: Tensor, labels: Tensor, nearby: Nearby
-    ) -> Tensor:
-        """Fit directions and weights; returns the evidence (n, C) with each image left out of its own class means."""
-        positive, labelled = moments.positive, (labels >= 0).any(1)
-        centre, precision = moments.centre, moments.precision(self.shrinkage)
-        known, seen = (labels >= 0).sum(0) + 0.5, positive.sum(0) + 0.5
-        shares = seen.clamp(min=self.prior_floor).minimum(known) / (known + 0.5)
-        trust = torch.where(positive.any(0), 1.0, self.unseen_weight)
-        logits = base
-        # Twice: the unlabelled images that serve as positives are chosen by the base first, then by both.
-        for _ in range(2 if self.prior_count and not labelled.all() else 1):
-            prior = (self.prior_count, shares, logits) if self.prior_count else None
-            mean, count = positive_means(images, moments, ~labelled, prior)
-            evidence, held_out, scale = discriminate(images, centre, mean, count, precision, positive)
-            spread = deviation(held_out + nearby(held_out)).clamp(min=1e-3)
-            held_out, evidence = held_out / spread, evidence / spread
-            smoothed = held_out + nearby(held_out)
-            self._share(stack(torch.stack([base, smoothed], -1)[labelled], labels[labelled]))
-            logits = (self.weights[0] + self.weights[1]) * base + self.weights[2] * trust * (
-                evidence + nearby(held_out)
-            )
-        self.direction.copy_(mean @ precision * (trust / scale / spread)[:, None])
-        self.offset.copy_((centre * self.direction).sum(-1))
-        return trust * held_out
 
     def upgrade_entries(self, state_dict: dict[str, Tensor], prefix: str) -> None:
         """Bring entries of an earlier version, whose anchor and prompts had one weight, into the form of this one."""

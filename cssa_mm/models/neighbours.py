@@ -46,7 +46,6 @@ class Neighbours(nn.Module):
     whitening: Tensor
     gain: Tensor
     shift: Tensor
-    is_fitted: Tensor
 
     def __init__(
         self,
@@ -74,7 +73,11 @@ class Neighbours(nn.Module):
         self.register_buffer('whitening', torch.zeros(embed_dim, embed_dim))
         self.register_buffer('gain', torch.ones(num_classes))
         self.register_buffer('shift', torch.zeros(num_classes))
-        self.register_buffer('is_fitted', torch.tensor(False))
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether an image has neighbours; until then, readings stay as they are."""
+        return len(self.keys) > 1
 
     @property
     def num_images(self) -> int:
@@ -125,7 +128,6 @@ class Neighbours(nn.Module):
     def keep(self, values: Tensor) -> None:
         """Take over the values (M, V, C) of the stored images."""
         self.values = values.to(self.keys)
-        self.is_fitted.fill_(True)
 
     @torch.no_grad()
     def fit_logits(self, logits: Tensor, pooled: Tensor, rows: Tensor) -> None:

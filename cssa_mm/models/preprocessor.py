@@ -22,3 +22,9 @@ class CSSADataPreprocessor(ClsDataPreprocessor):
         if 'features' in added:
             data = data | dict(inputs=torch.empty(0, 3, 1, 1))
         return super().forward(data, training) | added
+
+
+def with_pixel_statistics(config: dict | None, clip: Any) -> dict:
+    """A preprocessor's config for RGB images with the pixel statistics of a loaded tower, unless the config says so."""
+    statistics = dict(mean=[255 * value for value in clip.mean], std=[255 * value for value in clip.std])
+    return dict(type='CSSADataPreprocessor', to_rgb=False) | statistics | (config or {})

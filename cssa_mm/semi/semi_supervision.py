@@ -1,6 +1,6 @@
 """The algorithm: what happens to the unlabelled images, from the first step to the last.
 
-    prepare()        features of the training images -> taught classes, contexts, bias; once
+    prepare()        features of the training images -> taught classes, contexts, centring, bias; once
     begin_epoch()    EMA teacher scores the unlabelled images -> policy -> pseudo-labels in the bank
     targets(batch)   labels, pseudo-labels and weights of one batch
     after_step()     EMA: the teacher follows the student, and the evidence is stale
@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,15 +22,16 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.wrong_labels import swapped_rows
-from cssa_mm.features.encode import Features, gather_rows, readable_rows, share_of_rank
+from cssa_mm.features.encode import readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import Readings
 from cssa_mm.models.objective import Targets
 from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.centring import fit_centring
 from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
+from cssa_mm.semi.reader import Reader
 from cssa_mm.semi.statistics import (
     broadcast_from_first,
     broadcast_stored,
@@ -102,6 +103,11 @@ class SemiSupervision:
     state: State = field(default_factory=State)
     images: EvidenceImages | None = None
 
+    @property
+    def reader(self) -> Reader:
+        """Of the images of the training set."""
+        return Reader(self.model, self.features)
+
     # -- before the first step ---------------------------------------------------------------------------------
 
     def prepare(self) -> None:
@@ -119,6 +125,8 @@ class SemiSupervision:
         self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
         broadcast_from_first([self.model.is_taught])
         set_contexts(self.model, self.dataset, self.settings.context_seed)
+        images = self.settings.evidence_images, self.settings.evidence_seed
+        fit_centring(self.model, self.features, self.dataset, *images)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()
         self.state.evidence_is_stale = True
@@ -139,7 +147,7 @@ class SemiSupervision:
     def _calibrate(self, who: str) -> None:
         """Calibrate the bias that the head holds, by the scores of 'student' or 'ema'."""
         indices, head = self.dataset.labelled_indices, self.model.head
-        logits = self._rows(
+        logits = self.reader.rows(
             lambda local, pooled: self.model.alignment_of(local, pooled, who).logits, indices, 'Labelled images'
         )
         if is_main_process():
@@ -159,38 +167,13 @@ class SemiSupervision:
         truth[~readable] = -1
         pseudo_labels = self._oracle(truth) if self.settings.oracle else self._label(scores, readable)
         if self.settings.wrong_labels:
-            pseudo_labels = with_errors(pseudo_labels, self.settings.wrong_labels, [self.seed, epoch])
+            pseudo_labels = pseudo_labels.with_errors(self.settings.wrong_labels, [self.seed, epoch])
         self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
 
     def score(self, indices: np.ndarray, description: str = 'Pseudo-labels') -> Tensor:
-        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank.
-
-        `description` stands before the progress, which is shown where the tower must encode the images.
-        """
-        return self._rows(self.model.score, indices, description)
-
-    def read(self, indices: np.ndarray, description: str = 'Images') -> Tensor:
-        """What the teacher reads in M images, on the CPU, the same on every rank.
-
-        That is the components (M, 3, C) of the evidence, whose weights may still change, or without evidence the
-        logits (M, C).
-        """
-        if self.model.evidence is None:
-            return self._rows(self.model.logits, indices, description)
-        width = len(self.model.class_names)
-
-        def of_batch(local: Tensor, pooled: Tensor) -> Tensor:
-            return self.model.components(local, pooled).transpose(0, 1).flatten(1)
-
-        return self._rows(of_batch, indices, description, 3 * width).unflatten(1, (3, width))
-
-    def scores_of(self, readings: Tensor) -> Tensor:
-        """Scores (M, C) that stand for what `read` has returned, by the weights as they are."""
-        evidence = self.model.evidence
-        if evidence is not None:
-            readings = evidence.combine(readings.to(evidence.bias.device).transpose(0, 1))
-        return torch.sigmoid(readings).cpu()
+        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank; see `Reader`."""
+        return self.reader.rows(self.model.score, indices, description)
 
     def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:
         policy = self.settings.policy
@@ -258,44 +241,9 @@ class SemiSupervision:
             tuned: their readings (h, C) by such prompts.
         """
         self.refresh()
-        evidence, images, readings = self.model.evidence, self.images, self.state.readings
-        if evidence is None or images is None:
+        evidence = self.model.evidence
+        if evidence is None:
             return
-        if is_main_process() and readings is not None:
-            components, labels = readings.components.clone(), images.labels.clone()
-            position = {index: row for row, index in enumerate(indices.tolist())}
-            for row, index in enumerate(images.readable_indices.tolist()):
-                if index in position:
-                    components[1, row] = tuned[position[index]].to(components)
-                else:
-                    labels[row] = -1  # no reading of it was held out
-            evidence.stack_held_out(components, labels)
+        if self.images is not None and self.state.readings is not None:  # rank 0
+            self.images.stack(evidence, self.state.readings, indices, tuned)
         broadcast_from_first(evidence.buffers())
-
-    # -- shared ------------------------------------------------------------------------------------------------
-
-    def _rows(
-        self,
-        of_batch: Callable[[Tensor, Tensor], Tensor],
-        indices: np.ndarray,
-        description: str,
-        width: int | None = None,
-    ) -> Tensor:
-        """Rows (M, C), or of another width, of M images, on the CPU: each rank computes its share, all get all rows."""
-        rows = share_of_rank(len(indices))
-        self.model.unfold()
-        batches: Iterator[Features] = self.features.batches(indices[rows], description)
-        parts = [of_batch(*batch) for batch in batches]
-        found = torch.cat(parts) if parts else torch.zeros(0, width or len(self.model.class_names))
-        return gather_rows(found, rows, len(indices))
-
-
-def with_errors(pseudo_labels: PseudoLabels, share: float, seed: Sequence[int]) -> PseudoLabels:
-    """Swap a share of the labels together with their weights, so that a forced error looks like any other label."""
-    source = torch.from_numpy(swapped_rows(pseudo_labels.labels.numpy(), share, np.random.default_rng(seed)))
-    weights = pseudo_labels.weights
-    return replace(
-        pseudo_labels,
-        labels=pseudo_labels.labels.gather(0, source),
-        weights=None if weights is None else weights.gather(0, source),
-    )

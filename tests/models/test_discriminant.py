@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.covariance import empirical_covariance, shrunk_covariance
 
-from cssa_mm.models.discriminant import ImageStream, Moments, discriminate, selected_sum
+from cssa_mm.models.discriminant import ImageStream, Moments, discriminate, positive_means, selected_sum
 
 N, C, D = 23, 4, 6
 
@@ -83,6 +83,37 @@ def test_the_selected_images_of_each_class_are_summed(features, positive):
     expected = [sum((features[i, c] - centre[c] for i in range(N) if positive[i, c]), torch.zeros(D)) for c in range(C)]
     found = selected_sum(stream(features), centre, positive)
     torch.testing.assert_close(found, torch.stack(expected).to(found), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('prior_count', [1.0, 2.5])
+def test_the_best_scored_unlabelled_images_join_each_class_mean_with_their_count(features, positive, prior_count):
+    labelled = 11
+    positive[labelled:] = False
+    logits = torch.randn(N, C, generator=torch.Generator().manual_seed(3))
+    logits[:labelled] += 100  # the best-scored images of all, but labelled
+    shares = torch.tensor([0.1, 0.375, 0.001, 0.9])
+    moments = moments_of(features, positive)
+    unlabelled = torch.arange(N) >= labelled
+    mean, count = positive_means(stream(features), moments, unlabelled, (prior_count, shares, logits))
+    mean += moments.centre
+    for c, number in enumerate([1, 4, 1, 11]):  # round(.375 x 12): the even of 4 and 5; at least one image
+        own = [features[i, c].double() for i in range(labelled) if positive[i, c]]
+        ranked = sorted(range(labelled, N), key=lambda i: float(-logits[i, c]))
+        prior = sum(features[i, c].double() for i in ranked[:number]) / number
+        expected = (sum(own) + prior_count * prior) / (len(own) + prior_count)
+        torch.testing.assert_close(mean[c], expected, rtol=1e-5, atol=1e-6)
+        assert float(count[c]) == len(own) + prior_count
+        assert bool(own) is (c < 3)  # the last class has the prior alone
+
+
+def test_without_a_prior_a_class_mean_is_that_of_its_labelled_positives(features, positive):
+    moments = moments_of(features, positive)
+    mean, count = positive_means(stream(features), moments, torch.arange(N) >= 11, None)
+    assert torch.equal(count, positive.sum(0))
+    for c in range(3):
+        expected = features[positive[:, c], c].double().mean(0) - moments.centre[c]
+        torch.testing.assert_close(mean[c], expected, rtol=1e-6, atol=1e-8)
+    assert torch.equal(mean[3], torch.zeros(D).double())
 
 
 def test_a_positive_is_left_out_of_its_own_mean(features, positive):

@@ -1,4 +1,7 @@
-"""Oracle: the whole fit again in numpy and float64, image by image, with scikit-learn's covariance and weights."""
+"""Oracle: the whole fit again in numpy and float64, image by image, with scikit-learn's covariance.
+
+`tests/models/test_stacking.py` has the oracle of the weights.
+"""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -15,8 +18,8 @@ from torch.utils._pytree import tree_leaves
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures
-from cssa_mm.models.discriminant import ImageStream, Moments
-from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.models.evidence import DiscriminantEvidence, Readings
+from cssa_mm.models.stacking import stack
 
 C, D = 4, 6
 LABELLED, UNLABELLED = 14, 30
@@ -73,9 +76,19 @@ def changed(images: SimpleNamespace, **fields) -> SimpleNamespace:
 
 
 def reference(
-    images, anchor, prior_count, shrinkage, prior_floor=2.5, unseen_weight=0.25, discriminant=True
+    images,
+    anchor,
+    prior_count,
+    shrinkage,
+    prior_floor=2.5,
+    unseen_weight=0.25,
+    discriminant=True,
+    nearness=np.zeros((LABELLED + UNLABELLED, LABELLED + UNLABELLED)),  # noqa: B008
 ) -> SimpleNamespace:
-    """What `fit` should find, one class and one image after the other; `stages` holds a record for each round."""
+    """What `fit` should find, one class and one image after the other; `stages` holds a record for each round.
+
+    `nearness` (n, n) has the weights of the neighbours of each image.
+    """
     features, similarity, anchored = (
         np.asarray(values, np.float64) for values in (images.features, images.similarity, images.anchor)
     )
@@ -91,23 +104,27 @@ def reference(
     def standardised(values):
         return (values - values.mean(0)) / values.std(0)
 
-    base = standardised((1 - anchor) * standardised(similarity) + anchor * standardised(anchored))
-    known = [(i, c) for i in range(count) for c in range(C) if labels[i, c] != -1]
-    truth = np.array([labels[cell] == 1 for cell in known])
+    def smoothed(values):
+        return values + nearness @ values
+
+    own = smoothed(standardised(anchored))
+    base = (1 - anchor) * standardised(similarity) + anchor * own / own.std(0)
+    base = base / base.std(0)
+    labelled = (labels != -1).any(1)
     centred = features - features.mean(0)
     taught = (labels == 1).any(0)
     covariance = shrunk_covariance(
         empirical_covariance(centred[:, taught].reshape(-1, D), assume_centered=True), shrinkage
     )
 
-    def weights_of(held_out):
-        readings = np.array([[base[cell], held_out[cell]] for cell in known])
-        solver = LogisticRegression(C=1e3, solver='newton-cholesky', tol=1e-12, max_iter=1000).fit(readings, truth)
-        return np.maximum(solver.coef_[0], [0.1, 0])
+    def weights_of(*readings):
+        found = stack(torch.tensor(np.stack(readings, -1)[labelled]), torch.tensor(labels[labelled])).tolist()
+        return np.array([found[0] * anchor, found[0] * (1 - anchor), *found[1:], 0.0][:3])
 
     if not discriminant:
-        weights = weights_of(np.zeros_like(base))
-        return SimpleNamespace(weights=weights, logits=weights[0] * base, rates=rates, unlabelled=unlabelled)
+        weights = weights_of(base)
+        logits = (weights[0] + weights[1]) * base
+        return SimpleNamespace(weights=weights, logits=logits, held_out=logits, rates=rates, unlabelled=unlabelled)
     logits, stages = base, []
     for _ in range(2 if prior_count else 1):
         means, directions, held_out = np.zeros((C, D)), np.zeros((C, D)), np.zeros((count, C))
@@ -127,13 +144,24 @@ def reference(
                     position = [j for j in range(count) if labels[j, c] == 1].index(i)
                     others = chosen[:position] + chosen[position + 1 :]
                     held_out[i, c] = centred[i, c] @ np.linalg.solve(covariance, weighted_mean(others)) / deviation
-        weights = weights_of(held_out)
+        spread = np.maximum(smoothed(held_out).std(0), 1e-3)
+        held_out, directions = held_out / spread, directions / spread[:, None]
+        weights = weights_of(base, smoothed(held_out))
         # A class that no labelled image shows is trusted less, once the weights are known.
-        directions[(labels != 1).all(0)] *= unseen_weight
-        logits = weights[0] * base + weights[1] * np.einsum('ncd,cd->nc', centred, directions)
+        unseen = (labels != 1).all(0)
+        directions[unseen] *= unseen_weight
+        held_out[:, unseen] *= unseen_weight
+        evidence = np.einsum('ncd,cd->nc', centred, directions) + nearness @ held_out
+        logits = (weights[0] + weights[1]) * base + weights[2] * evidence
         stages.append(SimpleNamespace(means=means, directions=directions, held_out=held_out, weights=weights))
     return SimpleNamespace(
-        weights=weights, logits=logits, rates=rates, unlabelled=unlabelled, stages=stages, covariance=covariance
+        weights=weights,
+        logits=logits,
+        held_out=(weights[0] + weights[1]) * base + weights[2] * smoothed(held_out),
+        rates=rates,
+        unlabelled=unlabelled,
+        stages=stages,
+        covariance=covariance,
     )
 
 
@@ -174,8 +202,8 @@ def test_a_fit_equals_the_same_one_image_by_image(seed, options):
 @pytest.mark.parametrize('batch_size', [1, 7, LABELLED + UNLABELLED])
 def test_batches_of_any_size_give_the_fit_to_all_images_at_once(batch_size, options, monkeypatch):
     """With the weights solved exactly, nothing but rounding is left between the oracle and the fit."""
-    exact = partial(LogisticRegression, solver='newton-cholesky', tol=1e-12)
-    monkeypatch.setattr('cssa_mm.models.evidence.LogisticRegression', exact)
+    exact = partial(LogisticRegression, tol=1e-12)
+    monkeypatch.setattr('cssa_mm.models.stacking.LogisticRegression', exact)
     images = draw(seed=3)
     evidence = fit(make_evidence(**options), images, batch_size)
     found = logits_of(evidence, images) - evidence.bias
@@ -197,8 +225,9 @@ def test_an_offset_that_all_images_share_costs_no_digits(images):
 
 
 def test_the_discriminant_is_the_shrunk_covariance_s_answer_to_the_labelled_means(images):
-    """Up to its scale: over the training images the discriminant has mean 0 and deviation 1."""
-    evidence = fit(make_evidence(anchor=0.0, prior_count=0.0, shrinkage=0.1), images)
+    """Up to its scale: over the training images, left out of their own means, it has deviation 1."""
+    evidence = make_evidence(anchor=0.0, prior_count=0.0, shrinkage=0.1)
+    held_out = evidence.fit(reader(images), images.labels).components[2]
     features = images.features.double().numpy()
     centred = features - features.mean(0)
     # Of the classes that a label shows: all but the last.
@@ -210,7 +239,9 @@ def test_the_discriminant_is_the_shrunk_covariance_s_answer_to_the_labelled_mean
         assert found @ expected == pytest.approx(np.linalg.norm(found) * np.linalg.norm(expected), rel=1e-6)
         reading = features[:, c] @ found - float(evidence.offset[c])
         assert reading.mean() == pytest.approx(0, abs=1e-5)
-        assert reading.std() == pytest.approx(1, rel=1e-5)
+        assert float(held_out[:, c].std(correction=0)) == pytest.approx(1, rel=1e-5)
+        rows = images.labels.numpy()[:, c] != 1
+        np.testing.assert_allclose(held_out[rows, c], reading[rows], atol=1e-5)
 
 
 def test_a_class_that_no_label_shows_has_no_part_in_the_covariance(images):
@@ -223,29 +254,6 @@ def test_a_class_that_no_label_shows_has_no_part_in_the_covariance(images):
 
 
 # -- the prior of the unlabelled images ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize('prior_count', [1.0, 2.5])
-def test_the_best_scored_unlabelled_images_join_each_class_mean_with_their_count(images, prior_count):
-    generator = torch.Generator().manual_seed(3)
-    logits = torch.randn(len(images.labels), C, generator=generator)
-    logits[:LABELLED] += 100  # the best-scored images of all, but labelled
-    rates = torch.tensor([0.1, 0.25, 0.001, 0.9])
-    stream = ImageStream(reader(images), len(logits), logits.device)
-    moments = Moments(images.labels == 1, D)
-    for batch in stream:
-        moments.add(batch)
-    evidence = make_evidence(prior_count=prior_count)
-    mean, count = evidence._positive_mean(stream, moments, torch.arange(len(logits)) >= LABELLED, logits, rates)
-    mean += moments.centre
-    for c, number in enumerate([3, 8, 1, 27]):  # round(.25 x 30): the even of 7 and 8; at least one image
-        labelled = [images.features[i, c].double() for i in range(LABELLED) if images.labels[i, c] == 1]
-        ranked = sorted(range(LABELLED, LABELLED + UNLABELLED), key=lambda i: float(-logits[i, c]))
-        prior = sum(images.features[i, c].double() for i in ranked[:number]) / number
-        expected = (sum(labelled) + prior_count * prior) / (len(labelled) + prior_count)
-        torch.testing.assert_close(mean[c], expected, rtol=1e-5, atol=1e-6)
-        assert float(count[c]) == len(labelled) + prior_count
-        assert bool(labelled) is (c < C - 1)  # the last class has the prior alone
 
 
 def test_without_a_prior_a_class_without_labelled_positives_has_no_discriminant(images):
@@ -299,9 +307,11 @@ def test_the_mean_score_of_the_unlabelled_images_is_the_rate_of_the_class(images
 
 def test_without_unlabelled_images_all_images_have_the_rate_in_the_mean(images):
     labels = torch.where(images.labels == 1, 1, 0).to(torch.int8)
-    evidence = fit(make_evidence(), changed(images, labels=labels))
+    evidence = make_evidence()
+    # Of what they read without their own labels: what a new image will read.
+    components = evidence.fit(reader(images), labels).components
     rates = ((labels == 1).sum(0) + 0.5) / (len(labels) + 1)
-    torch.testing.assert_close(torch.sigmoid(logits_of(evidence, images)).mean(0), rates, atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.sigmoid(evidence.combine(components)).mean(0), rates, atol=1e-4, rtol=0)
 
 
 # -- weights -------------------------------------------------------------------------------------------------------
@@ -329,17 +339,22 @@ def test_a_reading_that_speaks_against_the_labels_gets_the_lowest_weight(images)
     noise = torch.randn(images.features.shape, generator=torch.Generator().manual_seed(1))
     # Left out of its own mean, a positive looks like anything but the class.
     useless = fit(make_evidence(prior_count=0.0), changed(images, features=noise))
-    assert float(useless.weights[1]) == 0
-    assert float(useless.weights[0]) > 0
+    assert float(useless.weights[2]) == 0
+    assert float(useless.weights[:2].min()) > 0
     upside_down = fit(make_evidence(), changed(images, similarity=-images.similarity, anchor=-images.anchor))
-    assert float(upside_down.weights[0]) == pytest.approx(0.1)  # all that classes without labelled positives have
-    assert float(upside_down.weights[1]) > 0
+    assert float(upside_down.weights[:2].sum()) == pytest.approx(0.1)  # all that unlabelled classes may have
+    assert float(upside_down.weights[2]) > 0
+
+
+def test_anchor_and_prompts_share_the_weight_of_the_base_as_the_option_says(images):
+    evidence = fit(make_evidence(anchor=0.25), images)
+    assert float(evidence.weights[1]) == pytest.approx(3 * float(evidence.weights[0]), rel=1e-6)
 
 
 def test_without_any_positive_the_similarity_speaks_alone(images):
     labels = torch.where(images.labels == 1, 0, images.labels)
     evidence = fit(make_evidence(), changed(images, labels=labels))
-    assert evidence.weights.tolist() == [1.0, 0.0]
+    assert evidence.weights.tolist() == [0.5, 0.5, 0.0]
     assert torch.isfinite(logits_of(evidence, images)).all()
 
 

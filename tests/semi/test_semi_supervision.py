@@ -15,7 +15,7 @@ from cssa_mm.features.encode import encode
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.semi import semi_supervision
 from cssa_mm.semi.policies import PseudoLabels
-from cssa_mm.semi.semi_supervision import SemiSupervision, Settings, State, with_errors
+from cssa_mm.semi.semi_supervision import SemiSupervision, Settings, State
 
 CLOSE = dict(rtol=1e-5, atol=1e-6)
 
@@ -349,7 +349,7 @@ def test_forced_errors_in_the_oracle_s_labels_are_wrong_for_certain(algorithm, d
 def test_forced_errors_need_no_weights():
     labels = torch.tensor([[1], [0], [1], [0]], dtype=torch.int8)
     none = torch.full((1,), float('nan'))
-    found = with_errors(PseudoLabels(labels, None, none, none), 0.5, [0, 1])
+    found = PseudoLabels(labels, None, none, none).with_errors(0.5, [0, 1])
     assert Counter(found.labels[:, 0].tolist()) == {1: 2, 0: 2}
     assert found.weights is None
     assert labels[:, 0].tolist() == [1, 0, 1, 0]

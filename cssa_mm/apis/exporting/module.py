@@ -76,7 +76,7 @@ class ExportModule(nn.Module):
             self.register_buffer(f'text_{name}', None if features is None else features.detach().clone())
         is_fitted = model.evidence is not None and bool(model.evidence.is_fitted)
         self.evidence = copy.deepcopy(model.evidence) if is_fitted else None
-        has_neighbours = model.neighbours is not None and bool(model.neighbours.is_fitted)
+        has_neighbours = model.neighbours is not None and model.neighbours.is_fitted
         self.neighbours = copy.deepcopy(model.neighbours) if has_neighbours else None
         self.register_buffer('is_taught', model.is_taught.clone())
         self.is_calibrated = model.calibration.rule != 'none'

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cssa_mm.datasets.wrong_labels import swapped_rows
 from cssa_mm.errors import CSSAError
 
 
@@ -28,6 +30,12 @@ class PseudoLabels:
     weights: Tensor | None
     positive_thresholds: Tensor
     negative_thresholds: Tensor
+
+    def with_errors(self, share: float, seed: Sequence[int]) -> PseudoLabels:
+        """Swap a share of the labels together with their weights: a forced error looks like any other label."""
+        source = torch.from_numpy(swapped_rows(self.labels.numpy(), share, np.random.default_rng(seed)))
+        weights = None if self.weights is None else self.weights.gather(0, source)
+        return replace(self, labels=self.labels.gather(0, source), weights=weights)
 
 
 def checked_scores(scores: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ PROMPTS = dict(num_context=2, initial_words='a')
 PLUS = dict(
     head=dict(prompts=PROMPTS, shared_prompts=True), context_head=None, evidence=dict(type='DiscriminantEvidence')
 )
+CENTRED = PLUS | dict(head=PLUS['head'] | dict(centring=dict(weight=0.7, vocabulary=['tree', 'river', 'cup'])))
 FED = dict(context_head=dict(num_contexts=2, feedback=True))
 NEIGHBOURS = dict(neighbours=dict(type='Neighbours', k=4))
 SLOPES, OFFSETS = (0.6, 0.9, 1.1, 1.5, 2.0, 1.0), (-0.5, 0.3, 0.0, 0.7, -1.0, 0.2)
@@ -77,7 +78,7 @@ def trained(make_model, backbone_config):
 def files(trained, tmp_path_factory):
     """One model and its ONNX file of each family of towers: 'rn' by the command, 'vit' and 'timm' with evidence.
 
-    'rn' and 'vit' have neighbours.
+    'rn' and 'vit' have neighbours; the similarities of 'timm' are centred.
 
     An export takes torch many seconds: every test reads these.
     """
@@ -88,7 +89,7 @@ def files(trained, tmp_path_factory):
     models = dict(
         rn=trained('tiny-rn', **FED, **NEIGHBOURS),
         vit=trained('tiny-vit', **PLUS, **NEIGHBOURS),
-        timm=trained('tiny-timm', **PLUS),
+        timm=trained('tiny-timm', **CENTRED),
     )
     paths = {name: folder / name / 'model.onnx' for name in models}
     torch.save(dict(state_dict=models['rn'].state_dict()), folder / 'model.pth')

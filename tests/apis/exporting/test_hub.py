@@ -82,6 +82,21 @@ def test_the_folder_comes_back_bitwise_wherever_it_lies(demo, folder, tmp_path, 
     assert np.array_equal(scores_of(cssa_mm.load_model('.')), scores_of(model))
 
 
+def test_centring_comes_back_with_the_words_of_a_file_that_is_gone(make_model, save, tmp_path):
+    (tmp_path / 'words.txt').write_text('tree\nriver\ncup\n', 'utf-8')
+    head = dict(prompts=dict(num_context=2), centring=dict(weight='auto', vocabulary=str(tmp_path / 'words.txt')))
+    model = disturbed(make_model(head=head, view=dict(type='View', size=64)))
+    path = save(model)
+    (tmp_path / 'words.txt').unlink()
+    export_hub(checkpoint=path, out=tmp_path / 'hub', with_tower=True)
+    found = cssa_mm.load_model(tmp_path / 'hub')
+    assert np.array_equal(scores_of(found), scores_of(model))
+    assert json.loads((tmp_path / 'hub' / 'config.json').read_text())['description']['head']['centring'] == dict(
+        weight='auto', vocabulary=['tree', 'river', 'cup']
+    )
+    assert str(tmp_path) not in (tmp_path / 'hub' / 'config.json').read_text()
+
+
 def test_a_trained_model_needs_its_tower_or_brings_it(plus_run, clip_dir, tmp_path):
     trained = cssa_mm.load_model(plus_run.result.checkpoint)
     result = export_hub(checkpoint=plus_run.result.checkpoint, out=tmp_path / 'lean')

@@ -14,6 +14,7 @@ from cssa_mm.models.score_calibration import ScoreCalibration
 PROMPTS = dict(num_context=2, initial_words='a')
 EVIDENCE = dict(type='DiscriminantEvidence')
 NEIGHBOURS = dict(type='Neighbours', k=4)
+CENTRING = dict(weight=0.7, vocabulary=['tree', 'river', 'cup'])
 KINDS = {
     'the paper': {},
     'contexts feed back': dict(context_head=dict(num_contexts=2, feedback=True)),
@@ -25,6 +26,9 @@ KINDS = {
     'shared prompts': dict(head=dict(prompts=PROMPTS, shared_prompts=True)),
     'evidence-guided pooling': dict(head=dict(prompts=PROMPTS, renormalise=False)),
     'evidence': dict(evidence=EVIDENCE, context_head=None),
+    'centring': dict(head=dict(prompts=PROMPTS, centring=CENTRING)),
+    'centring of the global feature': dict(head=dict(prompts=PROMPTS, label_specific=False, centring=CENTRING)),
+    'centring, evidence': dict(head=dict(prompts=PROMPTS, centring=CENTRING), evidence=EVIDENCE, context_head=None),
     'evidence of dual prompts, contexts feed back': dict(
         evidence=EVIDENCE, head=dict(prompts=PROMPTS, score='dual'), context_head=dict(num_contexts=2, feedback=True)
     ),

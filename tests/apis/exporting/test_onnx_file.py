@@ -1,5 +1,6 @@
 """ONNX files: their scores in onnxruntime are torch's, in any batch and size, and they say what they mean."""
 
+import copy
 import json
 import logging
 import sys
@@ -62,6 +63,16 @@ def test_stored_images_lie_in_the_file_in_float16(files, tower):
     found = session_of(files[tower].path).get_modelmeta().custom_metadata_map
     assert json.loads(found['cssa_mm'])['neighbours'] == dict(images=40, megabytes=neighbours.megabytes)
     assert 'It holds the features of 40 training images (0.0 MB).' in found['description']
+
+
+def test_centring_is_in_the_file(files):
+    file = files['timm']
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8)
+    (raw,) = session_of(file.path).run(['raw_scores'], dict(image=pixels))
+    model = copy.deepcopy(file.model)
+    np.testing.assert_allclose(raw, TorchScorer(model)(torch.from_numpy(pixels)).raw, rtol=0, atol=1e-4)
+    model.head.centring.weight.zero_()
+    assert np.abs(raw - TorchScorer(model)(torch.from_numpy(pixels)).raw).max() > 1e-2
 
 
 @pytest.mark.parametrize('tower', TOWERS)

@@ -123,6 +123,18 @@ def test_a_vit_keeps_its_batch_free(make_model, backbone_config, tmp_path):
             np.testing.assert_allclose(run(torch.from_numpy(pixels))[0], expected.calibrated, rtol=0, atol=1e-6)
 
 
+def test_centring_is_in_the_program(make_model, tmp_path):
+    head = dict(prompts=dict(num_context=2), centring=dict(weight=0.7, vocabulary=['tree', 'river', 'cup']))
+    model = make_model(head=head, view=dict(type='View', size=64)).eval()
+    export_torch(checkpoint=model, out=tmp_path / 'model.pt2')
+    run, pixels = torch.export.load(tmp_path / 'model.pt2').module(), torch.from_numpy(images(3, 64, 64))
+    with torch.no_grad():
+        found = run(pixels)[1]
+    np.testing.assert_allclose(found, TorchScorer(model)(pixels).raw, rtol=0, atol=1e-6)
+    model.head.centring.weight.zero_()
+    assert np.abs(found - TorchScorer(model)(pixels).raw).max() > 1e-2
+
+
 @pytest.mark.parametrize('name', ['model.pt', 'model', ''])
 def test_another_ending_is_refused(make_model, tmp_path, name):
     with pytest.raises(ConfigError, match=r'ends in \.pt2'):
