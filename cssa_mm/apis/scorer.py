@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -116,7 +117,8 @@ def model_facts(model: CSSAClassifier) -> dict[str, Any]:
     class_names (C); zero_shot_names, those never trained; thresholds, calibration: see their classes; view: the
     options of the plain view; input_size: (height, width) of images after the view, None where it keeps their own;
     tower: model_name, pretrained (of a file its name alone: paths of this machine stay here), weights_hash; version of
-    this package.
+    this package; neighbours: how many training images the model holds as features (`images`), and their size in
+    `megabytes`, None without.
     """
     description = model.description()
     tower = description['tower']
@@ -134,4 +136,18 @@ def model_facts(model: CSSAClassifier) -> dict[str, Any]:
         view=description['view'],
         input_size=[size, size] if isinstance(size, int) else size,
         tower={key: tower.get(key) for key in ('model_name', 'pretrained', 'weights_hash')},
+        neighbours=_stored(model),
     )
+
+
+def stored_in_words(facts: Mapping[str, Any]) -> str:
+    """What the facts say of stored training images, such as '4,096 training images (9.7 MB)'; '' without any."""
+    stored = facts.get('neighbours')
+    return f'{stored["images"]:,} training images ({stored["megabytes"]:.1f} MB)' if stored else ''
+
+
+def _stored(model: CSSAClassifier) -> dict[str, Any] | None:
+    neighbours = model.neighbours
+    if neighbours is None or not neighbours.is_fitted:
+        return None
+    return dict(images=neighbours.num_images, megabytes=neighbours.megabytes)

@@ -53,7 +53,7 @@ def calibrated(model):
 
 @pytest.fixture(scope='module')
 def exported(plus_run, tmp_path_factory):
-    """The program of a trained cssa_plus, with evidence, run by torch alone: `model`, `result`, `scores`, `facts`."""
+    """The program of a trained cssa_plus with neighbours, run by torch alone: `model`, `result`, `scores`, `facts`."""
     folder = tmp_path_factory.mktemp('program')
     model = calibrated(cssa_mm.load_model(plus_run.result.checkpoint, device='cpu'))
     torch.save(dict(state_dict=model.state_dict()), folder / 'model.pth')
@@ -80,6 +80,20 @@ def test_torch_alone_gives_the_scores_of_the_predictor_in_any_batch_and_size(exp
     assert np.ptp(exported.scores['five'], axis=0).min() > 1e-4  # the images matter
     assert exported.result.difference <= 1e-6
     assert exported.result.takes_any_size
+
+
+def test_neighbours_are_in_it_and_an_image_has_the_same_scores_alone(exported):
+    neighbours = exported.model.neighbours
+    line = f'It holds the features of 40 training images ({neighbours.megabytes:.1f} MB): they are no photos, but'
+    assert line in exported.result.text()
+    run, pixels = torch.export.load(exported.path).module(), torch.from_numpy(exported.sizes['five'])
+    with torch.no_grad():
+        alone = torch.cat([run(image[None])[1] for image in pixels]).numpy()
+    np.testing.assert_allclose(alone, exported.scores['raw_five'], rtol=0, atol=5e-6)
+    weight, neighbours.weight = neighbours.weight, 0.0
+    without = TorchScorer(exported.model)(pixels).raw
+    neighbours.weight = weight
+    assert np.abs(without - alone).max() > 1e-3
 
 
 def test_its_metadata_says_what_it_is(exported):
