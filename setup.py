@@ -51,6 +51,7 @@ setup(
     entry_points={'console_scripts': ['cssa = cssa:main']},
     package_data={
         'cssa_mm': ['py.typed'],
+        'cssa_mm.models': ['*.txt'],
         'cssa_mm.demo.clip': ['*.json', '*.safetensors', '*.gz', '*.md'],
         'cssa_mm.visualization': ['pages/*'],
     },

@@ -14,7 +14,7 @@ from cssa_mm.errors import ConfigError
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
-CODE = ('.py', '.json', '.gz', '.safetensors')  # ignores the files that editors and Python leave behind
+CODE = ('.py', '.json', '.gz', '.safetensors', '.txt')  # ignores the files that editors and Python leave behind
 
 
 @contextmanager

@@ -36,15 +36,17 @@ default_hooks = dict(
     # The semi-supervised algorithm (cssa_mm/semi/semi_supervision.py).
     pseudo_labels=dict(
         type='PseudoLabelHook',
-        # 'cat', 'fixed', 'top_k', 'instance_adaptive', 'mat' or 'calibrated', with their options
-        # (cssa_mm/semi/policies/), which for 'cat' are eta_positive=1.0 and eta_negative=0.998.
+        # 'cat', 'fixed', 'top_k', 'instance_adaptive', 'mat', 'calibrated' or 'interval', with their options
+        # (cssa_mm/semi/policies/): for 'cat' eta_positive=1.0 and eta_negative=0.998, for 'interval' confidence=0.8,
+        # the probability that the rate of a class lies in its interval, and prior=1.0, imagined labels behind a weight.
         policy=dict(name='cat'),
         # True gives the ceiling: true labels for the unlabelled images.
         oracle=False,
         calibrate_bias=True,  # (R) the mean score of a class starts at its rate
         mask_unseen_classes=True,  # (R) classes without labelled positives stay as CLIP knows them
         context_seed=0,
-        # The evidence of models/cssa_plus.py reads at most this many labelled and this many unlabelled images.
+        # The evidence of models/cssa_plus.py, and an 'auto' weight of centring, read at most this many labelled and this
+        # many unlabelled images.
         evidence_images=2048,
         evidence_seed=0,
         # Frozen features are computed once and kept in memory if they fit into this many GiB per rank. A folder keeps

@@ -5,7 +5,7 @@ from pathlib import Path
 
 photos = runpy.run_path(str(Path(__file__).with_name('real_photos.py')))
 config, min_positives = photos['plus'], photos['min_positives']
-default = photos['rows']['cssa_plus@0.05']['options']
+default = photos['rows']['cssa_plus@84']['options']
 changes = {
     'cssa_plus': ('as configured', {}),
     'two_prompts': ('two prompts a class', {'model.head.shared_prompts': False}),

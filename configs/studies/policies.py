@@ -1,4 +1,4 @@
-"""Who decides what a pseudo-label is: policies of the field, all else alike."""
+"""Who decides what a pseudo-label is: policies of the field and ours, all else alike."""
 
 config = 'cssa_demo'
 policies = dict(
@@ -8,6 +8,7 @@ policies = dict(
     mat=('metric-adaptive (D2L)', dict()),
     calibrated=('calibrated weights (DiCaP)', dict()),
     instance_adaptive=('instance-adaptive', dict()),
+    interval=('intervals of the rates', dict()),
 )
 rows = dict(labelled_only=dict(title='labelled-only', config='labelled_only_demo'))
 for name, (title, options) in policies.items():

@@ -16,10 +16,12 @@ from mmengine.runner import set_random_seed
 from mmpretrain.registry import MODELS
 
 from cssa_mm.apis.exporting.hub_folder import read_hub_folder
+from cssa_mm.apis.predicting.neighbours import NearbyImages
+from cssa_mm.apis.predicting.sources import Images, find_images
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError
+from cssa_mm.errors import CheckpointError, DataError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.description import read_description
@@ -81,6 +83,7 @@ def zero_shot(
     config_dir: str | os.PathLike | None = None,
     size: int | Sequence[int] | None = VIEW_SIZE,
     attention_temperature: float = 20.0,
+    neighbours: Images | None = None,
     device: str | torch.device | None = None,
 ) -> CSSAClassifier:
     """A model that was never trained: CLIP's own answer with the prompt "a photo of a NAME" and label attention.
@@ -95,11 +98,15 @@ def zero_shot(
         config_dir: folder of open_clip model JSON files that define `model_name`.
         size: images are resized to this: a square's side, (height, width), or None for their own size.
         attention_temperature: tau_s of the label attention.
+        neighbours: photos without labels, as `cssa_mm.predict` takes them (a folder, a pattern, a list, paths). They
+            are encoded now, and each photo that is scored leans on what CLIP says of those that look like it
+            (`Neighbours`); photos that are scored may be among them. None: each photo is scored alone.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
         ConfigError: the tower is unknown, or class names are missing, empty, repeated or too long.
         CheckpointError: the weights are missing or belong to another tower.
+        DataError: there is no photo in `neighbours`, or no two that can be read.
 
     Example:
         >>> import cssa_mm
@@ -107,6 +114,19 @@ def zero_shot(
         >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=None)
         >>> model.class_names
         ['anchor', 'coffee', 'flag']
+
+        Photos that lean on each other:
+
+        >>> import os, tempfile, numpy as np
+        >>> from PIL import Image
+        >>> folder = tempfile.mkdtemp()
+        >>> for number in range(4):
+        ...     pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        ...     Image.fromarray(pixels).save(os.path.join(folder, f'{number}.png'))
+        >>> options = dict(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=64)
+        >>> model = cssa_mm.zero_shot(neighbours=folder, **options)
+        >>> len(model.neighbours.keys)
+        4
     """
     words = given_classes(class_names, 'class_names')
     init_default_scope('mmpretrain')
@@ -123,11 +143,21 @@ def zero_shot(
             backbone=backbone,
             class_names=words,
             head=dict(prompts=prompts, shared_prompts=True, attention_temperature=attention_temperature),
+            neighbours=None if neighbours is None else dict(type='Neighbours'),
             view=dict(type='View', size=size),
         )
     )
     model.thresholds = ClassThresholds.none(len(model.class_names))
-    return model.to(checked_device(device)).eval()
+    model = model.to(checked_device(device)).eval()
+    if neighbours is not None:
+        images = find_images(neighbours)
+        NearbyImages(images).fit(model)
+        if not model.neighbours.is_fitted:
+            raise DataError(
+                f'neighbours: found no two of {len(images):,} images in {images.source} that can be read, expected '
+                'the photos that others lean on'
+            )
+    return model
 
 
 def untrained_model(config: Config, *, device: str | torch.device | None = None) -> CSSAClassifier:

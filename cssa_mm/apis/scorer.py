@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -77,8 +78,11 @@ class TorchScorer:
         Raises:
             DataError: they are too small for the tower.
         """
-        inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
-        logits = self.model.logits(*self._features(inputs))
+        return self.of_logits(self.model.logits(*self.features(pixels)))
+
+    @torch.no_grad()
+    def of_logits(self, logits: Tensor) -> Scores:
+        """Scores that logits (B, C) of the model stand for."""
         raw = torch.sigmoid(logits).float()
         return Scores(self.model.calibration(raw, logits).cpu().numpy(), raw.cpu().numpy())
 
@@ -86,7 +90,14 @@ class TorchScorer:
         """What the scores rest on, as plain data; see `model_facts`."""
         return model_facts(self.model) | dict(zero_shot_names=list(self.zero_shot_names))
 
-    def _features(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Local (B, N, D) and global (B, D) features of images that the view has made.
+
+        Raises:
+            DataError: they are too small for the tower.
+        """
+        inputs = self.model.data_preprocessor(dict(inputs=list(pixels)))['inputs']
         try:
             return self.model.backbone(inputs)
         except RuntimeError as error:
@@ -106,7 +117,8 @@ def model_facts(model: CSSAClassifier) -> dict[str, Any]:
     class_names (C); zero_shot_names, those never trained; thresholds, calibration: see their classes; view: the
     options of the plain view; input_size: (height, width) of images after the view, None where it keeps their own;
     tower: model_name, pretrained (of a file its name alone: paths of this machine stay here), weights_hash; version of
-    this package.
+    this package; neighbours: how many training images the model holds as features (`images`), and their size in
+    `megabytes`, None without.
     """
     description = model.description()
     tower = description['tower']
@@ -124,4 +136,18 @@ def model_facts(model: CSSAClassifier) -> dict[str, Any]:
         view=description['view'],
         input_size=[size, size] if isinstance(size, int) else size,
         tower={key: tower.get(key) for key in ('model_name', 'pretrained', 'weights_hash')},
+        neighbours=_stored(model),
     )
+
+
+def stored_in_words(facts: Mapping[str, Any]) -> str:
+    """What the facts say of stored training images, such as '4,096 training images (9.7 MB)'; '' without any."""
+    stored = facts.get('neighbours')
+    return f'{stored["images"]:,} training images ({stored["megabytes"]:.1f} MB)' if stored else ''
+
+
+def _stored(model: CSSAClassifier) -> dict[str, Any] | None:
+    neighbours = model.neighbours
+    if neighbours is None or not neighbours.is_fitted:
+        return None
+    return dict(images=neighbours.num_images, megabytes=neighbours.megabytes)

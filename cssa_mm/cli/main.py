@@ -28,6 +28,7 @@ COMMANDS = {
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'pointing-game': 'count how often the label attention points into the boxes of its class',
     'study': 'run a named study over several seeds: table, CSV and plot',
+    'reproduce': "run the paper's twelve settings on the full data sets, and fill a table of results",
     'towers': 'list the image and text towers that can be had, and which to take',
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
@@ -52,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f" Did you mean '{matches[0]}'?" if matches else ''
         print(f"error: unknown command '{name}', expected one of {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
         return 2
-    if name == 'study':
-        # Read once, at import: the study runs several processes, one thread each.
+    if name in ('study', 'reproduce'):
+        # Read once, at import: a study runs several processes, one thread each.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
     try:
         return import_module(module_of(name)).main(rest)

@@ -26,7 +26,9 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser('predict', DESCRIPTION, EXAMPLE)
     result.add_argument('images', help='folder, "pattern", list (.txt), table or label file, or one image')
     result.add_argument(
-        '--checkpoint', required=True, help='checkpoint or ONNX file; none for zero-shot CLIP, with --config'
+        '--checkpoint',
+        required=True,
+        help='checkpoint or ONNX file; none for zero-shot CLIP, with --classes or --config',
     )
     result.add_argument('--out', required=True, help='folder of the results: new, or of an earlier run')
     result.add_argument('--force', action='store_true', help='start anew, and replace what an earlier run wrote')
@@ -53,6 +55,14 @@ def parser() -> argparse.ArgumentParser:
         '--sidecars', action='store_true', help='write the labels as keywords in an XMP file beside each photo, too'
     )
     zero_shot = result.add_argument_group('zero-shot CLIP, with --checkpoint none')
+    zero_shot.add_argument(
+        '--classes', metavar='"A, B"|FILE', help='class names, or a file with one a line; no training set is needed'
+    )
+    zero_shot.add_argument(
+        '--neighbours',
+        action='store_true',
+        help='each image leans on what CLIP says of the images that look like it; no label is needed for that',
+    )
     zero_shot.add_argument('--config', help=CONFIG_HELP)
     zero_shot.add_argument('--data-root', help='directory of the data of the config')
     zero_shot.add_argument('--labels', help='label file of the config, which tells the classes')
@@ -93,7 +103,9 @@ def _predict(options: argparse.Namespace) -> int:
             checkpoint=None if is_untrained else options.checkpoint,
             config=options.config if config is None else config,
             out=options.out,
-            tower=None if is_untrained else options.tower,
+            tower=options.tower if config is None else None,
+            classes=options.classes,
+            neighbours=options.neighbours,
             new_classes=options.new_classes,
             threshold=options.threshold,
             top=options.top,

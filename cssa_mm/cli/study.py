@@ -22,7 +22,9 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser('study', DESCRIPTION, EXAMPLE)
     result.add_argument('study', help=f'one of {", ".join(known_studies())}, or a Python file')
     result.add_argument('--seeds', type=int, nargs='+', default=[1, 2, 3, 4, 5], help='of split, prompts and order')
-    result.add_argument('--jobs', type=int, default=1, help='runs at a time, one thread each')
+    result.add_argument(
+        '--jobs', type=int, default=1, help='runs at a time, one thread each; they take the GPUs in turn'
+    )
     result.add_argument('--rows', nargs='+', help="which rows to run, all by default; '*' stands for anything")
     result.add_argument('--config', help="config file in place of the study's")
     result.add_argument('--data-root', help='directory of the data')

@@ -20,6 +20,8 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
+from cssa_mm.models.centring import BackgroundCentring, centring_options
+from cssa_mm.models.plain_data import short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.text_encoder import TextEncoder
 
@@ -79,6 +81,8 @@ class LabelAlignmentHead(nn.Module):
         score: `'sigmoid'`; `'dual'`, a negative prompt per class and a two-way softmax (DualCoOp);
             `'negative_embedding'`, a free negative vector per class (PositiveCoOp).
         bias: learn a bias b_c per class; without it every CLIP score starts above one half.
+        centring: options of `BackgroundCentring`, which takes an image's offset out of its similarities (ours); None
+            leaves them as they are.
     """
 
     bias_is_calibrated: Tensor
@@ -96,6 +100,7 @@ class LabelAlignmentHead(nn.Module):
         learn_temperature: bool = True,
         score: str = 'sigmoid',
         bias: bool = True,
+        centring: dict | None = None,
     ) -> None:
         super().__init__()
         if score not in SCORES:
@@ -104,6 +109,11 @@ class LabelAlignmentHead(nn.Module):
             raise ConfigError(
                 'head.shared_prompts: found True with label_specific=False, which uses no attention, expected False; '
                 'leave it out'
+            )
+        if centring is not None and score != 'sigmoid':
+            raise ConfigError(
+                f"head.centring: found {short(centring)} with score='{score}', a difference of cosines, in which an "
+                "image's offset cancels, expected None; leave it out"
             )
         prompts = prompts or {}
         self.label_specific = label_specific
@@ -122,6 +132,10 @@ class LabelAlignmentHead(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(float(temperature)).log(), requires_grad=learn_temperature)
         self.bias = nn.Parameter(torch.zeros(len(class_names)), requires_grad=bias)
         self.register_buffer('bias_is_calibrated', torch.tensor(False))
+        self.centring = None
+        if centring is not None:
+            words = prompts.get('initial_words', '')
+            self.centring = BackgroundCentring(encoder, **centring_options(centring), initial_words=words)
 
     def of_classes(self) -> set[str]:
         """Names of the parameters that have a row for each class; the others belong to all classes."""
@@ -146,6 +160,17 @@ class LabelAlignmentHead(nn.Module):
             return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
 
     def similarity(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What `cosines` gives, the cosines (B, C) centred if the head has a `centring`."""
+        similarity, features, attention = self.cosines(local, pooled, text)
+        if self.centring is not None:
+            similarity = self.centring(similarity, self.offset(local, pooled, self.centring.text))
+        return similarity, features, attention
+
+    def offset(self, local: Tensor, pooled: Tensor, background: Tensor) -> Tensor:
+        """Mean cosines (B,) of images with the text features (V, D) of a background vocabulary."""
+        return self.cosines(local, pooled, TextFeatures(background, background, None))[0].mean(-1)
+
+    def cosines(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor | None]:
         """Cosines (B, C) with the text of any C names, label-specific features (B, C, D) and attention (B, C, N)."""
         with torch.autocast(local.device.type, enabled=False):
             if self.label_specific:
@@ -160,7 +185,7 @@ class LabelAlignmentHead(nn.Module):
             return (features * direction.float()).sum(-1), features, attention
 
     def unscaled(self, alignment: Alignment) -> Tensor:
-        """An alignment's logits (B, C) without bias and temperature: the cosines, plus the feedback of contexts."""
+        """An alignment's logits (B, C) without bias and temperature: similarities, plus the feedback of contexts."""
         return (alignment.logits - self.bias) / self.log_temperature.exp()
 
     @torch.no_grad()

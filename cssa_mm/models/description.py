@@ -7,7 +7,8 @@ tensors there):
     tower          name, hash and place of the weights, and how they are read (backbone options)
     class_names    the C names
     prompts        one or several wordings of each class; a file without them has the names
-    head, context_head, evidence, neighbours    all their options, defaults filled in; null for a missing part
+    head, context_head, evidence, neighbours    all their options, defaults filled in; null for a missing part. The
+                    vocabulary of a head's centring are its words, whatever file they came from
     view           the plain view that images are scored on
     calibration    how raw scores become calibrated ones; a file of format 2 has none
     thresholds     a calibrated score for each class, and how it was found
@@ -28,6 +29,7 @@ from torch import Tensor
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
+from cssa_mm.models.centring import centring_options
 from cssa_mm.models.plain_data import as_data, short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
@@ -59,6 +61,8 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
     if 'prompts' in defaults:
         defaults['prompts'] = _defaults(ClassPrompts) | (given.get('prompts') or {})
         given.pop('prompts', None)
+    if 'centring' in defaults and given.get('centring') is not None:
+        given['centring'] = centring_options(given['centring'])
     return defaults | given
 
 

@@ -18,6 +18,7 @@ from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.tokens import prompt_text, prompt_title
 
 INIT_STD = 0.02
+WORDS = 'a photo of a'
 
 
 class ClassPrompts(nn.Module):
@@ -97,6 +98,26 @@ def mean_of_wordings(features: Tensor, owners: Tensor, num_classes: int) -> Tens
     # A product, not index_add: that one adds in any order on a GPU.
     weights = F.one_hot(owners, num_classes).to(features).T
     return weights @ F.normalize(features, dim=-1) / weights.sum(1, keepdim=True)
+
+
+@torch.no_grad()
+def untrained_features(
+    encoder: TextEncoder, wordings: Sequence[str | Sequence[str]], initial_words: str = ''
+) -> Tensor:
+    """Unit text features (C, D) of prompts as they are before any training, "a photo of a NAME." by default.
+
+    Args:
+        encoder: the frozen text tower.
+        wordings: one or several words for each of the C names.
+        initial_words: the words before a name.
+
+    Raises:
+        ConfigError: a name is too long for the text tower.
+    """
+    words = initial_words or WORDS
+    with torch.random.fork_rng(devices=[]):  # vectors are drawn before the words take their place
+        prompts = ClassPrompts(encoder, wordings, num_context=len(encoder.words(words)), initial_words=words)
+    return F.normalize(prompts.to(prompts.prefix.device)(encoder), dim=-1)
 
 
 def _encode(encoder: TextEncoder, prefix: Tensor, context: Tensor, suffix: Tensor, eos: Tensor) -> Tensor:

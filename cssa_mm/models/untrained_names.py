@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cssa_mm.models.alignment_head import TextFeatures
 from cssa_mm.models.classifier import CSSAClassifier
-from cssa_mm.models.prompts import ClassPrompts
-
-WORDS = 'a photo of a'
+from cssa_mm.models.prompts import untrained_features
 
 
 @torch.no_grad()
@@ -26,15 +23,12 @@ def untrained_text(model: CSSAClassifier, wordings: Sequence[Sequence[str]]) -> 
     Raises:
         ConfigError: a name is too long for the text tower.
     """
-    words = model.options['head']['prompts'].get('initial_words') or WORDS
-    encoder = model.text_encoder
-    with torch.random.fork_rng(devices=[]):  # vectors are drawn before the words take their place
-        prompts = ClassPrompts(encoder, wordings, num_context=len(encoder.words(words)), initial_words=words)
-    text = F.normalize(prompts.to(model.head.bias.device)(encoder), dim=-1)
+    words = model.options['head']['prompts'].get('initial_words', '')
+    text = untrained_features(model.text_encoder, wordings, words)
     return TextFeatures(text, text, None)
 
 
 @torch.no_grad()
 def untrained_similarity(model: CSSAClassifier, local: Tensor, pooled: Tensor, text: TextFeatures) -> Tensor:
-    """Cosines (B, C) of images with the text of untrained names, by the label attention of the model."""
+    """Similarities (B, C) of images with the text of untrained names, as the head of the model has them."""
     return model.head.similarity(local, pooled, text)[0]

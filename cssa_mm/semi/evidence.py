@@ -52,6 +52,14 @@ class EvidenceImages:
         images._labels = torch.as_tensor(dataset.labels[self.indices])
         return images
 
+    def features(self, device: torch.device) -> Iterator[Features]:
+        """Features of the readable images on a device, batch by batch, labelled ones first; on rank 0 alone."""
+        start = 0
+        for local, pooled in self._batches():
+            rows = self._readable[start : start + len(local)]
+            start += len(local)
+            yield local[rows].to(device), pooled[rows].to(device)
+
     def fit(self, model: CSSAClassifier) -> Readings | None:
         """Fit evidence and neighbours of a model to its teacher as it stands; on rank 0 alone.
 
@@ -72,8 +80,8 @@ class EvidenceImages:
 
         if model.evidence is None:
             if neighbours is not None:
-                logits = torch.cat([model.alignment_of(*batch).logits for batch in self._all_batches(model)])
-                neighbours.fit_logits(logits[self._readable.to(logits.device)], pooled, rows)
+                batches = self.features(model.head.bias.device)
+                neighbours.fit_logits(torch.cat([model.alignment_of(*b).logits for b in batches]), pooled, rows)
             return None
         found = model.evidence.fit(lambda: self._readings(model), labels.to(model.head.bias.device), nearby)
         if neighbours is not None:
@@ -98,25 +106,16 @@ class EvidenceImages:
         labels[rows] = self.labels[rows]
         evidence.stack_held_out(components, labels)
 
-    def _all_batches(self, model: CSSAClassifier) -> Iterator[Features]:
-        device = model.head.bias.device
-        for local, pooled in self._batches():
-            yield local.to(device), pooled.to(device)
-
     def _all_pooled(self, model: CSSAClassifier) -> Tensor:
         """Global features (n, D) of the readable images."""
         if self._pooled is None:
-            self._pooled = torch.cat([pooled.cpu() for _, pooled in self._batches()])[self._readable]
+            self._pooled = torch.cat([pooled for _, pooled in self.features(torch.device('cpu'))])
         return self._pooled.to(model.head.bias.device)
 
     def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
-        start = 0
-        for local, pooled in self._all_batches(model):
-            rows = self._readable[start : start + len(local)].to(local.device)
-            start += len(local)
-            features, similarity, anchor = model.readings(local, pooled)
-            yield features[rows], similarity[rows], anchor[rows]
+        for local, pooled in self.features(model.head.bias.device):
+            yield model.readings(local, pooled)
 
 
 def _nothing() -> Iterator[Features]:

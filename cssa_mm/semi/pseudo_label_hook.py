@@ -47,7 +47,8 @@ class PseudoLabelHook(Hook):
         mask_unseen_classes: whether classes without labelled positives stay as CLIP knows them (reconstruction); False
             trains on their labelled negatives.
         context_seed: seed of the clustering of labels into contexts.
-        evidence_images: most labelled, and most unlabelled images that the evidence of `cssa_plus` is fitted to.
+        evidence_images: most labelled, and most unlabelled images that the evidence of `cssa_plus` and an 'auto'
+            weight of centring are fitted to.
         evidence_seed: seed of the draw of these images.
         feature_cache: `gib`, memory for frozen features on each rank (0: none), and `folder`, where they are kept for
             other runs (None: for this run).

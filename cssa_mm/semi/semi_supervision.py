@@ -1,6 +1,6 @@
 """The algorithm: what happens to the unlabelled images, from the first step to the last.
 
-    prepare()        features of the training images -> taught classes, contexts, bias; once
+    prepare()        features of the training images -> taught classes, contexts, centring, bias; once
     begin_epoch()    EMA teacher scores the unlabelled images -> policy -> pseudo-labels in the bank
     targets(batch)   labels, pseudo-labels and weights of one batch
     after_step()     EMA: the teacher follows the student, and the evidence is stale
@@ -28,6 +28,7 @@ from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import Readings
 from cssa_mm.models.objective import Targets
 from cssa_mm.semi.bank import PseudoLabelBank
+from cssa_mm.semi.centring import fit_centring
 from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
 from cssa_mm.semi.reader import Reader
@@ -124,6 +125,8 @@ class SemiSupervision:
         self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
         broadcast_from_first([self.model.is_taught])
         set_contexts(self.model, self.dataset, self.settings.context_seed)
+        images = self.settings.evidence_images, self.settings.evidence_seed
+        fit_centring(self.model, self.features, self.dataset, *images)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()
         self.state.evidence_is_stale = True
@@ -169,10 +172,7 @@ class SemiSupervision:
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
 
     def score(self, indices: np.ndarray, description: str = 'Pseudo-labels') -> Tensor:
-        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank.
-
-        `description` stands before the progress, which is shown where the tower must encode the images.
-        """
+        """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank; see `Reader`."""
         return self.reader.rows(self.model.score, indices, description)
 
     def _label(self, scores: Tensor, readable: Tensor) -> PseudoLabels:

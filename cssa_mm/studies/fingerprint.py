@@ -42,7 +42,7 @@ class DataDigests:
         self._known: dict[str, str] = {}
 
     def of(self, config: Config) -> str:
-        """A hash of training and test data, class names and files of weights.
+        """A hash of training and test data, class names, and files of weights and words.
 
         Raises:
             DataError: images, annotations or class names are missing or broken.
@@ -50,6 +50,8 @@ class DataDigests:
         model, words = config.model, resolve_classes(config.model.class_names)
         sections = [config[name].dataset for name in ('train_dataloader', 'test_dataloader')]
         files = [config.get('load_from'), model.backbone.get('pretrained'), model.backbone.get('config_dir')]
+        vocabulary = ((model.get('head') or {}).get('centring') or {}).get('vocabulary')
+        files.append(vocabulary if isinstance(vocabulary, str) else None)
         return _digest(
             [
                 [self._dataset(dict(section)) for section in sections],

@@ -62,7 +62,7 @@ def run_study(
     Args:
         study: name of a shipped study, or a study file.
         seeds: seeds of split, prompts and order.
-        jobs: runs at a time, one thread each.
+        jobs: runs at a time, one thread each; they take the GPUs in turn.
         rows: names or patterns of the rows to run, all by default; '*' stands for anything.
         config: in place of the study's config, for rows without one of their own.
         data_root: directory of the data.
@@ -188,7 +188,8 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
     method = 'spawn' if torch.cuda.is_available() or sys.platform != 'linux' else 'fork'
     context = multiprocessing.get_context(method)
     failures: dict[str, str] = {}
-    with ProcessPoolExecutor(num_processes, mp_context=context, initializer=start_worker) as pool:
+    started = context.Value('i', 0)
+    with ProcessPoolExecutor(num_processes, context, start_worker, (started,)) as pool:
         try:
             sources = {_source(job): job for job in reversed(jobs)}
             print(f'{len(jobs)} runs, after the features that they share', flush=True)

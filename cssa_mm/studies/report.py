@@ -1,6 +1,7 @@
 """The files that a study writes into its work directory beside its runs.
 
-table.md, summary.json   mean, standard error and paired differences of each row; AP by the number of labelled positives
+table.md, summary.json   mean, standard error and paired differences of each row, in mAP and in labels (CF1, OF1); the
+                         classes that fall below the references; AP by the number of labelled positives
 runs.csv                 one line for each run
 classes.csv              one line for each row and class
 study.png                a point with its standard error for each row, or lines over x
@@ -24,13 +25,13 @@ from cssa_mm.studies.statistics import (
     by_labelled_positives,
     ceiling_of,
     change_over_baseline,
+    class_differences,
     difference,
     first_of_line,
     over_references,
     references_of,
     share_of_way,
     statistics,
-    worst_class,
     worth,
 )
 from cssa_mm.visualization.study_figure import draw_study
@@ -39,6 +40,7 @@ METRICS = (
     'mAP', 'CF1', 'OF1', 'ECE', 'raw_ECE', 'Brier', 'raw_Brier', 'pseudo_precision', 'pseudo_recall', 'pseudo_masked',
     'seconds', 'step_seconds', 'memory_mib',
 )  # fmt: skip
+FALL = 2.0  # AP that a class may lose to the best of the references before the report names it
 
 
 def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Sequence[Mapping], work_dir: Path) -> dict:
@@ -54,7 +56,7 @@ def report(study: Study, rows: Sequence[Row], seeds: Sequence[int], results: Seq
     by_row = {row.name: {r['seed']: r for r in results if r['row'] == row.name} for row in rows}
     done = [row for row in rows if by_row[row.name]]
     summary: dict[str, Any] = dict(study=study.name, title=study.title, x_label=study.x_label, seeds=list(seeds))
-    summary |= dict(references=list(study.references), ceiling=study.ceiling, worth=study.worth)
+    summary |= dict(references=list(study.references), fall=FALL, ceiling=study.ceiling, worth=study.worth)
     summary['rows'] = [_entry(study, row, done, by_row) for row in done]
     summary['by_labelled_positives'] = by_labelled_positives(done, by_row)
     _write_csv(work_dir / 'runs.csv', ['study', 'row', 'line', 'x', 'seed', *METRICS], _run_lines(study, done, by_row))
@@ -83,7 +85,12 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
     entry['compared_with'] = None if baseline is None else baseline.line or baseline.title
     entry['difference'] = None if baseline is None else difference(runs, by_row[baseline.name])
     entry['over_references'] = over_references(runs, references)
-    entry['worst_class'] = worst_class(runs, references)
+    entry |= {f'{name}_over_references': over_references(runs, references, name) for name in ('CF1', 'OF1')}
+    classes = class_differences(runs, references)
+    worst = next(iter(classes.items()), None) if classes else None
+    entry['worst_class'] = None if worst is None else dict(zip(('name', 'difference'), worst, strict=True))
+    fallen = {name: value for name, value in (classes or {}).items() if value < -FALL}
+    entry['fallen'] = fallen if classes is not None and row.kind == 'train' else None
     return entry | _further(study, row, rows, by_row)
 
 

@@ -97,16 +97,16 @@ def worth(mean: float, line: Sequence[tuple[float, float]]) -> dict:
     return dict(x=line[-1][0], beyond='>')
 
 
-def over_references(runs: Runs, references: Sequence[Runs]) -> dict | None:
-    """Statistics of mAP minus the best of the references of the same seed, over the seeds that all have."""
+def over_references(runs: Runs, references: Sequence[Runs], measure: str = 'mAP') -> dict | None:
+    """Statistics of a measure minus that of the best reference of the same seed, over the seeds that all have."""
     seeds = _common_seeds(runs, references)
     if not seeds:
         return None
-    return statistics([runs[seed]['mAP'] - max(other[seed]['mAP'] for other in references) for seed in seeds])
+    return statistics([runs[seed][measure] - max(other[seed][measure] for other in references) for seed in seeds])
 
 
-def worst_class(runs: Runs, references: Sequence[Runs]) -> dict | None:
-    """The class with the lowest difference between its mean AP and the best mean AP of the references."""
+def class_differences(runs: Runs, references: Sequence[Runs]) -> dict[str, float] | None:
+    """Class -> its mean AP minus the best mean AP of the references, the lowest first; None without common seeds."""
     seeds = _common_seeds(runs, references)
     if not seeds:
         return None
@@ -115,9 +115,8 @@ def worst_class(runs: Runs, references: Sequence[Runs]) -> dict | None:
         return float(np.mean([some[seed]['AP'][name] for seed in seeds]))
 
     names = [name for name in runs[seeds[0]]['AP'] if all(name in other[seeds[0]]['AP'] for other in references)]
-    differences = {name: average(runs, name) - max(average(other, name) for other in references) for name in names}
-    worst = min(differences, key=differences.__getitem__)
-    return dict(name=worst, difference=differences[worst])
+    found = {name: average(runs, name) - max(average(other, name) for other in references) for name in names}
+    return dict(sorted(found.items(), key=lambda item: item[1]))
 
 
 def _common_seeds(runs: Runs, references: Sequence[Runs]) -> list[int]:

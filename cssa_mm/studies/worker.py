@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import parent_process
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
 import numpy as np
@@ -66,9 +67,17 @@ class Job:
         return [] if keep_results and found == ['code'] else found
 
 
-def start_worker() -> None:
-    """Compute with one thread, and exit with the parent process."""
+def start_worker(started: Synchronized[int]) -> None:
+    """Compute with one thread and on one GPU, and exit with the parent process.
+
+    Args:
+        started: how many workers have been started; they take the GPUs in turn.
+    """
     torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        with started.get_lock():
+            torch.cuda.set_device(started.value % torch.cuda.device_count())
+            started.value += 1
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -80,12 +80,13 @@ def run(tiny_overrides, toy_data, tmp_path_factory, plainly_written):
 
 @pytest.fixture(scope='session')
 def plus_run(tiny_overrides, toy_data, tmp_path_factory, plainly_written):
-    """The same of cssa_plus, with fitted evidence."""
+    """The same of cssa_plus, with fitted evidence and neighbours."""
     overrides = tiny_overrides(
         **{
             'model.head.shared_prompts': True,
             'model.context_head': None,
             'model.evidence': dict(type='DiscriminantEvidence'),
+            'model.neighbours': dict(type='Neighbours', k=4),
         }
     )
     return _run('cssa_coco_p05', overrides, toy_data, tmp_path_factory.mktemp('plus'))

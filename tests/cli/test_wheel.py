@@ -75,6 +75,7 @@ def test_the_wheel_holds_configs_the_demo_s_clip_and_nothing_of_the_tests(wheel)
         'cssa_mm/configs/studies/baselines.py',
         'cssa_mm/configs/metafile.yml',
         'cssa_mm/demo/clip/cssa_demo_rn.safetensors',
+        'cssa_mm/models/background_nouns.txt',
         'cssa_mm/py.typed',
         'cssa.py',
     ):

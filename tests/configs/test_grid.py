@@ -204,7 +204,7 @@ def test_the_schedules_of_the_demo_are_what_they_were():
         assert config.default_hooks.checkpoint.interval == (50 if name == 'labelled_only_demo' else 6)
 
 
-@pytest.mark.parametrize('name', ['voc_p05', 'demo'])
+@pytest.mark.parametrize('name', ['coco_p05', 'voc_p05', 'nus_p05', 'demo'])
 def test_cssa_plus_differs_from_cssa_in_the_model_alone(name):
     plus, cssa = (Config.fromfile(FOLDER / f'{method}_{name}.py').to_dict() for method in ('cssa_plus', 'cssa'))
     assert plus.pop('model') != cssa.pop('model')

@@ -112,6 +112,7 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
             learn_temperature=True,
             score='sigmoid',
             bias=True,
+            centring=None,
         ),
         context_head=dict(
             type='ContextHead',

@@ -20,7 +20,7 @@ from cssa_mm.semi.policies import (
 
 pytestmark = pytest.mark.smoke
 INF = float('inf')
-LEARNED = ('instance_adaptive', 'mat', 'calibrated')
+LEARNED = ('instance_adaptive', 'mat', 'calibrated', 'interval')
 
 
 def case(rng, num_images=None, num_classes=None, steps=None):
@@ -244,9 +244,9 @@ def test_unknown_cells_and_unlabelled_rows_of_the_labelled_set_count_for_nothing
     policy = build_policy(name)
     found, again = policy(scores, rates, labelled_scores, labels), policy(scores, rates, other, labels)
     assert torch.equal(found.labels, again.labels)
-    if name == 'calibrated':
+    if name in ('calibrated', 'interval'):
         assert torch.equal(found.weights, again.weights)
-    elif name == 'mat':
+    if name in ('mat', 'interval'):
         assert found.labels[:, 2].eq(-1).all()
 
 
@@ -304,6 +304,10 @@ def test_scores_and_labels_of_the_labelled_images_that_cannot_be_are_refused(nam
         ('calibrated', {'bins': 1}, 'bins=1; expected a whole number from 2'),
         ('calibrated', {'prior': 0}, 'prior=0; expected a number > 0'),
         ('calibrated', {'eta_positive': -1}, 'Policy calibrated: eta_positive=-1'),
+        ('intervall', {}, "Did you mean 'interval'"),
+        ('interval', {'confidence': 1}, 'Policy interval: confidence=1; expected a number between 0 and 1'),
+        ('interval', {'confidence': '80 %'}, "confidence='80 %'"),
+        ('interval', {'prior': 0}, 'prior=0; expected a number > 0'),
         ('instance_adaptive', {'penalty': -1}, 'penalty=-1; expected a number > 0'),
     ],
 )

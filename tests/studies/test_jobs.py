@@ -27,7 +27,7 @@ ROWS = dict(
     plus_settings=('cssa_plus', 'no_floor'),
     prompts=('class-specific-words@4', 'shared-random@1'),
     reconstruction=('no_ema', 'context_logits'),
-    real_photos=('zero-shot@0.05', 'CSSA@0.2'),
+    real_photos=('zero-shot@30', 'CSSA@336'),
     rare=('zero_shot', 'labelled_only', 'cssa_plus'),
     recipe=('warm_up', 'oracle'),
 )

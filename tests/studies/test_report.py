@@ -49,8 +49,8 @@ def test_a_row_is_compared_with_the_better_reference_of_each_seed_and_in_its_wor
         assert rows[name]['worst_class'] is None
     table = (tmp_path / 'table.md').read_text()
     assert '| minus the better of shot and alone | s.e. | worst class |' in table
-    assert '| our method | 54.00 | 1.00 | +3.50 | 2.50 | +2.00 | 1.00 | die -2.0 |' in table
-    assert '| labelled-only | 50.50 | 3.50 | - | - | - | - | - |' in table
+    assert '| our method | 54.00 | 1.00 | 1.0 | 1.0 | 1.0 | +3.50 | 2.50 | +2.00 | 1.00 | die -2.0 |' in table
+    assert '| labelled-only | 50.50 | 3.50 | 1.0 | 1.0 | 1.0 | - | - | - | - | - |' in table
     assert 'die -2.0' in capsys.readouterr().out
     assert 'labelled positives' not in table
 
@@ -146,8 +146,8 @@ def test_the_share_of_the_way_is_that_of_the_mean_distance_to_the_ceiling(tmp_pa
     assert found['truth']['share_of_way'] is None
     table = (tmp_path / 'table.md').read_text()
     assert '| way to truth |' in table
-    assert '| our method | 54.00 | 1.00 | +3.50 | 2.50 | 35 % |' in table
-    assert '| zero-shot | 50.00 | 0.00 | -0.50 | 3.50 | < 0 |' in table
+    assert '| our method | 54.00 | 1.00 | 1.0 | 1.0 | 1.0 | +3.50 | 2.50 | 35 % |' in table
+    assert '| zero-shot | 50.00 | 0.00 | 1.0 | 1.0 | 1.0 | -0.50 | 3.50 | < 0 |' in table
     apart = [r for r in results if r['row'] != 'truth'] + [result('truth', 3, 60, sun=1, die=1, club=1)]
     found = entries(study_of(*rows, baseline='alone', ceiling='truth'), apart, tmp_path)
     assert found['ours']['share_of_way'] is None  # no seed that all three have
@@ -184,8 +184,8 @@ def test_a_point_is_worth_the_x_at_which_the_line_first_reaches_its_mean(tmp_pat
     }
     table = (tmp_path / 'table.md').read_text()
     assert '| worth alone at |' in table
-    assert '| ours, 0.01 | 20.00 | 0.00 | -10.00 | 0.00 | < 0.01 |' in table
-    assert '| ours, 0.1 | 55.00 | 0.00 | +5.00 | 0.00 | 0.2 |' in table
+    assert '| ours, 0.01 | 20.00 | 0.00 | 1.0 | 1.0 | 1.0 | -10.00 | 0.00 | < 0.01 |' in table
+    assert '| ours, 0.1 | 55.00 | 0.00 | 1.0 | 1.0 | 1.0 | +5.00 | 0.00 | 0.2 |' in table
 
 
 def test_a_line_that_falls_again_is_met_where_it_rises(tmp_path):
@@ -205,6 +205,85 @@ def test_changes_are_paired_with_the_first_point_of_the_line_and_with_the_change
     assert "| since first x | s.e. | minus the baseline's | s.e. |" in (tmp_path / 'table.md').read_text()
     without = entries(study_of(*rows, baseline='CAT'), results, tmp_path)
     assert without['ours@0.4']['change'] is None
+
+
+# -- labels, and lines over x --------------------------------------------------------------------------------------
+
+
+def labelled(results: list[dict], **measures: list[float]) -> list[dict]:
+    """The same results with other values of some measures."""
+    return [r | {name: values[i] for name, values in measures.items()} for i, r in enumerate(results)]
+
+
+def test_labels_and_their_calibration_stand_beside_map_and_are_paired_with_the_better_reference(tmp_path, capsys):
+    results = labelled(RESULTS, CF1=[10, 20, 30, 10, 31, 26], OF1=[5, 5, 9, 1, 8, 8], ECE=[1, 1, 2, 2, 4, 5])
+    rows = entries(study_of(*THREE, references=('shot', 'alone')), results, tmp_path)
+    # CF1 31 - 30 and 26 - 20; OF1 8 - 9 and 8 - 5.
+    assert rows['ours']['CF1_over_references']['values'] == [1, 6]
+    assert rows['ours']['OF1_over_references']['values'] == [-1, 3]
+    assert rows['alone']['CF1_over_references'] is None
+    table = (tmp_path / 'table.md').read_text()
+    assert '|  | mAP | s.e. | CF1 | OF1 | ECE | difference |' in table
+    assert '| our method | 54.00 | 1.00 | 28.5 | 8.0 | 4.5 | +3.50 |' in table
+    head, paired = table.split('Minus the better of shot and alone, paired:')
+    assert '|  | mAP | s.e. | CF1 | s.e. | OF1 | s.e. |' in paired
+    assert '| our method | +2.00 | 1.00 | +3.50 | 2.50 | +1.00 | 2.00 |' in paired
+    assert '| labelled-only |' not in paired
+    printed = capsys.readouterr().out
+    assert 'our method  +2.00  1.00  +3.50  2.50  +1.00  2.00' in printed
+    entries(study_of(*THREE), results, tmp_path)
+    assert 'paired:' not in (tmp_path / 'table.md').read_text()
+
+
+def test_lines_over_x_have_a_table_for_each_measure(tmp_path, capsys):
+    rows, results = lines_of({'alone': {1: (30, 32), 10: (50, 50)}, 'ours': {10: (55, 57)}})
+    results = labelled(results, CF1=[3, 3, 4, 4, 6, 8], OF1=[2, 2, 1, 1, 1, 5], ECE=[9, 9, 8, 8, 7, 7])
+    shot = Row('shot', 'zero-shot', kind='zero_shot')
+    results += [result('shot', seed, 40, sun=1) | dict(CF1=5, OF1=3, ECE=6) for seed in (1, 2)]
+    study = study_of(shot, *rows, baseline='alone', references=('shot', 'alone'), x_label='labels')
+    entries(study, results, tmp_path)
+    tables = (tmp_path / 'table.md').read_text()
+
+    def table(heading: str) -> list[str]:
+        return tables.split(f'{heading}:\n\n')[1].split('\n\n')[0].strip().splitlines()[2:]
+
+    assert '|  | 1 | 10 |' in tables
+    assert table('mAP by labels') == [
+        '| zero-shot | 40.0 +- 0.0 | 40.0 +- 0.0 |',
+        '| alone | 31.0 +- 1.0 | 50.0 +- 0.0 |',
+        '| ours | - | 56.0 +- 1.0 |',
+    ]
+    assert table('CF1 by labels')[1:] == ['| alone | 3.0 +- 0.0 | 4.0 +- 0.0 |', '| ours | - | 7.0 +- 1.0 |']
+    assert table('OF1 by labels')[2] == '| ours | - | 3.0 +- 2.0 |'
+    assert table('ECE by labels')[2] == '| ours | - | 7.0 +- 0.0 |'
+    # 55 - 50 and 57 - 50; 6 - 5 and 8 - 5; 1 - 3 and 5 - 3.
+    over = 'minus the better of shot and alone, paired, by labels'
+    assert table(f'mAP {over}') == ['| ours | - | +6.0 +- 1.0 |']
+    assert table(f'CF1 {over}') == ['| ours | - | +2.0 +- 1.0 |']
+    assert table(f'OF1 {over}') == ['| ours | - | +0.0 +- 2.0 |']
+    assert 'CF1 by labels' in capsys.readouterr().out
+
+
+def test_every_class_that_falls_by_more_than_two_below_the_better_reference_is_named(tmp_path, capsys):
+    values = dict(
+        shot=dict(sun=50, die=60, club=40),
+        alone=dict(sun=65, die=50, club=40),
+        ours=dict(sun=60.5, die=58, club=37),
+        good=dict(sun=63.5, die=59, club=41),
+    )
+    kinds = dict(shot='zero_shot', probe='linear_probe')
+    rows = [Row(name, kind=kinds.get(name, 'train'), title=name) for name in (*values, 'probe')]
+    results = [result(name, seed, 50, **ap) for name, ap in values.items() for seed in (1, 2)]
+    results += [result('probe', seed, 50, sun=1, die=1, club=1) for seed in (1, 2)]
+    found = entries(study_of(*rows, references=('shot', 'alone')), results, tmp_path)
+    # die 58 - 60 is -2, not more; the probe is no trained row.
+    assert found['ours']['fallen'] == dict(sun=-4.5, club=-3.0)
+    assert found['good']['fallen'] == {}
+    assert [found[name]['fallen'] for name in ('shot', 'alone', 'probe')] == [None] * 3
+    text = 'Classes whose mean AP is more than 2 below that of the better of shot and alone:'
+    table = (tmp_path / 'table.md').read_text().split(text)[1]
+    assert table.strip().splitlines()[2:] == ['| ours | sun -4.5, club -3.0 |', '| good | none |']
+    assert 'sun -4.5, club -3.0' in capsys.readouterr().out.split('Classes whose')[1]
 
 
 # -- by the number of labelled positives ---------------------------------------------------------------------------
@@ -230,8 +309,8 @@ def test_ap_is_averaged_over_the_classes_and_runs_with_as_many_labelled_positive
     assert ours['AP'] == {'0': 1.0, '1': 2.0, '2': None, '3 or more': 3.0}
     text = '| our method | 1.0 | 1 | 2.0 | 1 | - | 0 | 3.0 | 1 |'
     assert text in (tmp_path / 'table.md').read_text().split('AP by the number of labelled positives')[1]
-    printed = capsys.readouterr().out.split('AP by the number of labelled positives\n')[1]
-    assert printed.splitlines()[1].split() == ['zero-shot', '10.0', '1', '15.0', '2', '30.0', '1', '25.0', '2']
+    printed = capsys.readouterr().out.split('AP by the number of labelled positives')[1]
+    assert printed.splitlines()[2].split() == ['zero-shot', '10.0', '1', '15.0', '2', '30.0', '1', '25.0', '2']
 
 
 def test_lines_are_pooled_over_x_and_zero_shot_has_the_cells_of_all_their_splits(tmp_path):

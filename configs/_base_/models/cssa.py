@@ -32,6 +32,9 @@ model = dict(
         learn_temperature=True,  # (R)
         score='sigmoid',  # (R) or 'dual', 'negative_embedding'
         bias=True,  # (R)
+        # Off: centring=dict(weight='auto', vocabulary=None) takes an image's offset out of its similarities (ours), for
+        # towers that were trained with a softmax. weight: 'auto' or a number from 0 to 1; vocabulary: a list of words,
+        # a file of them, or None for common nouns. Figures: docs/reconstruction.md.
     ),
     context_head=dict(
         type='ContextHead',

@@ -20,8 +20,9 @@ from cssa_mm.apis.exporting.hub_tower import (
     where_to_get,
     write_tower,
 )
+from cssa_mm.apis.exporting.module import stored_line
 from cssa_mm.apis.loading import load_model
-from cssa_mm.apis.scorer import model_facts
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.datasets.view import View
 from cssa_mm.features.view import model_view
 from cssa_mm.files import new_folder, write_json, write_text
@@ -37,12 +38,14 @@ class HubExport:
     files: paths in the folder.
     tower: in words, where the weights of the tower are to be had.
     needs_path: whether the loader has to be told where the tower's weights are.
+    stored: the training images whose features lie in it, in words; '' without neighbours.
     """
 
     folder: Path
     files: tuple[str, ...]
     tower: str
     needs_path: bool
+    stored: str = ''
 
     def text(self) -> str:
         """Some lines for a terminal."""
@@ -50,7 +53,7 @@ class HubExport:
         return '\n'.join(
             [
                 f'{self.folder}: {", ".join(self.files)}',
-                f'Tower: {self.tower}.',
+                f'Tower: {self.tower}.{stored_line(self.stored)}',
                 f'Load it: cssa_mm.load_model({str(self.folder)!r}{path})',
                 f'Before you upload it: set the licence in {CARD}.',
             ]
@@ -116,7 +119,7 @@ def export_hub(
         write_text(Path(folder, CARD), text)
         write_tower(model, description['tower'], Path(folder, TOWER), with_tower)
         files = tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()))
-    return HubExport(Path(out), files, source, needs_path)
+    return HubExport(Path(out), files, source, needs_path, stored_in_words(facts))
 
 
 def preprocessor(model: CSSAClassifier, view: View) -> dict[str, Any]:

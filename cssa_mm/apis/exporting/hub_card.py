@@ -7,6 +7,8 @@ from typing import Any
 
 from huggingface_hub import ModelCardData
 
+from cssa_mm.apis.scorer import stored_in_words
+
 TAGS = ('cssa_mm', 'multi-label-classification', 'semi-supervised-learning', 'clip')
 RULES = {
     'f1': 'the best F1 on labelled images',
@@ -96,7 +98,7 @@ An image gets a label when its score reaches the threshold of the class. How the
 {CALIBRATIONS.get(facts['calibration']['rule'], '')}
 
 {_table(names, facts['prompts'], thresholds)}
-
+{_stored_images(facts)}
 ## Limits
 
 {_limits(facts)}
@@ -122,6 +124,21 @@ def _table(names: list[str], prompts: list[list[str]], thresholds: Mapping[str, 
     rows = [f'| {" | ".join(map(str, row))} |' for row in columns]
     head = '| class | in the prompt | threshold | labelled positives that it rests on | fitted |\n|---|---|---|---|---|'
     return '\n'.join([head, *rows])
+
+
+def _stored_images(facts: Mapping[str, Any]) -> str:
+    stored = stored_in_words(facts)
+    if not stored:
+        return ''
+    return f"""
+## Training images in this file
+
+An image leans on what the model says of the training images that look like it. For this, `model.safetensors` holds
+features of {stored}: for each a vector of the tower and the model's readings of every class, in float16. No
+photo, name or label is in it, but features describe photos: with the same tower one can tell whether a given photo was
+among them, and roughly what they show. Ask those whose photos they are before you publish it, or train with
+`model.neighbours=None`.
+"""
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

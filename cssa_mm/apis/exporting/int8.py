@@ -15,11 +15,12 @@ import numpy as np
 from cssa_mm.apis.exporting.int8_data import LabelledImages, two_halves
 from cssa_mm.apis.exporting.int8_kinds import kinds_for, prepare, quantise
 from cssa_mm.apis.exporting.int8_measures import Speed, map_of, opened, scores_of, speed_of
-from cssa_mm.apis.exporting.module import ExportModule
+from cssa_mm.apis.exporting.module import ExportModule, stored_line
 from cssa_mm.apis.exporting.onnx_extra import needed
 from cssa_mm.apis.exporting.onnx_file import SCRIPT, checked_out, checked_script, export_onnx
 from cssa_mm.apis.exporting.onnx_metadata import INPUT
 from cssa_mm.apis.loading import load_model
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.features.view import model_view
 from cssa_mm.files import replacing
@@ -55,6 +56,7 @@ class Int8Export:
         speed: on one thread.
         megabytes: sizes of the fp32 and the int8 file.
         trials: all kinds that were tried.
+        stored: the training images whose features lie in it, in words; '' without neighbours.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class Int8Export:
     speed: Speed
     megabytes: tuple[float, float]
     trials: tuple[Trial, ...]
+    stored: str = ''
 
     def text(self) -> str:
         """What a command prints of it."""
@@ -84,7 +87,7 @@ class Int8Export:
             'the same',
             f'{speed.int8:.1f} ms an image, fp32 {speed.fp32:.1f}, on one thread of this machine: {speed.ratio:.2f} '
             f'times as fast{"" if speed.ratio > 1.05 else "; take the fp32 file: int8 gains nothing here"}',
-            f'{self.script}: runs it on photos, needs onnxruntime and Pillow alone',
+            f'{self.script}: runs it on photos, needs onnxruntime and Pillow alone{stored_line(self.stored)}',
         ]
         return '\n'.join(lines)
 
@@ -215,8 +218,8 @@ def _measured(
         same_labels=100 * float(same),
     )
     sizes = fp32.stat().st_size / 1e6, file.stat().st_size / 1e6
-    script = path.with_name(SCRIPT)
-    result = Int8Export(path, script, **figures, speed=speed, megabytes=sizes, trials=tuple(trials))
+    script, stored = path.with_name(SCRIPT), stored_in_words(model_facts(model))
+    result = Int8Export(path, script, **figures, speed=speed, megabytes=sizes, trials=tuple(trials), stored=stored)
     return result, figures | dict(speed=speed._asdict(), tried={trial.kind: trial.map for trial in trials})
 
 

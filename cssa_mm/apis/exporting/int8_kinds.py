@@ -20,6 +20,7 @@ from cssa_mm.apis.exporting.onnx_metadata import INPUT
 AROUND = ('Relu', 'Clip', 'Add', 'MaxPool', 'AveragePool', 'GlobalAveragePool')
 PRODUCTS = ('MatMul', 'Gemm')
 LARGE = 2**20  # values of a matrix
+NEIGHBOURS = 'neighbours.'  # what the buffers of that part begin with
 CHUNK = 2  # images whose activations are in memory at a time
 
 
@@ -32,7 +33,7 @@ class Kind:
         is_static: ranges of activations come from images; else from each image as it comes.
         operators: types of the ONNX operators that are quantised; None stands for all. Behind the last convolution,
             where the scores are made, only large matrices ever are, such as those of an attention pool: scores would
-            come in steps.
+            come in steps. The search for neighbours stays in float.
         is_clipped: ranges leave out the outermost values (percentile 99.999), so that a few don't spoil the rest.
     """
 
@@ -71,6 +72,7 @@ def prepare(source: Path, out: Path) -> None:
     with _quiet():
         _quantization().shape_inference.quant_pre_process(str(source), str(out), skip_symbolic_shape=True)
     content = onnx.load(str(out))
+    _keep_halves(content.graph)
     for index, node in enumerate(content.graph.node):
         node.name = f'{index}_{node.op_type}'
     onnx.save(content, str(out))
@@ -85,7 +87,7 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
         kind: how.
         images: those that give the ranges, each uint8 (1, 3, H, W); a dynamic kind needs none.
     """
-    tools = _quantization()
+    tools, graph = _quantization(), needed('onnx', 'int8').load(str(source)).graph
     operators = None if kind.operators is None else list(kind.operators)
     with _quiet():
         if not kind.is_static:
@@ -93,6 +95,7 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
                 str(source),
                 str(out),
                 op_types_to_quantize=operators,
+                nodes_to_exclude=[node.name for node in _neighbour_nodes(graph)],
                 per_channel=True,
                 weight_type=tools.QuantType.QInt8,
             )
@@ -104,7 +107,7 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
             _reader(tools, images),
             quant_format=tools.QuantFormat.QDQ,
             op_types_to_quantize=operators,
-            nodes_to_exclude=_left_out(source),
+            nodes_to_exclude=_left_out(graph),
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
@@ -113,9 +116,8 @@ def quantise(source: Path, out: Path, kind: Kind, images: Sequence[np.ndarray]) 
         )
 
 
-def _left_out(path: Path) -> list[str]:
+def _left_out(graph: Any) -> list[str]:
     """The names of the nodes that lead to no convolution, but for products with a large matrix: they stay in float."""
-    graph = needed('onnx', 'int8').load(str(path)).graph
     nodes = graph.node
     large = {tensor.name for tensor in graph.initializer if np.prod(tensor.dims) >= LARGE}
     makers = {output: node for node in nodes for output in node.output}
@@ -128,7 +130,32 @@ def _left_out(path: Path) -> list[str]:
                 leading.add(node.name)
                 waiting.append(node)
     heavy = {node.name for node in nodes if node.op_type in PRODUCTS and large & set(node.input)}
+    heavy -= {node.name for node in _neighbour_nodes(graph)}
     return [node.name for node in nodes if node.name not in leading | heavy]
+
+
+def _neighbour_nodes(graph: Any) -> list[Any]:
+    """The nodes that look up neighbours, and all behind them."""
+    reached, found = {tensor.name for tensor in graph.initializer if tensor.name.startswith(NEIGHBOURS)}, []
+    for node in graph.node:  # in the order of computation
+        if reached & set(node.input):
+            found.append(node)
+            reached.update(node.output)
+    return found
+
+
+def _keep_halves(graph: Any) -> None:
+    """Keep stored images in float16: onnxruntime's preparation makes float32 of them, twice the size."""
+    onnx = needed('onnx', 'int8')
+    stored = {name for node in _neighbour_nodes(graph) for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in stored]:
+        values = onnx.numpy_helper.to_array(tensor)
+        with np.errstate(over='ignore'):  # others may be larger than a float16
+            halves = values.astype(np.float16)
+        if values.dtype == np.float32 and values.ndim > 1 and (halves == values).all():
+            cast = onnx.helper.make_node('Cast', [f'{tensor.name}_half'], [tensor.name], to=onnx.TensorProto.FLOAT)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(halves, f'{tensor.name}_half'))
+            graph.node.insert(0, cast)
 
 
 def _reader(tools: Any, images: Sequence[np.ndarray]) -> Any:

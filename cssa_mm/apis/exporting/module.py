@@ -24,9 +24,9 @@ STEP = 64  # what another image size differs by in trials: a multiple of the usu
 class ExportModule(nn.Module):
     """Images (B, 3, H, W) to calibrated and raw scores (B, C), as `Predictor` gives them.
 
-    It holds the image tower, the teacher's text features and those of the anchor, the evidence, the contexts that feed
-    back, and the calibration; no text tower. It computes in float32 whatever the model's `precision`. The tower is
-    shared with the model, all else is a copy.
+    It holds the image tower, the teacher's text features and those of the anchor, the evidence, the stored images of
+    the neighbours, the contexts that feed back, and the calibration; no text tower. It computes in float32 whatever the
+    model's `precision`. The tower is shared with the model, all else is a copy.
 
     Args:
         model: a trained model, or a zero-shot one.
@@ -138,6 +138,11 @@ class ExportModule(nn.Module):
                     raise
                 return False
         return True
+
+
+def stored_line(stored: str) -> str:
+    """The last line of what an export prints, where training images are `stored` in it; see `stored_in_words`."""
+    return f'\nIt holds the features of {stored}: they are no photos, but describe them' if stored else ''
 
 
 def checked_module(model: CSSAClassifier) -> ExportModule:

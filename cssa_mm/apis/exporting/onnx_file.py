@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from cssa_mm.apis.exporting.module import TOLERANCE, ExportModule, checked_module
+from cssa_mm.apis.exporting.module import TOLERANCE, ExportModule, checked_module, stored_line
 from cssa_mm.apis.exporting.onnx_extra import needed
 from cssa_mm.apis.exporting.onnx_metadata import INPUT, OPSET, OUTPUTS, metadata
 from cssa_mm.apis.loading import load_model
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import PACKAGE, replacing
 from cssa_mm.models import CSSAClassifier
@@ -39,6 +40,7 @@ class OnnxExport:
         takes_any_size: whether height and width are free; the batch always is.
         megabytes: size of the file.
         has_thresholds: False for a model that was never trained, whose images get their best class.
+        stored: the training images whose features lie in it, in words; '' without neighbours.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class OnnxExport:
     takes_any_size: bool
     megabytes: float
     has_thresholds: bool
+    stored: str = ''
 
     def text(self) -> str:
         """What a command prints of it."""
@@ -58,6 +61,7 @@ class OnnxExport:
             f'{self.path}: {self.megabytes:.1f} MB, opset {self.opset}, any batch, images of {sizes}; scores differ '
             f'from torch by at most {self.difference:.1g}{"" if self.has_thresholds else NO_THRESHOLDS}\n'
             f'{self.script}: runs it with onnxruntime and Pillow alone: python {self.script} {self.path} photo.jpg'
+            f'{stored_line(self.stored)}'
         )
 
 
@@ -122,6 +126,7 @@ def export_onnx(
         module.takes_any_size,
         megabytes,
         has_thresholds=model.thresholds.rule != 'none',
+        stored=stored_in_words(model_facts(model)),
     )
 
 
@@ -152,9 +157,12 @@ def checked_script(path: Path) -> Path:
 def _check_size(module: ExportModule) -> None:
     size = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     if size > LARGEST:
+        found, stored = f'{size / 1e9:.1f} GB', 0.0 if module.neighbours is None else module.neighbours.megabytes * 1e6
+        if stored > LARGEST / 10:
+            found += f' ({stored / 1e9:.1f} GB of stored images: fewer by model.neighbours.max_images)'
         raise ConfigError(
-            f'out: found a model of {size / 1e9:.1f} GB, expected at most {LARGEST / 1e9:.1f} GB, which one ONNX file '
-            'holds; take a smaller tower, or --torch-export'
+            f'out: found a model of {found}, expected at most {LARGEST / 1e9:.1f} GB, which one '
+            'ONNX file holds; take a smaller tower, or --torch-export'
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cssa_mm.apis.exporting.module import ExportModule
-from cssa_mm.apis.scorer import model_facts
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 
@@ -53,10 +53,12 @@ def _description(steps: dict[str, Any], facts: dict[str, Any]) -> str:
     chosen = 'the class with the highest score (the model is untrained and has no thresholds)'
     if facts['thresholds']['rule'] != 'none':
         chosen = 'the classes whose score reaches their number in thresholds'
+    stored = stored_in_words(facts)
     return (
         f'Input image: uint8 (batch, 3, height, width), RGB, 0 to 255; each image upright by its EXIF tag, {resized}; '
         'the file normalises. Outputs: scores (batch, classes), calibrated, and raw_scores, before calibration; '
         f'float32 in 0..1, in the order of class_names. Labels: {chosen}. Opset {OPSET}.'
+        f'{f" It holds the features of {stored}." if stored else ""}'
     )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from cssa_mm.apis.exporting.module import ExportModule, checked_module
+from cssa_mm.apis.exporting.module import ExportModule, checked_module, stored_line
 from cssa_mm.apis.exporting.onnx_metadata import metadata
 from cssa_mm.apis.loading import load_model
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.errors import CheckpointError, ConfigError
 from cssa_mm.files import replacing
 from cssa_mm.models import CSSAClassifier
@@ -34,6 +35,7 @@ class TorchExport:
         takes_any_size: whether height and width are free; the batch always is.
         torch_version: of the torch that wrote it; an earlier one may be unable to read it.
         megabytes: size of the file.
+        stored: the training images whose features lie in it, in words; '' without neighbours.
     """
 
     path: Path
@@ -42,6 +44,7 @@ class TorchExport:
     takes_any_size: bool
     torch_version: str
     megabytes: float
+    stored: str = ''
 
     def text(self) -> str:
         """What a command prints of it."""
@@ -51,6 +54,7 @@ class TorchExport:
             f'{self.path}: {self.megabytes:.1f} MB, any batch, images of {sizes}; scores differ from the model by at '
             f'most {self.difference:.1g}\nRead it with torch {self.torch_version} or later, without this package: '
             f"scores, raw = torch.export.load('{self.path.name}').module()(images), images uint8 (B, 3, H, W)"
+            f'{stored_line(self.stored)}'
         )
 
 
@@ -96,7 +100,8 @@ def export_torch(
                 'at most; nothing was written: report it with the version of torch'
             )
         megabytes = partial.stat().st_size / 1e6
-    return TorchExport(path, difference, module.size, module.takes_any_size, torch.__version__, megabytes)
+    stored = stored_in_words(model_facts(model))
+    return TorchExport(path, difference, module.size, module.takes_any_size, torch.__version__, megabytes, stored)
 
 
 def _program(module: ExportModule) -> torch.export.ExportedProgram:

@@ -3,6 +3,7 @@
 OUT/predictions.csv, ...    the results, put there together when all images are predicted
 OUT/shards/run.json         the model and the images that the shards are of, and what was written of them
 OUT/shards/000000.npz, ...  scores of about a thousand images each
+OUT/shards/neighbours.pt    what was read in the images that all scores lean on (`neighbours.py`), if they do
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cssa_mm.apis.predicting.neighbours import FILE as NEIGHBOURS
 from cssa_mm.apis.predicting.shards import Shards, remove_partial
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_json
@@ -22,8 +24,8 @@ from cssa_mm.files import write_json
 FORMAT = 1
 RUN, LOCK, WRITING = 'run.json', 'run.lock', '.writing'
 PARTS = dict(
-    checkpoint='another checkpoint', classes='other classes', view='another view', tower='another tower',
-    version='another version of cssa_mm',
+    neighbours='a model with other neighbours or none', checkpoint='another checkpoint', classes='other classes',
+    view='another view', tower='another tower', version='another version of cssa_mm',
 )  # fmt: skip
 
 
@@ -116,6 +118,20 @@ class OutFolder:
                 'be written to; what is finished is kept, so mend it and run the same command again'
             ) from error
 
+    def neighbours(self) -> Path:
+        """Where the neighbours of this run, or of the earlier one that it goes on with, are kept.
+
+        Raises:
+            ConfigError: an earlier run wrote scores without neighbours.
+        """
+        path = self.state / NEIGHBOURS
+        if not self.replaces and (self.state / RUN).is_file() and not path.is_file():
+            raise ConfigError(
+                f"out: found '{self.path}' with predictions without neighbours, expected some with them; give another "
+                'folder, or --force to start anew'
+            )
+        return path
+
     def has_written(self, finished: Mapping[str, Any], request: Mapping[str, Any]) -> bool:
         """Whether the results of a request are there, by the record of an earlier run."""
         return finished.get('request') == request and all((self.path / name).is_file() for name in finished['written'])
@@ -150,7 +166,7 @@ class OutFolder:
         """Remove what runs keep beside the results; files of others stay."""
         remove_partial(self.state)
         shutil.rmtree(self.state / WRITING, ignore_errors=True)
-        for path in (self.state / RUN, *map(self.shards.path, self.shards.numbers())):
+        for path in (self.state / RUN, self.state / NEIGHBOURS, *map(self.shards.path, self.shards.numbers())):
             path.unlink(missing_ok=True)
 
     def _read_run(self) -> dict[str, Any]:

@@ -11,18 +11,20 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting.folder import OutFolder
 from cssa_mm.apis.predicting.loading import default_workers
+from cssa_mm.apis.predicting.neighbours import NearbyImages
 from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Rows, Write, bad_lines, good_rows, outputs_of
 from cssa_mm.apis.predicting.result import PredictionRun
 from cssa_mm.apis.predicting.rows import PredictedImage, count
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.scoring import scored
-from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, look_up
+from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, Shard, look_up
 from cssa_mm.apis.predicting.sources import ImageList, Images, find_images
 from cssa_mm.apis.predicting.threshold_file import given_threshold
 from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
@@ -42,6 +44,8 @@ def predict(
     config: str | os.PathLike | Config | None = None,
     tower: str | os.PathLike | None = None,
     new_classes: str | Sequence[str] | None = None,
+    classes: str | Sequence[str] | None = None,
+    neighbours: bool = False,
     threshold: float | str | os.PathLike | Mapping[str, float] | None = None,
     top: int | None = None,
     scores: str = 'parquet',
@@ -67,6 +71,12 @@ def predict(
         config: for `checkpoint` None alone, what `load_config` takes.
         tower: new path of the weights of the checkpoint's tower; of a config, what `load_config` takes.
         new_classes: names that were never trained, or one text with commas between them.
+        classes: for `checkpoint` None alone, class names, a text with commas between them, or a file of class names,
+            in place of those of `config`, which is 'cssa_table' by default; no labelled image is looked at. Without
+            both it is the classes.csv or classes.txt of the folder of the images.
+        neighbours: for `checkpoint` None alone: each image leans on what CLIP says of the images that look like it,
+            among all of them or `model.neighbours.max_images`, drawn at random, that are read first (`Neighbours`). A
+            later call for `out` keeps those.
         threshold: in place of the model's thresholds: a number, class name -> number, or a CSV file class,threshold.
         top: the number of labels of each image, in place of thresholds.
         scores: the form of the table of scores: 'parquet', 'csv' or 'none'.
@@ -95,10 +105,16 @@ def predict(
     folder = OutFolder(out, replaces)
     given = given_threshold(threshold)
     found = find_images(images)
-    opened = open_for_prediction(checkpoint, config, tower=tower, new_classes=new_classes, device=device)
-    choice = LabelChoice.of(opened.scorer, threshold=given, top=top)
     if workers is None:
         workers = default_workers(is_cpu=checked_device(device).type == 'cpu') if len(found) > FEW else 0
+    options: dict[str, int] = dict(batch_size=batch_size, workers=workers)
+    nearby = NearbyImages(found, folder.neighbours(), replaces=replaces, **options) if neighbours else None
+    if checkpoint is None and config is None and classes is None:
+        classes = found.class_file
+    opened = open_for_prediction(
+        checkpoint, config, tower=tower, new_classes=new_classes, classes=classes, neighbours=nearby, device=device
+    )
+    choice = LabelChoice.of(opened.scorer, threshold=given, top=top)
     request = dict(files=list(wanted), sidecars=sidecars, top=choice.top, thresholds=choice.thresholds.to_dict())
     listed = dict(count=len(found), digest=found.digest, root=found.place)
     with folder.held(opened.identity) as known:
@@ -110,10 +126,12 @@ def predict(
         notes = _notes(found, before, known.get('images', {}), missing.size)
         if opened.scorer.zero_shot_names:
             notes.append(_untrained(opened.scorer, choice))
+        if nearby is not None:
+            notes.append(nearby.text())
         # From here on until the end, these files may be there, and no record vouches for them.
         earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
         folder.record(opened.identity, listed, dict(request=None, written=earlier))
-        seconds = _score(opened.scorer, ledger, folder, shard_size, batch_size, workers)
+        seconds = _score(opened.scorer, ledger, folder, nearby, dict(options, shard_size=shard_size))
         rows = partial(good_rows, ledger, folder.shards, list(opened.scorer.class_names), choice)
         if next(rows(), None) is None:
             reason = next(bad_lines(ledger, folder.shards)).replace('\t', ': ').strip()
@@ -137,16 +155,24 @@ def predict(
     return result
 
 
-def _score(scorer: Scorer, ledger: Ledger, folder: OutFolder, shard_size: int, batch_size: int, workers: int) -> float:
+def _score(
+    scorer: Scorer, ledger: Ledger, folder: OutFolder, nearby: NearbyImages | None, options: Mapping[str, int]
+) -> float:
     """Score the images that the ledger lacks into new shards; returns the seconds that it took."""
     began = time.monotonic()
-    options = dict(shard_size=shard_size, batch_size=batch_size, workers=workers)
-    with closing(scored(scorer, ledger.images, ledger.missing(), **options)) as shards:
-        for number, (positions, shard) in enumerate(shards, max(folder.shards.numbers(), default=-1) + 1):
+    first: Iterator[tuple[np.ndarray, Shard]] = iter(())
+    missing = ledger.missing()
+    if nearby is not None:
+        with folder.writing():
+            nearby.save()
+        first = nearby.scored(scorer, missing, options['shard_size'])
+        missing = np.setdiff1d(missing, nearby.among(missing))
+    with closing(scored(scorer, ledger.images, missing, **options)) as rest:
+        for number, (positions, shard) in enumerate(chain(first, rest), max(folder.shards.numbers(), default=-1) + 1):
             with folder.writing():
                 folder.shards.write(number, shard)
             ledger.enter(number, positions)
-    return time.monotonic() - began
+    return time.monotonic() - began + (0.0 if nearby is None else nearby.seconds)
 
 
 def _check_numbers(**values: tuple[int | None, int]) -> None:

@@ -18,9 +18,11 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.apis.new_classes import NewClassScorer
+from cssa_mm.apis.predicting.neighbours import NearbyImages
 from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.apis.untrained import start_untrained
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.thresholds import ClassThresholds
 
 
@@ -43,6 +45,8 @@ def open_for_prediction(
     *,
     tower: str | os.PathLike | None = None,
     new_classes: str | Sequence[str] | None = None,
+    classes: str | Sequence[str] | None = None,
+    neighbours: NearbyImages | None = None,
     device: str | torch.device | None = None,
 ) -> Opened:
     """Open a model that predicts.
@@ -52,6 +56,10 @@ def open_for_prediction(
         config: a config, for `checkpoint` None alone.
         tower: of a checkpoint, new path of the weights of its tower; of a config, what `load_config` takes.
         new_classes: names that were never trained, or one text with commas between them.
+        classes: for `checkpoint` None alone: class names, one text with commas between them, or a file of class names,
+            in place of those of the config, which is 'cssa_table' by default. No labelled image is looked at.
+        neighbours: for `checkpoint` None alone: the images whose scores all others lean on. The evidence of the config
+            is left out.
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
@@ -60,6 +68,12 @@ def open_for_prediction(
     """
     names = [] if new_classes is None else new_class_names(new_classes)
     if checkpoint is not None:
+        for name, given in (('classes', classes), ('neighbours', neighbours)):
+            if given is not None:
+                raise ConfigError(
+                    f'{name}: found them beside a checkpoint, which has those of its training, expected them for '
+                    '--checkpoint none alone; leave them out'
+                )
         if config is not None:
             raise ConfigError(
                 'config: found one beside a checkpoint, which holds all that it needs, expected one of the two; leave '
@@ -69,27 +83,26 @@ def open_for_prediction(
         content = _file_hash(Path(checkpoint))
         name = Path(checkpoint).name
     else:
-        if config is None:
+        if config is None and classes is None:
             raise ConfigError(
                 'config: found none for --checkpoint none, expected the config or folder whose classes and tower label '
-                'the images; give --config'
+                'the images; give --config, or --classes'
             )
         if names:  # before labelled images are scored for the thresholds
             raise _untrained_error(names)
-        read = load_config(config, tower=tower)
+        overrides = {} if classes is None else {'model.class_names': _class_source(classes)}
+        read = load_config('cssa_table' if config is None else config, tower=tower, overrides=overrides)
+        if neighbours is not None:
+            read.model.update(evidence=None, neighbours=dict(type='Neighbours') | (read.model.get('neighbours') or {}))
         model = untrained_model(read, device=device)
-        try:
-            start_untrained(model, read)
-        except DataError as error:
-            said = f'No labelled images say what the scores of zero-shot CLIP mean, so that they only rank ({error})'
-            print_log(said, 'current', logging.WARNING)
-            model.thresholds = ClassThresholds.none(len(model.class_names))
-        model.eval()
+        _start(model, read, neighbours, is_labelled=classes is None)
         scorer = TorchScorer(model, is_untrained=True)
         content = _hash([model.description(), model.head.bias.tolist()])
         name = f'none: zero-shot CLIP of {Path(read.filename).name if read.filename else "a config"}'
     if names:
         scorer = with_new_classes(scorer, names)
+    if neighbours is not None:
+        name += ', with neighbours among the images'
     facts = scorer.facts() | dict(checkpoint=dict(name=name, sha256=content))
     identity = dict(
         checkpoint=content,
@@ -98,7 +111,37 @@ def open_for_prediction(
         tower=str(facts.get('tower', {}).get('weights_hash')),
         version=str(facts.get('made_by')),
     )
+    if neighbours is not None:
+        identity['neighbours'] = neighbours.digest()
     return Opened(scorer, facts, identity)
+
+
+def _start(model: CSSAClassifier, config: Config, neighbours: NearbyImages | None, is_labelled: bool) -> None:
+    """Give an untrained model its neighbours, and thresholds where labelled images tell them."""
+    fit = None if neighbours is None else neighbours.fit
+    try:
+        if is_labelled:
+            start_untrained(model, config, fit_neighbours=fit)
+    except DataError as error:
+        said = f'No labelled images say what the scores of zero-shot CLIP mean, so that they only rank ({error})'
+        print_log(said, 'current', logging.WARNING)
+        is_labelled = False
+    model.eval()
+    if not is_labelled:
+        if fit is not None:
+            fit(model)
+        model.thresholds = ClassThresholds.none(len(model.class_names))
+
+
+def _class_source(classes: str | Sequence[str]) -> str | list[str]:
+    """The names of classes; of one text, the file that it names, or what stands between its commas.
+
+    Raises:
+        ConfigError: there is none, or one is empty.
+    """
+    if isinstance(classes, str) and Path(classes).expanduser().is_file():
+        return str(Path(classes).expanduser().absolute())
+    return _names(classes, 'classes', 'dog, red kite')
 
 
 def with_new_classes(scorer: Scorer, names: Sequence[str]) -> Scorer:
@@ -130,11 +173,13 @@ def new_class_names(names: str | Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is none, or one is empty.
     """
+    return _names(names, 'new_classes', 'owl, red kite')
+
+
+def _names(names: str | Sequence[str], key: str, example: str) -> list[str]:
     found = [name.strip() for name in (names.split(',') if isinstance(names, str) else names)]
     if not found or not all(found):
-        raise ConfigError(
-            f"new_classes: found {names!r}, expected names with commas between them, such as 'owl, red kite'"
-        )
+        raise ConfigError(f"{key}: found {names!r}, expected names with commas between them, such as '{example}'")
     return found
 
 

@@ -1,14 +1,16 @@
-"""Score images shard by shard, while other processes decode the next ones."""
+"""Read images chunk by chunk, while other processes decode the next ones; what is read are scores in most cases."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from cssa_mm.apis.predicting.loading import Loaded, Task, load
@@ -16,7 +18,25 @@ from cssa_mm.apis.predicting.shards import Shard
 from cssa_mm.apis.predicting.sources import ImageList
 from cssa_mm.apis.scorer import Scorer
 from cssa_mm.datasets.bad_images import reason_of
+from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError, DataError
+
+OfPixels = Callable[[Tensor], Sequence[np.ndarray]]
+
+
+class ReadImages(NamedTuple):
+    """What was read in n images.
+
+    names: as the list of images has them.
+    facts: of the files as they were read; see `facts_of`.
+    reasons: why an image is bad; '' for a good one.
+    values: float32 arrays (n, width); nan for a bad image.
+    """
+
+    names: list[str]
+    facts: list[str]
+    reasons: list[str]
+    values: list[np.ndarray]
 
 
 def scored(
@@ -38,39 +58,79 @@ def scored(
         ConfigError: the memory of the device is too small.
         DataError: a worker was stopped.
     """
-    if not missing.size:
+    read = read_in_chunks(
+        scorer,
+        scorer.view,
+        images,
+        missing,
+        widths=[len(scorer.class_names)] * 2,
+        chunk_size=shard_size,
+        batch_size=batch_size,
+        workers=workers,
+        description='Predicting',
+        total=len(images),
+    )
+    with closing(read):
+        for chunk, read_images in read:
+            yield chunk, Shard(read_images.names, read_images.facts, read_images.reasons, *read_images.values)
+
+
+def read_in_chunks(
+    of_pixels: OfPixels,
+    view: View,
+    images: ImageList,
+    positions: np.ndarray,
+    *,
+    widths: Sequence[int],
+    chunk_size: int,
+    batch_size: int,
+    workers: int,
+    description: str,
+    total: int | None = None,
+) -> Generator[tuple[np.ndarray, ReadImages], None, None]:
+    """Read images by a function of their pixels, and show progress on stderr: positions and content of each chunk.
+
+    Args:
+        of_pixels: arrays (B, width) of pixels, uint8 (B, 3, H, W), a width each.
+        view: how an image file becomes pixels.
+        images: the list.
+        positions: in it, those of the images to read.
+        widths: of the arrays.
+        chunk_size: images of a chunk; no batch reaches over two.
+        batch_size: images read at a time; fewer where images have other sizes.
+        workers: processes that decode.
+        description: what stands before the progress.
+        total: images that there are, with those that are read already; by default there are none.
+
+    Raises:
+        ConfigError: the memory of the device is too small.
+        DataError: a worker was stopped.
+    """
+    if not positions.size:
         return
-    chunks = [missing[start : start + shard_size] for start in range(0, len(missing), shard_size)]
+    chunks = [positions[start : start + chunk_size] for start in range(0, len(positions), chunk_size)]
     tasks = (
         Task(batch.tolist(), [images.path(position) for position in batch])
         for chunk in chunks
         for batch in np.split(chunk, range(batch_size, len(chunk), batch_size))
     )
+    total = len(positions) if total is None else total
     interval = 0.2 if sys.stderr.isatty() else 30  # seconds; a log file gets a line now and then
-    with (
-        closing(load(tasks, scorer.view, workers)) as loaded,
-        tqdm(
-            desc='Predicting', total=len(images), initial=len(images) - len(missing), unit='image', mininterval=interval
-        ) as bar,
-    ):
+    bar = tqdm(desc=description, total=total, initial=total - len(positions), unit='image', mininterval=interval)
+    with closing(load(tasks, view, workers)) as loaded, bar:
         for chunk in chunks:
-            shard = _empty(len(chunk), len(scorer.class_names))
+            found = ReadImages([], [], [], [np.full((len(chunk), width), np.nan, np.float32) for width in widths])
             for batch in islice(loaded, -(-len(chunk) // batch_size)):
-                _fill(shard, images, batch, scorer)
+                _fill(found, images, batch, of_pixels)
                 bar.update(len(batch.positions))
-            yield chunk, shard
+            yield chunk, found
 
 
-def _empty(rows: int, classes: int) -> Shard:
-    scores = np.full((2, rows, classes), np.nan, np.float32)
-    return Shard([], [], [], scores[0], scores[1])
-
-
-def _fill(shard: Shard, images: ImageList, batch: Loaded, scorer: Scorer) -> None:
-    start = len(shard.names)
+def _fill(found: ReadImages, images: ImageList, batch: Loaded, of_pixels: OfPixels) -> None:
+    start = len(found.names)
     for rows, pixels in batch.groups:
         try:
-            scores = scorer(torch.from_numpy(pixels))
+            values = of_pixels(torch.from_numpy(pixels))
         except torch.cuda.OutOfMemoryError as error:
             raise ConfigError(
                 f'batch_size: found {len(pixels)} images of {pixels.shape[2]} x {pixels.shape[3]}, for which the '
@@ -81,7 +141,8 @@ def _fill(shard: Shard, images: ImageList, batch: Loaded, scorer: Scorer) -> Non
                 batch.reasons[row] = reason_of(error, 'image')
             continue
         places = start + np.asarray(rows)
-        shard.scores[places], shard.raw_scores[places] = scores
-    shard.names.extend(images.names[position] for position in batch.positions)
-    shard.facts.extend(batch.facts)
-    shard.reasons.extend(batch.reasons)
+        for array, of_batch in zip(found.values, values, strict=True):
+            array[places] = of_batch
+    found.names.extend(images.names[position] for position in batch.positions)
+    found.facts.extend(batch.facts)
+    found.reasons.extend(batch.reasons)

@@ -19,7 +19,7 @@ from cssa_mm.datasets.readers import READERS, read_labels
 from cssa_mm.datasets.readers.matching.joining import images_of
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.text import decode_text
-from cssa_mm.datasets.table import TableDataset
+from cssa_mm.datasets.table import CLASS_FILES, TableDataset
 from cssa_mm.errors import DataError
 from cssa_mm.files import file_facts
 from cssa_mm.names import one_form
@@ -64,6 +64,12 @@ class ImageList:
     def place(self) -> str:
         """The whole path of `root`, as a text that can be written and shown."""
         return os.fsencode(os.path.abspath(self.root)).decode('utf-8', 'backslashreplace')
+
+    @property
+    def class_file(self) -> str | None:
+        """The file in `root` that names classes, if there is one."""
+        paths = (os.path.join(self.root, name) for name in CLASS_FILES)
+        return next((path for path in paths if os.path.isfile(path)), None)
 
     @cached_property
     def digest(self) -> str:

@@ -28,6 +28,7 @@ from cssa_mm.models import (
     LabelAlignmentHead,
     MaskedAsymmetricLoss,
 )
+from cssa_mm.models.centring import KEYS as CENTRING_KEYS
 from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.teacher import ParameterEMA
@@ -57,6 +58,7 @@ POLICY_KEYS = {
 READERS: dict[str, Callable | set[str]] = {
     'model.head': LabelAlignmentHead,
     'model.head.prompts': ClassPrompts,
+    'model.head.centring': set(CENTRING_KEYS),
     'model.context_head': ContextHead,
     'model.loss': MaskedAsymmetricLoss,
     'model.ema': ParameterEMA,
@@ -93,8 +95,8 @@ HELPERS = "; a name of your own that others use begins with '_'"
 LOADER_SECTIONS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # What must be a dict, if it is there.
 SECTIONS = (
-    'model', 'model.backbone', 'model.head', 'model.head.prompts', 'train_cfg', 'val_cfg', 'test_cfg', 'default_hooks',
-    'optim_wrapper', 'auto_scale_lr', 'randomness', 'env_cfg', *LOADER_SECTIONS,
+    'model', 'model.backbone', 'model.head', 'model.head.prompts', 'model.head.centring', 'train_cfg', 'val_cfg',
+    'test_cfg', 'default_hooks', 'optim_wrapper', 'auto_scale_lr', 'randomness', 'env_cfg', *LOADER_SECTIONS,
     *(f'{name}.{part}' for part in ('dataset', 'sampler') for name in LOADER_SECTIONS),
 )  # fmt: skip
 # What training and the metric read from every sample.

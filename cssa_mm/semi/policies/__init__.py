@@ -24,6 +24,7 @@ from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.semi.policies.calibrated_weights import calibrated
 from cssa_mm.semi.policies.class_distribution import cat
 from cssa_mm.semi.policies.instance_threshold import instance_adaptive
+from cssa_mm.semi.policies.interval import interval
 from cssa_mm.semi.policies.metric_adaptive import mat
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels
@@ -37,6 +38,7 @@ __all__ = [
     'cat',
     'fixed',
     'instance_adaptive',
+    'interval',
     'label_rows',
     'mat',
     'needs_labelled',
@@ -51,6 +53,7 @@ POLICIES: dict[str, Policy] = {
     'instance_adaptive': instance_adaptive,
     'mat': mat,
     'calibrated': calibrated,
+    'interval': interval,
 }
 
 

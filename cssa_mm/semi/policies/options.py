@@ -17,6 +17,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     'k': (lambda value: type(value) is int and value >= 1, 'a whole number >= 1'),
     'beta': (lambda value: 0 < value < inf, 'a number > 0'),
     'penalty': (lambda value: 0 < value < inf, 'a number > 0'),
+    'confidence': (lambda value: 0 < value < 1, 'a number between 0 and 1'),
     'prior': (lambda value: 0 < value < inf, 'a number > 0'),
     'bins': (lambda value: type(value) is int and 2 <= value <= 1000, 'a whole number from 2 to 1000'),
 }

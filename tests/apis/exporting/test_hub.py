@@ -82,6 +82,21 @@ def test_the_folder_comes_back_bitwise_wherever_it_lies(demo, folder, tmp_path, 
     assert np.array_equal(scores_of(cssa_mm.load_model('.')), scores_of(model))
 
 
+def test_centring_comes_back_with_the_words_of_a_file_that_is_gone(make_model, save, tmp_path):
+    (tmp_path / 'words.txt').write_text('tree\nriver\ncup\n', 'utf-8')
+    head = dict(prompts=dict(num_context=2), centring=dict(weight='auto', vocabulary=str(tmp_path / 'words.txt')))
+    model = disturbed(make_model(head=head, view=dict(type='View', size=64)))
+    path = save(model)
+    (tmp_path / 'words.txt').unlink()
+    export_hub(checkpoint=path, out=tmp_path / 'hub', with_tower=True)
+    found = cssa_mm.load_model(tmp_path / 'hub')
+    assert np.array_equal(scores_of(found), scores_of(model))
+    assert json.loads((tmp_path / 'hub' / 'config.json').read_text())['description']['head']['centring'] == dict(
+        weight='auto', vocabulary=['tree', 'river', 'cup']
+    )
+    assert str(tmp_path) not in (tmp_path / 'hub' / 'config.json').read_text()
+
+
 def test_a_trained_model_needs_its_tower_or_brings_it(plus_run, clip_dir, tmp_path):
     trained = cssa_mm.load_model(plus_run.result.checkpoint)
     result = export_hub(checkpoint=plus_run.result.checkpoint, out=tmp_path / 'lean')
@@ -91,6 +106,9 @@ def test_a_trained_model_needs_its_tower_or_brings_it(plus_run, clip_dir, tmp_pa
     found = cssa_mm.load_model(tmp_path / 'lean', tower=clip_dir / 'tiny-rn.pt')
     assert np.array_equal(scores_of(found), scores_of(trained))
     assert bool(found.evidence.is_fitted)
+    for name, stored in trained.neighbours.named_buffers():
+        assert torch.equal(dict(found.neighbours.named_buffers())[name], stored), name
+    assert found.neighbours.keys.dtype == torch.float16
     # Without the path: the message names it, or the weights are put beside the rest.
     assert 'give their new path as tower=PATH' in refusal(tmp_path / 'lean')
     shutil.copy(clip_dir / 'tiny-rn.pt', tmp_path / 'lean')
@@ -155,6 +173,23 @@ def test_the_card_has_the_metadata_that_the_hub_reads(folder):
         assert f'| {threshold:.4g} | {positives} |' in row
     assert '1 of 3 classes had too few labelled positives' in loaded.text
     assert 'it comes with the package cssa_mm' in loaded.text
+
+
+def test_stored_images_are_stated_with_what_they_give_away(plus_run, folder, tmp_path):
+    result = export_hub(checkpoint=plus_run.result.checkpoint, out=tmp_path / 'plus')
+    neighbours = cssa_mm.load_model(plus_run.result.checkpoint).neighbours
+    text = (tmp_path / 'plus' / 'README.md').read_text()
+    section = ' '.join(text.split('## Training images in this file')[1].split('##')[0].split())
+    assert f'features of 40 training images ({neighbours.megabytes:.1f} MB)' in section
+    assert 'one can tell whether a given photo was among them' in section
+    config = json.loads((tmp_path / 'plus' / 'config.json').read_text())
+    assert config['neighbours'] == dict(images=40, megabytes=neighbours.megabytes)
+    stored = load_file(tmp_path / 'plus' / 'model.safetensors')
+    sizes = [value.nbytes for name, value in stored.items() if name.startswith('neighbours.')]
+    assert neighbours.megabytes == sum(sizes) / 1e6
+    assert 'It holds the features of 40 training images' in result.text()
+    assert 'Training images' not in (folder / 'README.md').read_text()
+    assert json.loads((folder / 'config.json').read_text())['neighbours'] is None
 
 
 def test_an_untrained_model_says_so(save, tmp_path):

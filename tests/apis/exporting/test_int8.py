@@ -158,6 +158,29 @@ def test_behind_the_last_convolution_scores_are_made_in_float(files, tmp_path):
             assert all(makers[name].op_type != 'DequantizeLinear' for name in node.input if name in makers)
 
 
+@pytest.mark.parametrize(('name', 'kind'), [('rn', STATIC[-1]), ('vit', DYNAMIC)])
+def test_neighbours_are_looked_up_in_float_among_images_in_float16(files, name, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr('cssa_mm.apis.exporting.int8_kinds.LARGE', 64)  # so that the stored images would count
+    prepare(files[name].path, tmp_path / 'prepared.onnx')
+    noise = [np.random.default_rng(index).integers(0, 256, (1, 3, 64, 64), dtype=np.uint8) for index in range(4)]
+    quantise(tmp_path / 'prepared.onnx', tmp_path / 'int8.onnx', kind, noise)
+    graph = onnx.load(str(tmp_path / 'int8.onnx')).graph
+    halves = {tuple(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    keys, values = files[name].model.neighbours.keys, files[name].model.neighbours.values
+    assert {tuple(keys.T.shape), tuple(values.shape)} <= halves
+    (whitening,) = [tensor for tensor in graph.initializer if tensor.name == 'neighbours.whitening']
+    assert whitening.data_type == onnx.TensorProto.FLOAT
+    (search,) = [node for node in graph.node if node.op_type == 'TopK']
+    makers = {output: node for node in graph.node for output in node.output}
+    waiting, seen = list(search.input), []
+    while waiting and 'neighbours.whitening' not in waiting:
+        node = makers.get(waiting.pop())
+        if node is not None:
+            seen.append(node.op_type)
+            waiting += node.input
+    assert not [kind for kind in seen if 'Quant' in kind or 'Integer' in kind]
+
+
 def small_graph(path, convolutions: int, products: int, group: int = 1):
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT
     nodes = [helper.make_node('Conv', ['x', 'w'], [f'c{n}'], group=group) for n in range(convolutions)]

@@ -13,6 +13,8 @@ from cssa_mm.models.score_calibration import ScoreCalibration
 
 PROMPTS = dict(num_context=2, initial_words='a')
 EVIDENCE = dict(type='DiscriminantEvidence')
+NEIGHBOURS = dict(type='Neighbours', k=4)
+CENTRING = dict(weight=0.7, vocabulary=['tree', 'river', 'cup'])
 KINDS = {
     'the paper': {},
     'contexts feed back': dict(context_head=dict(num_contexts=2, feedback=True)),
@@ -24,9 +26,15 @@ KINDS = {
     'shared prompts': dict(head=dict(prompts=PROMPTS, shared_prompts=True)),
     'evidence-guided pooling': dict(head=dict(prompts=PROMPTS, renormalise=False)),
     'evidence': dict(evidence=EVIDENCE, context_head=None),
+    'centring': dict(head=dict(prompts=PROMPTS, centring=CENTRING)),
+    'centring of the global feature': dict(head=dict(prompts=PROMPTS, label_specific=False, centring=CENTRING)),
+    'centring, evidence': dict(head=dict(prompts=PROMPTS, centring=CENTRING), evidence=EVIDENCE, context_head=None),
     'evidence of dual prompts, contexts feed back': dict(
         evidence=EVIDENCE, head=dict(prompts=PROMPTS, score='dual'), context_head=dict(num_contexts=2, feedback=True)
     ),
+    'neighbours': dict(neighbours=NEIGHBOURS),
+    'neighbours, contexts feed back': dict(neighbours=NEIGHBOURS, context_head=dict(num_contexts=2, feedback=True)),
+    'evidence and neighbours': dict(evidence=EVIDENCE, neighbours=NEIGHBOURS, context_head=None),
     'several wordings': dict(
         class_names={'dog': ['dog', 'puppy'], 'cat': 'cat', 'lamp': 'red lamp', 'car': 'car', 'bus': 'bus', 'tv': 'tv'}
     ),
@@ -72,6 +80,29 @@ def test_the_scores_are_those_of_a_predictor(trained, kind):
     assert np.abs(calibrated - raw).max() > 0.05
     assert ((raw > 0.001) & (raw < 0.999)).mean() > 0.5
     assert raw.std(0).max() > 1e-4
+
+
+@pytest.mark.parametrize('evidence', [None, EVIDENCE], ids=['alone', 'with evidence'])
+def test_neighbours_count_and_an_image_has_the_same_scores_alone_and_in_a_batch(trained, evidence):
+    model = trained(evidence=evidence, neighbours=NEIGHBOURS, context_head=None)
+    images = tensor_of(photos(7))
+    for scorer in (TorchScorer(model), ExportModule(model)):
+        with torch.no_grad():
+            together = [torch.as_tensor(part) for part in scorer(images)]
+            alone = [torch.cat([torch.as_tensor(scorer(image[None])[part]) for image in images]) for part in (0, 1)]
+        for ours, theirs in zip(together, alone, strict=True):
+            assert (ours - theirs).abs().max() < 5e-6  # the tower itself rounds otherwise in a batch
+    model.neighbours.weight = 0.0
+    assert np.abs(TorchScorer(model)(images).raw - together[1].numpy()).max() > 0.01
+
+
+def test_neighbours_that_were_never_fitted_say_nothing(trained):
+    model = trained(neighbours=NEIGHBOURS)
+    model.neighbours.is_fitted.fill_(False)
+    module, images = ExportModule(model), tensor_of(photos())
+    assert module.neighbours is None
+    model.neighbours = None
+    np.testing.assert_array_equal(scores_of(module, images)[1], scores_of(ExportModule(model), images)[1])
 
 
 def test_float_pixels_of_0_to_255_give_the_same_scores(trained):

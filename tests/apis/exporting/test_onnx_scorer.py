@@ -1,17 +1,23 @@
 """An ONNX file in place of a model: the same predictions, and one line for what is no such file."""
 
+import csv
+import io
+import json
 import shutil
 import sys
+from contextlib import redirect_stdout
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 
 from cssa_mm.apis.exporting.onnx_scorer import OnnxScorer
 from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.apis.predictor import Predictor
 from cssa_mm.apis.scorer import TorchScorer
+from cssa_mm.cli.main import main
 from cssa_mm.errors import CheckpointError, ConfigError, DataError, ToolboxError
 
 
@@ -47,6 +53,22 @@ def test_a_predictor_says_the_same_of_both(files, tower):
         np.testing.assert_allclose(one.raw_scores, other.raw_scores, rtol=0, atol=1e-4)
         assert one.labels == other.labels
     assert len({tuple(one.labels) for one in theirs}) > 0
+
+
+def test_the_command_predicts_from_a_file_with_neighbours(files, tmp_path):
+    (tmp_path / 'photos').mkdir()
+    for index in range(5):
+        pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / 'photos' / f'{index}.png')
+    words = ['predict', tmp_path / 'photos', '--checkpoint', files['vit'].path, '--out', tmp_path / 'out']
+    with redirect_stdout(io.StringIO()):
+        assert main([*map(str, words), '--batch-size', '2', '--workers', '0', '--scores', 'csv']) == 0
+    expected = list(Predictor(files['vit'].model).predict(sorted((tmp_path / 'photos').iterdir())))
+    rows = list(csv.DictReader((tmp_path / 'out' / 'scores.csv').open()))
+    found = np.array([[float(row[name]) for name in files['vit'].model.class_names] for row in rows])
+    np.testing.assert_allclose(found, np.stack([one.scores for one in expected]), rtol=0, atol=1e-4)
+    facts = json.loads((tmp_path / 'out' / 'model.json').read_text())
+    assert facts['neighbours'] == dict(images=40, megabytes=files['vit'].model.neighbours.megabytes)
 
 
 def test_it_knows_what_the_model_knows(files):

@@ -53,7 +53,7 @@ def calibrated(model):
 
 @pytest.fixture(scope='module')
 def exported(plus_run, tmp_path_factory):
-    """The program of a trained cssa_plus, with evidence, run by torch alone: `model`, `result`, `scores`, `facts`."""
+    """The program of a trained cssa_plus with neighbours, run by torch alone: `model`, `result`, `scores`, `facts`."""
     folder = tmp_path_factory.mktemp('program')
     model = calibrated(cssa_mm.load_model(plus_run.result.checkpoint, device='cpu'))
     torch.save(dict(state_dict=model.state_dict()), folder / 'model.pth')
@@ -82,6 +82,20 @@ def test_torch_alone_gives_the_scores_of_the_predictor_in_any_batch_and_size(exp
     assert exported.result.takes_any_size
 
 
+def test_neighbours_are_in_it_and_an_image_has_the_same_scores_alone(exported):
+    neighbours = exported.model.neighbours
+    line = f'It holds the features of 40 training images ({neighbours.megabytes:.1f} MB): they are no photos, but'
+    assert line in exported.result.text()
+    run, pixels = torch.export.load(exported.path).module(), torch.from_numpy(exported.sizes['five'])
+    with torch.no_grad():
+        alone = torch.cat([run(image[None])[1] for image in pixels]).numpy()
+    np.testing.assert_allclose(alone, exported.scores['raw_five'], rtol=0, atol=5e-6)
+    weight, neighbours.weight = neighbours.weight, 0.0
+    without = TorchScorer(exported.model)(pixels).raw
+    neighbours.weight = weight
+    assert np.abs(without - alone).max() > 1e-3
+
+
 def test_its_metadata_says_what_it_is(exported):
     facts = exported.facts
     assert json.loads(facts['class_names']) == exported.model.class_names
@@ -107,6 +121,18 @@ def test_a_vit_keeps_its_batch_free(make_model, backbone_config, tmp_path):
         expected = TorchScorer(model)(torch.from_numpy(pixels))
         with torch.no_grad():
             np.testing.assert_allclose(run(torch.from_numpy(pixels))[0], expected.calibrated, rtol=0, atol=1e-6)
+
+
+def test_centring_is_in_the_program(make_model, tmp_path):
+    head = dict(prompts=dict(num_context=2), centring=dict(weight=0.7, vocabulary=['tree', 'river', 'cup']))
+    model = make_model(head=head, view=dict(type='View', size=64)).eval()
+    export_torch(checkpoint=model, out=tmp_path / 'model.pt2')
+    run, pixels = torch.export.load(tmp_path / 'model.pt2').module(), torch.from_numpy(images(3, 64, 64))
+    with torch.no_grad():
+        found = run(pixels)[1]
+    np.testing.assert_allclose(found, TorchScorer(model)(pixels).raw, rtol=0, atol=1e-6)
+    model.head.centring.weight.zero_()
+    assert np.abs(found - TorchScorer(model)(pixels).raw).max() > 1e-2
 
 
 @pytest.mark.parametrize('name', ['model.pt', 'model', ''])

@@ -63,6 +63,7 @@ def test_every_shipped_config_passes(path):
         ('default_hooks.pseudo_labels.wrong_label', 'wrong_labels'),
         ('train_dataloader.dataset.wrong_label', 'wrong_labels'),
         ('default_hooks.pseudo_labels.calibrate', 'calibrate_bias'),
+        ('model.head.centring.wieght', 'weight'),
         ('default_hooks.pseudo_labels.evidence_image', 'evidence_images'),
         ('default_hooks.pseudo_labels.feature_cache.folders', 'folder'),
         ('view.sizes', 'size'),

@@ -1,0 +1,44 @@
+"""The weight of image-wise centring, fitted to the training images before the first step (ours)."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.logging import print_log
+
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.semi.evidence import EvidenceImages
+from cssa_mm.semi.statistics import broadcast_from_first
+
+
+def fit_centring(
+    model: CSSAClassifier, features: FrozenFeatures, dataset: SemiMultiLabelDataset, most: int, seed: int
+) -> None:
+    """Fit an 'auto' weight by the student's prompts, unless a checkpoint has it; all ranks must call it.
+
+    Args:
+        model: the classifier.
+        features: features of the plain view of the images.
+        dataset: the training set. No label is read.
+        most: the number of labelled, and of unlabelled, images to read at most.
+        seed: of the draw.
+    """
+    centring = model.head.centring
+    if centring is None or bool(centring.is_fitted):
+        return
+    images = EvidenceImages(features, dataset, most, seed)
+    if is_main_process():
+        device = centring.weight.device
+        with torch.no_grad():
+            text = model.head.text_features(model.text_encoder)
+            found = [
+                (model.head.cosines(*batch, text)[0], model.head.offset(*batch, centring.text))
+                for batch in images.features(device)
+            ]
+        if found:
+            centring.fit(*map(torch.cat, zip(*found, strict=True)))
+    broadcast_from_first(centring.buffers())
+    if bool(centring.is_fitted):
+        print_log(f'Centring: weight {float(centring.weight):.3f}, fitted to the training images', 'current')
