@@ -53,7 +53,7 @@ class Neighbours(nn.Module):
         self,
         embed_dim: int,
         num_classes: int,
-        num_readings: int = 1,
+        num_readings: int,
         k: int = 32,
         weight: float = 1.0,
         shrinkage: float = 0.2,

@@ -33,7 +33,7 @@ def stack(readings: Tensor, labels: Tensor, is_checked: bool = False) -> Tensor:
         readings: (n, C, J) of n labelled images, each with a deviation of about 1; the first is CLIP's own answer. No
             reading of an image depends on its labels.
         labels: (n, C) in 1, 0, -1 (unknown).
-        is_checked: whether readings that do not lower the loss of held-out images are left out; takes ten times as long.
+        is_checked: whether readings that do not lower the loss of held-out images are left out; ten times as slow.
 
     Returns:
         (1, 0, ..., 0) if the labels are all alike.
@@ -77,7 +77,7 @@ class _Cells:
 
     @classmethod
     def of(cls, values: np.ndarray, labels: np.ndarray) -> _Cells | None:
-        counts = (labels == 1).sum(0)
+        counts, known = (labels == 1).sum(0), (labels >= 0).sum(0)
         telling = counts >= FEWEST_POSITIVES if (counts >= FEWEST_POSITIVES).any() else counts > 0
         most = max(1, MOST_CELLS // labels.shape[1])
         kept = np.arange(min(len(labels), most)) * len(labels) // min(len(labels), most)
@@ -86,8 +86,7 @@ class _Cells:
         positive = labels[images, classes] == 1
         if not 0 < positive.sum() < len(positive):
             return None
-        known = (labels >= 0).sum(0)
-        rates = (counts + 0.5) / (np.maximum(known, counts) + 1)
+        rates = (counts + 0.5) / (known + 1)
         rate = np.log(rates / (1 - rates))[classes, None]
         of_class = sparse.csr_matrix(
             (np.full(len(classes), BIAS), (np.arange(len(classes)), classes)), shape=(len(classes), labels.shape[1])

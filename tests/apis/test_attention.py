@@ -40,7 +40,7 @@ def test_the_best_labels_of_a_model_with_evidence_are_those_of_its_scores(make_m
     dataset = DATASETS.build(tiny_config().test_dataloader.dataset)
     (plain,) = label_attention(model, dataset, [4], num_labels=6)
     with torch.no_grad():
-        model.evidence.weights.copy_(torch.tensor([-1.0, 0.0]))
+        model.evidence.weights.copy_(torch.tensor([-0.5, -0.5, 0.0]))
     model.evidence.is_fitted.fill_(True)
     (turned,) = label_attention(model, dataset, [4], num_labels=6)
     assert turned.names == plain.names[::-1]

@@ -32,7 +32,8 @@ SMALL_TOWER = (
 )
 # What is appended to a command that begins so, to keep it small; all others run as they stand.
 SHORTER = {
-    'bash tools/quickstart.sh': f'--cfg-options train_cfg.warmup_epochs=2 train_cfg.val_begin=1 {NO_FOLDS} {IN_PROCESS}',
+    'bash tools/quickstart.sh': '--cfg-options train_cfg.warmup_epochs=2 train_cfg.val_begin=1 '
+    f'{NO_FOLDS} {IN_PROCESS}',
     'bash tools/run_tests.sh': f'--collect-only -q --rootdir {ROOT} {ROOT}/tests/test_compat.py',
     'python tools/train.py photos': SMALL_TOWER,
     'python tools/test.py photos': SMALL_TOWER,

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.training import build_runner
 from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.models.neighbours import Neighbours
 
 FOLDER = Path(__file__).parents[2] / 'configs'
 CONFIGS = sorted(FOLDER.glob('*.py'))
@@ -157,16 +158,22 @@ DEMO_MODEL = dict(
 )
 
 
+def defaults(part: type) -> dict:
+    parameters = inspect.signature(part).parameters.items()
+    return {name: value.default for name, value in parameters if value.default is not value.empty}
+
+
 def test_the_published_models_of_the_demo_are_what_they_were():
     """The values in force when docs/results.md was measured, before the configs shared their definitions."""
     plus = Config.fromfile(FOLDER / 'cssa_plus_demo.py').model.to_dict()
-    evidence = plus.pop('evidence')
+    evidence, neighbours = plus.pop('evidence'), plus.pop('neighbours')
     assert plus == DEMO_MODEL | dict(head=DEMO_HEAD | dict(shared_prompts=True), context_head=None)
     assert evidence.pop('type') == 'DiscriminantEvidence'
-    # Measured with dict(shrinkage=0.002), the rest by default.
-    signature = inspect.signature(DiscriminantEvidence)
-    defaults = {name: value.default for name, value in signature.parameters.items() if name != 'anchor_text'}
-    assert evidence == defaults | dict(shrinkage=0.002)
+    # Measured with dict(shrinkage=0.002, prior_count=2.0), the rest by default.
+    assert evidence == defaults(DiscriminantEvidence) | dict(shrinkage=0.002, prior_count=2.0)
+    assert neighbours.pop('type') == 'Neighbours'
+    # Measured by default.
+    assert neighbours == {name: defaults(Neighbours)[name] for name in ('k', 'weight', 'shrinkage', 'max_images')}
     alone = Config.fromfile(FOLDER / 'labelled_only_demo.py')
     assert alone.model.to_dict() == DEMO_MODEL | dict(context_head=None)
     cssa = Config.fromfile(FOLDER / 'cssa_demo.py')
@@ -209,6 +216,7 @@ def test_labelled_only_on_a_table_has_the_head_and_the_loss_of_cssa_plus_and_not
     assert alone.train_cfg.semi_epochs == 0
     assert alone.train_dataloader.dataset.include_unlisted is False
     assert 'evidence' not in alone.model
+    assert 'neighbours' not in alone.model
     assert alone.model.head.to_dict() == plus.model.head.to_dict() | dict(shared_prompts=False)
     for key in ('loss', 'context_head', 'class_names', 'backbone'):
         assert alone.model[key] == plus.model[key]

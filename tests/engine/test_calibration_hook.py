@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 
 import cssa_mm
 from cssa_mm.engine import CSSARunner
-from cssa_mm.engine.cross_fitting import cross_fitted_scores, snapshot
+from cssa_mm.engine.cross_fitting import cross_fitted_readings, snapshot
 from cssa_mm.semi import PseudoLabelHook
 
 QUICK = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
@@ -109,8 +109,8 @@ def test_folds_follow_the_options_of_the_optimiser(tiny_config, options):
     algorithm, scored = hook.semi_supervision, hook.semi_supervision.dataset.unlabelled_indices
     for parameter in runner.model.parameters():
         parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
-    (fold,) = cross_fitted_scores(runner, algorithm, start, [np.array([], dtype=int)], scored)
-    np.testing.assert_array_equal(fold.references, algorithm.score(scored).numpy())
+    (fold,) = cross_fitted_readings(runner, algorithm, start, [np.array([], dtype=int)], scored)
+    np.testing.assert_array_equal(fold.references, algorithm.reader.read(scored))
 
 
 RANKS = """
@@ -122,7 +122,7 @@ from mmengine.dist import all_gather_object
 import cssa_mm
 from cssa_mm.engine import CSSARunner
 from cssa_mm.engine.calibration_hook import CalibrationHook
-from cssa_mm.engine.cross_fitting import cross_fitted_scores, snapshot
+from cssa_mm.engine.cross_fitting import cross_fitted_readings, snapshot
 from cssa_mm.semi import PseudoLabelHook
 torch.set_num_threads(1)
 runner = CSSARunner.from_cfg(Config.fromfile(sys.argv[1]))
@@ -133,7 +133,7 @@ assert found[0] == found[1] and found[0][0].rule == 'f1', found
 (hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
 algorithm, scored = hook.semi_supervision, hook.semi_supervision.dataset.unlabelled_indices
 start = {name.removeprefix('module.'): value for name, value in start.items()}
-(fold,) = cross_fitted_scores(runner, algorithm, start, [np.array([], dtype=int)], scored)
+(fold,) = cross_fitted_readings(runner, algorithm, start, [np.array([], dtype=int)], scored)
 np.testing.assert_array_equal(fold.references, algorithm.score(scored).numpy())
 """
 

@@ -8,62 +8,68 @@ import torch
 
 import cssa_mm
 from cssa_mm.engine import CSSARunner
-from cssa_mm.engine.cross_fitting import cross_fitted_scores, deal_folds, restore, snapshot
+from cssa_mm.engine.cross_fitting import cross_fitted_readings, deal_folds, restore, snapshot
 from cssa_mm.errors import ConfigError
 from cssa_mm.semi import PseudoLabelHook
 
-EVIDENCE = dict(type='DiscriminantEvidence')
+# The parts of cssa_plus that are fitted: none, one, the other, both.
+PARTS = {
+    'prompts': {},
+    'evidence': {'model.evidence': dict(type='DiscriminantEvidence')},
+    'neighbours': {'model.neighbours': dict(type='Neighbours', k=5)},
+}
+PARTS['both'] = PARTS['evidence'] | PARTS['neighbours']
 
 
 @pytest.fixture(scope='module')
 def trained(request, tmp_path_factory):
-    """trained(evidence) -> a finished tiny run and its algorithm, with features kept; made once for each."""
+    """trained(config, 'both') -> a finished tiny run and its algorithm, with features kept; made once for each."""
     known = {}
 
-    def make(tiny_config, evidence):
-        if evidence not in known:
+    def make(tiny_config, parts):
+        if parts not in known:
             options = {'default_hooks.checkpoint': None, 'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}
-            options['model.evidence'] = EVIDENCE if evidence else None
+            options |= PARTS[parts]
             folder = tmp_path_factory.mktemp('run')
             runner = CSSARunner.from_cfg(tiny_config(**options, work_dir=str(folder)))
             start = snapshot(runner.model)
             runner.train()
             (hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
-            known[evidence] = runner, hook.semi_supervision, start
-        return known[evidence]
+            known[parts] = runner, hook.semi_supervision, start
+        return known[parts]
 
     return make
 
 
-def scores_of_folds(runner, algorithm, start, folds):
-    found = cross_fitted_scores(runner, algorithm, start, folds, algorithm.dataset.unlabelled_indices)
+def readings_of_folds(runner, algorithm, start, folds):
+    found = cross_fitted_readings(runner, algorithm, start, folds, algorithm.dataset.unlabelled_indices)
     return list(found)
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize('evidence', [False, True])
-def test_labels_of_a_fold_reach_its_scores_in_no_way(trained, tiny_config, evidence):
-    """Turning every label of a fold around changes none of its scores."""
-    runner, algorithm, start = trained(tiny_config, evidence)
+@pytest.mark.parametrize('parts', PARTS)
+def test_labels_of_a_fold_reach_its_readings_in_no_way(trained, tiny_config, parts):
+    """Turning every label of a fold around changes none of its readings."""
+    runner, algorithm, start = trained(tiny_config, parts)
     folds = deal_folds(algorithm.dataset, 2, seed=0)
-    plain = scores_of_folds(runner, algorithm, start, folds)
+    plain = readings_of_folds(runner, algorithm, start, folds)
     other = copy.copy(algorithm)
     other.dataset = copy.copy(algorithm.dataset)
     for name in ('labels', 'hidden_labels'):
         turned = getattr(algorithm.dataset, name).copy()
         turned[folds[0]] = 1 - turned[folds[0]]
         setattr(other.dataset, name, turned)
-    changed = scores_of_folds(runner, other, start, folds)
-    np.testing.assert_array_equal(changed[0].scores, plain[0].scores)
+    changed = readings_of_folds(runner, other, start, folds)
+    np.testing.assert_array_equal(changed[0].readings, plain[0].readings)
     np.testing.assert_array_equal(changed[0].references, plain[0].references)
-    assert not np.array_equal(changed[1].scores, plain[1].scores)  # the other fold learned from them
+    assert not np.array_equal(changed[1].readings, plain[1].readings)  # the other fold learned from them
 
 
 def test_the_finished_model_and_the_random_numbers_stay(trained, tiny_config):
-    runner, algorithm, start = trained(tiny_config, True)
+    runner, algorithm, start = trained(tiny_config, 'both')
     before, generator = snapshot(runner.model), torch.get_rng_state()
     bank, stale = algorithm.state.bank, algorithm.state.evidence_is_stale
-    scores_of_folds(runner, algorithm, start, deal_folds(algorithm.dataset, 2, seed=0))
+    readings_of_folds(runner, algorithm, start, deal_folds(algorithm.dataset, 2, seed=0))
     after = snapshot(runner.model)
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert torch.equal(generator, torch.get_rng_state())
@@ -73,15 +79,15 @@ def test_the_finished_model_and_the_random_numbers_stay(trained, tiny_config):
 
 def test_a_fold_is_trained_as_the_runner_trains(trained, tiny_config):
     """With no label held out, the folds' loop ends at the model that the runner's loop ended at."""
-    runner, algorithm, start = trained(tiny_config, True)
+    runner, algorithm, start = trained(tiny_config, 'both')
     nothing = np.array([], dtype=int)
-    (fold,) = scores_of_folds(runner, algorithm, start, [nothing])
-    expected = algorithm.score(algorithm.dataset.unlabelled_indices).numpy()
+    (fold,) = readings_of_folds(runner, algorithm, start, [nothing])
+    expected = algorithm.reader.read(algorithm.dataset.unlabelled_indices)
     np.testing.assert_array_equal(fold.references, expected)
 
 
 def test_a_snapshot_restores_everything_that_a_score_depends_on(trained, tiny_config):
-    runner, algorithm, start = trained(tiny_config, True)
+    runner, algorithm, start = trained(tiny_config, 'both')
     finished = snapshot(runner.model)
     restore(runner.model, start)
     unlabelled = algorithm.dataset.unlabelled_indices
@@ -91,7 +97,7 @@ def test_a_snapshot_restores_everything_that_a_score_depends_on(trained, tiny_co
 
 
 def test_folds_hold_each_labelled_image_once_and_are_alike(trained, tiny_config):
-    _, algorithm, _ = trained(tiny_config, False)
+    _, algorithm, _ = trained(tiny_config, 'prompts')
     dataset = algorithm.dataset
     folds = deal_folds(dataset, 4, seed=3)
     assert np.array_equal(np.sort(np.concatenate(folds)), dataset.labelled_indices)
@@ -102,7 +108,7 @@ def test_folds_hold_each_labelled_image_once_and_are_alike(trained, tiny_config)
 
 
 def test_images_of_a_group_stay_in_one_fold(trained, tiny_config):
-    _, algorithm, _ = trained(tiny_config, False)
+    _, algorithm, _ = trained(tiny_config, 'prompts')
     dataset = copy.copy(algorithm.dataset)
     labelled = dataset.labelled_indices
     dataset.groups = {dataset.image_ids[index]: f'walk {position // 4}' for position, index in enumerate(labelled)}
@@ -165,7 +171,7 @@ def test_wrong_options_are_refused(tiny_config, calibration, message):
 
 def test_an_image_that_lost_its_labels_is_in_no_fold(trained, tiny_config):
     """A bad labelled image has none any more; the training must not stop after its last epoch."""
-    _, algorithm, _ = trained(tiny_config, False)
+    _, algorithm, _ = trained(tiny_config, 'prompts')
     dataset = copy.copy(algorithm.dataset)
     lost = dataset.labelled_indices[3]
     dataset.labels = dataset.labels.copy()

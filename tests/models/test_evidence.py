@@ -18,11 +18,12 @@ from torch.utils._pytree import tree_leaves
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures
-from cssa_mm.models.evidence import DiscriminantEvidence, Readings
+from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.stacking import stack
 
 C, D = 4, 6
 LABELLED, UNLABELLED = 14, 30
+ALONE = np.zeros((LABELLED + UNLABELLED, LABELLED + UNLABELLED))  # no image has a neighbour
 
 
 def make_evidence(**options) -> DiscriminantEvidence:
@@ -83,7 +84,7 @@ def reference(
     prior_floor=2.5,
     unseen_weight=0.25,
     discriminant=True,
-    nearness=np.zeros((LABELLED + UNLABELLED, LABELLED + UNLABELLED)),  # noqa: B008
+    nearness=ALONE,
 ) -> SimpleNamespace:
     """What `fit` should find, one class and one image after the other; `stages` holds a record for each round.
 
@@ -379,9 +380,9 @@ def bytes_held() -> int:
 
 
 def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features():
-    num_images, num_classes, embed_dim, batch_size = 512, 200, 64, 8
+    num_images, num_classes, embed_dim, batch_size = 512, 200, 128, 8
     labels = torch.full((num_images, num_classes), -1)
-    labels[:256] = torch.rand(256, num_classes, generator=torch.Generator().manual_seed(0)) < 0.1
+    labels[:64] = torch.rand(64, num_classes, generator=torch.Generator().manual_seed(0)) < 0.1
     held, passes = [], []
 
     def read():
@@ -393,13 +394,14 @@ def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features
             yield features, features[..., 0], features[..., 1]
         passes.append(start)
 
-    evidence = DiscriminantEvidence(TextFeatures(torch.zeros(num_classes, embed_dim), torch.zeros(200, 64), None))
+    evidence = DiscriminantEvidence(TextFeatures(*torch.zeros(2, num_classes, embed_dim), None))
     before = bytes_held()
     with LargestTensor() as largest:
         evidence.fit(read, labels)
     assert evidence.is_fitted
     assert len(passes) == len(held) == 5
-    assert largest.numel == batch_size * num_classes * embed_dim
+    # One batch, or the three readings of all images and classes.
+    assert largest.numel == max(batch_size * embed_dim, 3 * num_images) * num_classes
     assert max(held) - before < 4 * num_images * num_classes * embed_dim / 5
 
 

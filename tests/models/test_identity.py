@@ -85,10 +85,10 @@ def saved(make_model):
 
 @pytest.mark.smoke
 def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_model, clip_dir):
-    model = make_model(view=dict(type='View', size=64), evidence=dict(anchor=0.25))
+    model = make_model(view=dict(type='View', size=64), evidence=dict(anchor=0.25), neighbours=dict(max_images=9))
     found = json.loads(bytes(model.state_dict()[KEY].tolist()))
     assert found == dict(
-        format=3,
+        format=4,
         tower=dict(
             model_name='tiny-rn',
             weights_hash=model.backbone.clip.weights_hash,
@@ -127,11 +127,12 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
             type='DiscriminantEvidence',
             anchor=0.25,
             discriminant=True,
-            prior_count=2.0,
+            prior_count=4.0,
             prior_floor=2.5,
             unseen_weight=0.25,
-            shrinkage=0.05,
+            shrinkage=0.1,
         ),
+        neighbours=dict(type='Neighbours', k=32, weight=1.0, shrinkage=0.2, max_images=9),
         view=dict(type='View', size=64, interpolation='bicubic', backend='pillow'),
         calibration=dict(slope=[1.0] * 6, offset=[0.0] * 6, rule='none'),
         thresholds=dict(values=[0.5] * 6, rule='default', positives=[], sources=[]),
@@ -424,7 +425,7 @@ def test_a_description_without_one_of_its_keys_is_refused(make_model, saved, key
         (dict(tower=None), "found a tower without 'model_name'"),
         (dict(tower=dict(model_name='tiny-rn', pretrained=None)), "found a tower without 'config_dir'"),
         (dict(thresholds=dict(values=[0.5], rule='default')), 'found 1 thresholds, expected 6'),
-        (dict(format='two'), 'found format two, expected 3'),
+        (dict(format='two'), 'found format two, expected 4'),
     ],
 )
 def test_a_description_of_another_form_is_refused(make_model, saved, changes, message, tmp_path):

@@ -59,7 +59,7 @@ def model_of(tower: str) -> torch.nn.Module:
     evidence.direction.normal_()
     evidence.similarity_scale.fill_(0.05)
     evidence.anchor_scale.fill_(0.05)
-    evidence.weights.copy_(torch.tensor([0.7, 0.5]))
+    evidence.weights.copy_(torch.tensor([0.3, 0.4, 0.5]))
     evidence.is_fitted.fill_(True)
     model.calibration = ScoreCalibration((0.6, 0.9, 1.1, 1.5, 2.0, 1.0), (-0.5, 0.3, 0.0, 0.7, -1.0, 0.2), 'platt')
     model.thresholds = ClassThresholds((0.3, 0.4, 0.5, 0.6, 0.7, 0.45), 'f1', (9,) * 6, ('own',) * 6)

@@ -75,10 +75,11 @@ def fits(monkeypatch) -> list[dict]:
     seen = []
     original = DiscriminantEvidence.fit
 
-    def fit(self, read, labels):
-        original(self, read, labels)
+    def fit(self, read, labels, nearby=None):
+        found = original(self, read, labels, nearby)
         features, similarity, anchor = (torch.cat(parts) for parts in zip(*read(), strict=True))
         seen.append(dict(features=features, similarity=similarity, anchor=anchor, labels=labels))
+        return found
 
     monkeypatch.setattr(DiscriminantEvidence, 'fit', fit)
     return seen
@@ -188,9 +189,9 @@ def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
     for found, b, (features, similarity, anchor) in zip(scores, buffers, readings, strict=True):
         tuned = (similarity - b['similarity_mean']) / b['similarity_scale']
         anchored = (anchor - b['anchor_mean']) / b['anchor_scale']
-        base = (0.5 * tuned + 0.5 * anchored) / b['scale']
+        base = (b['weights'][0] * anchored + b['weights'][1] * tuned) / b['scale']
         reading = (features * b['direction']).sum(-1) - b['offset']
-        expected = torch.sigmoid(b['weights'][0] * base + b['weights'][1] * reading + b['bias'])
+        expected = torch.sigmoid(base + b['weights'][2] * reading + b['bias'])
         torch.testing.assert_close(found.double(), expected, rtol=1e-3, atol=1e-4)
 
 

@@ -107,7 +107,7 @@ SAMPLE_KEYS = {
 }
 HOOK = re.compile(r'custom_hooks|default_hooks\.\w+')  # whose `priority` mmengine reads
 # Keywords that the classifier gives to its parts.
-GIVEN = {'encoder', 'class_names', 'num_classes', 'embed_dim', 'anchor_text'}
+GIVEN = {'encoder', 'class_names', 'num_classes', 'num_readings', 'embed_dim', 'anchor_text'}
 
 
 def check_config(config: Config) -> None:

@@ -40,6 +40,8 @@ def test_every_shipped_config_passes(path):
         ('model.context_head.num_context', 'num_contexts'),
         ('model.loss.gamma_neg', 'gamma_negative'),
         ('model.ema.warmup', 'warm_up'),
+        ('model.neighbours.max_image', 'max_images'),
+        ('model.neighbours.num_readings', None),  # the classifier's to say
         ('train_dataloader.batchsize', 'batch_size'),
         ('train_dataloader.sampler.labeled_per_batch', 'labelled_per_batch'),
         ('train_dataloader.dataset.ann_files', 'ann_file'),
