@@ -137,6 +137,8 @@ def row_config(
     if row.kind != 'train':
         result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
         result.param_scheduler = None
+    if row.kind == 'zero_shot' and result.model.get('evidence'):  # it rests on labels, and its neighbours come with it
+        result.model.update(evidence=None, neighbours=None)
     transforms = build_pipeline(result.train_dataloader.dataset.pipeline, None).transforms
     if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would only cost time
         result.train_dataloader.update(num_workers=0, persistent_workers=False)

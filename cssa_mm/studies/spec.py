@@ -3,7 +3,8 @@
 config          the config that all rows start from: a file, or a shipped config by its name
 rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
                 options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
-                'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
+                'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's.
+                'zero_shot' leaves evidence out, and neighbours with it; those of a config without evidence stay
 x_label         name of the x axis
 baseline        row or line that the others are compared with; by default the first trained row
 references      rows or lines: each other row is compared with the best of them, in mAP and class by class

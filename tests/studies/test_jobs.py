@@ -291,3 +291,11 @@ def test_missing_data_are_one_line_before_the_first_run(tmp_path):
     with pytest.raises(DataError, match='VOC2012'):
         run_study(study='recipe', data_root=tmp_path / 'VOC2012', work_dir=tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('config', 'neighbours'), [('cssa_plus_demo', None), ('cssa_demo', 'Neighbours')])
+def test_zero_shot_leaves_evidence_out_and_neighbours_that_come_with_it(write_study, config, neighbours):
+    study = load_study(write_study(f"rows = dict(a=dict(kind='zero_shot', config='{config}'))"))
+    model = row_config(study, study.rows[0], overrides={'model.neighbours.type': 'Neighbours'}).model
+    assert model.get('evidence') is None
+    assert (model.neighbours and model.neighbours.type) == neighbours
