@@ -84,6 +84,8 @@ class CheckpointIdentity(nn.Module):
             if hasattr(part, 'upgrade_entries'):
                 part.upgrade_entries(state_dict, f'{prefix}{name}.')
         self._refuse_other_entries(state_dict, prefix)
+        if self.neighbours is not None:
+            self.neighbours.refuse_damaged(state_dict, f'{prefix}neighbours.')
         super()._load_from_state_dict(state_dict, prefix, *details)
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -155,7 +157,7 @@ class CheckpointIdentity(nn.Module):
                 )
             shapes = [tuple(entries[name].shape) for entries in (found, expected)]
             if name.removeprefix(prefix) in STORED:
-                shapes = [shape[1:] for shape in shapes]
+                shapes[1] = shapes[0][:1] + shapes[1][1:]
             if not name.endswith(KEY) and shapes[0] != shapes[1]:
                 raise CheckpointError(
                     f"checkpoint: found '{name}' of shape {shapes[0]}, expected {shapes[1]}; build the model from the "

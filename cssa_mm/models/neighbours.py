@@ -10,12 +10,14 @@ label is involved. An image is no neighbour of itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from cssa_mm.errors import ConfigError, require_whole_number
+from cssa_mm.errors import CheckpointError, ConfigError, require_whole_number
 from cssa_mm.models.discriminant import deviation
 from cssa_mm.models.nearest import cover, nearest_keys
 
@@ -155,6 +157,25 @@ class Neighbours(nn.Module):
         for name in ('keys', 'values'):
             stored = getattr(self, name)
             setattr(self, name, stored.new_zeros(num_images, *stored.shape[1:]))
+
+    def refuse_damaged(self, state_dict: Mapping[str, Tensor], prefix: str) -> None:
+        """Check the entries of a file, whose shapes are those of this part, before anything is loaded.
+
+        Raises:
+            CheckpointError: readings are missing, or a number is none.
+        """
+        keys, values = state_dict[f'{prefix}keys'], state_dict[f'{prefix}values']
+        if len(keys) != len(values):
+            raise CheckpointError(
+                f"checkpoint: found {len(keys)} stored images in '{prefix}keys' and {len(values)} in '{prefix}values', "
+                'expected the same ones; take the whole file that training wrote'
+            )
+        for name in self.state_dict():
+            if not torch.isfinite(state_dict[f'{prefix}{name}']).all():
+                raise CheckpointError(
+                    f"checkpoint: found '{prefix}{name}' with values that are not finite, expected those of training; "
+                    'copy the file again, or train again'
+                )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *details: object) -> None:
         # How many images are stored is known from the file alone.
