@@ -98,7 +98,7 @@ def test_neighbours_count_and_an_image_has_the_same_scores_alone_and_in_a_batch(
 
 def test_neighbours_that_were_never_fitted_say_nothing(trained):
     model = trained(neighbours=NEIGHBOURS)
-    model.neighbours.is_fitted.fill_(False)
+    model.neighbours.make_room(0)
     module, images = ExportModule(model), tensor_of(photos())
     assert module.neighbours is None
     model.neighbours = None
