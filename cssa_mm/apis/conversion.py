@@ -27,7 +27,9 @@ from cssa_mm.models.description import (
 from cssa_mm.models.thresholds import ClassThresholds
 from cssa_mm.models.tower_plan import tower_source
 
-PARTS = dict(head='LabelAlignmentHead', context_head='ContextHead', evidence='DiscriminantEvidence')
+PARTS = dict(
+    head='LabelAlignmentHead', context_head='ContextHead', evidence='DiscriminantEvidence', neighbours='Neighbours'
+)
 READ = ('model', 'val_dataloader', 'test_dataloader')  # keys of the config
 BACKBONE = dict(dense='value', global_token=True, precision='fp32')
 RESIZE = dict(interpolation='bilinear', backend='cv2')  # mmcv's defaults
@@ -38,7 +40,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
 
     Args:
         checkpoint: the old file.
-        out: the new file; NAME-format3.pth beside the old one by default.
+        out: the new file; NAME-format4.pth beside the old one by default.
 
     Returns:
         The path of the new file.
@@ -83,7 +85,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
 
 
 def _options(part: str, model: Mapping[str, Any]) -> dict | None:
-    # A config without context head or evidence means that the model had none; it always has a head.
+    # A config without another part means that the model had none; it always has a head.
     if part != 'head' and part not in model:
         return None
     options = {'type': PARTS[part]} | (model.get(part) or {})

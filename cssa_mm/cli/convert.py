@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa convert`."""
     result = command_parser('convert', DESCRIPTION, EXAMPLE)
     result.add_argument('checkpoint', help='checkpoint file of an earlier format')
-    result.add_argument('--out', help='file to write; NAME-format3.pth beside the old one by default')
+    result.add_argument('--out', help='file to write; NAME-format4.pth beside the old one by default')
     return result
 
 

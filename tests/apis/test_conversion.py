@@ -61,7 +61,7 @@ def refusal(path, **options) -> str:
         convert_checkpoint(path, **options)
     assert '\n' not in str(error.value)
     assert str(error.value).startswith('checkpoint: found ')
-    assert not list(path.parent.glob('*format3*'))
+    assert not list(path.parent.glob('*-format*'))
     return str(error.value)
 
 
@@ -72,7 +72,7 @@ def test_a_converted_checkpoint_opens_alone_and_scores_as_before(kind, request, 
     old = make_old(trained)
     before = old.read_bytes()
     path = convert_checkpoint(old)
-    assert path == tmp_path / 'epoch_2-format3.pth'
+    assert path == tmp_path / 'epoch_2-format4.pth'
     assert old.read_bytes() == before
     alone = tmp_path / 'alone'
     alone.mkdir()
@@ -168,7 +168,7 @@ def test_a_checkpoint_without_a_config_is_refused(run, make_old):
 def test_today_s_checkpoint_needs_no_conversion(run, tmp_path):
     path = tmp_path / 'new.pth'
     shutil.copy(run.result.checkpoint, path)
-    assert 'of format 3, expected format 1; use it as it is' in refusal(path)
+    assert 'of format 4, expected format 1; use it as it is' in refusal(path)
 
 
 @pytest.mark.parametrize('said', ['{', '[1]', '{}', '{"tower": {}, "class_names": []}'])
