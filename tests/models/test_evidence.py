@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures
 from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.stacking import stack
 
 C, D = 4, 6
@@ -357,6 +358,150 @@ def test_without_any_positive_the_similarity_speaks_alone(images):
     evidence = fit(make_evidence(), changed(images, labels=labels))
     assert evidence.weights.tolist() == [0.5, 0.5, 0.0]
     assert torch.isfinite(logits_of(evidence, images)).all()
+
+
+# -- components and neighbours -------------------------------------------------------------------------------------
+
+
+def nearness_of(seed: int, count: int = LABELLED + UNLABELLED) -> np.ndarray:
+    """Weights (n, n) of five neighbours of each image, none of which is the image itself."""
+    rng = np.random.default_rng(seed)
+    nearness = np.zeros((count, count))
+    for i in range(count):
+        others = rng.choice([j for j in range(count) if j != i], 5, replace=False)
+        nearness[i, others] = rng.dirichlet(np.ones(5))
+    return nearness
+
+
+def nearby_of(nearness: np.ndarray):
+    return lambda reading: torch.tensor(nearness, dtype=torch.float32) @ reading
+
+
+@pytest.mark.parametrize('options', OPTIONS)
+def test_a_fit_with_neighbours_equals_the_same_one_image_by_image(options):
+    images, nearness = draw(seed=1), nearness_of(1)
+    evidence = make_evidence(**options)
+    found = evidence.fit(reader(images), images.labels, nearby_of(nearness))
+    expected = reference(images, **options, nearness=nearness)
+    np.testing.assert_allclose(evidence.weights, expected.weights, rtol=5e-3, atol=5e-4)
+    nearby = torch.tensor(np.einsum('ij,jvc->ivc', nearness, found.values.double().numpy()), dtype=torch.float32)
+    logits = evidence(images.features, images.similarity, images.anchor, nearby) - evidence.bias
+    np.testing.assert_allclose(logits, expected.logits, rtol=5e-3, atol=5e-3)
+    np.testing.assert_allclose(
+        evidence.combine(found.components) - evidence.bias, expected.held_out, rtol=5e-3, atol=5e-3
+    )
+    for reading in found.components[[0, 2] if options.get('discriminant', True) else [0]]:
+        torch.testing.assert_close(reading.std(0, correction=0)[:-1], torch.ones(C - 1), rtol=1e-3, atol=1e-3)
+
+
+def test_the_tuned_prompts_are_not_smoothed(images):
+    found, plain = (
+        make_evidence().fit(reader(images), images.labels, nearby).components
+        for nearby in (nearby_of(nearness_of(0)), None)
+    )
+    assert torch.equal(found[1], plain[1])
+    assert not torch.allclose(found[0], plain[0], atol=0.1)
+
+
+@pytest.mark.parametrize('has_neighbours', [False, True])
+def test_the_logits_are_the_components_combined(images, has_neighbours):
+    evidence = fit(make_evidence(), images)
+    readings = images.features, images.similarity, images.anchor
+    nearby = torch.randn(len(images.labels), 2, C) if has_neighbours else None
+    components = evidence.components(*readings, nearby)
+    assert components.shape == (3, len(images.labels), C)
+    assert torch.equal(evidence.combine(components), evidence(*readings, nearby))
+    plain = evidence.components(*readings)
+    if has_neighbours:
+        torch.testing.assert_close(components[[0, 2]] - plain[[0, 2]], nearby.transpose(0, 1), rtol=1e-4, atol=1e-5)
+    assert torch.equal(components[1], plain[1])
+
+
+@pytest.mark.parametrize('max_images', [100, 20])
+def test_what_a_fit_returns_is_what_the_model_reads_in_the_same_images(images, max_images):
+    """But for labelled positives, which the model has seen; stored images don't count among their own neighbours."""
+    pooled = torch.randn(len(images.labels), D, generator=torch.Generator().manual_seed(3))
+    neighbours = Neighbours(D, C, 2, k=6, max_images=max_images)
+    rows = neighbours.store(pooled)
+    evidence = make_evidence()
+    found = evidence.fit(
+        reader(images),
+        images.labels,
+        lambda reading: neighbours.of_values(pooled, reading[rows][:, None])[:, 0],
+    )
+    neighbours.keep(found.values[rows])
+    logits = evidence(images.features, images.similarity, images.anchor, neighbours(pooled))
+    expected = evidence.combine(found.components)
+    is_positive = images.labels == 1
+    # Stored values are rounded to half precision.
+    torch.testing.assert_close(logits[~is_positive], expected[~is_positive], rtol=2e-3, atol=4e-3)
+    assert (logits[is_positive] - expected[is_positive]).abs().max() > 0.05
+    rates = ((images.labels == 1).sum(0) + 0.5) / ((images.labels >= 0).sum(0) + 1)
+    torch.testing.assert_close(torch.sigmoid(logits)[LABELLED:].mean(0), rates, rtol=0, atol=1e-3)
+
+
+# -- weights by readings that did not see the labels ---------------------------------------------------------------
+
+
+def held_out_readings(useful: tuple[float, float, float], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Components (3, n, C) and labels (n, C) of 300 images, 200 of them labelled, that follow the useful readings."""
+    generator = torch.Generator().manual_seed(seed)
+    components = torch.randn(3, 300, C, generator=generator)
+    logits = torch.einsum('jnc,j->nc', components, torch.tensor(useful)) - 1
+    labels = (torch.rand(300, C, generator=generator) < torch.sigmoid(logits)).long()
+    labels[200:] = -1
+    return components, labels
+
+
+@pytest.mark.parametrize(('anchor', 'used'), [(0.0, [1, 2]), (0.5, [0, 1, 2]), (1.0, [0, 2])])
+def test_weights_are_those_of_stacking_the_readings_that_the_anchor_s_share_allows(images, anchor, used):
+    evidence = fit(make_evidence(anchor=anchor), images)
+    components, labels = held_out_readings((1.5, 1.0, 0.7))
+    evidence.stack_held_out(components, labels)
+    expected = torch.zeros(3)
+    expected[used] = stack(components[used].permute(1, 2, 0)[:200], labels[:200], is_checked=True)
+    assert torch.equal(evidence.weights, expected)
+    assert (expected[used] > 0.3).all()
+    # Mean scores of unlabelled images are the rates of the labelled ones.
+    plain = torch.einsum('jnc,j->nc', components, expected)
+    rates = ((labels == 1).sum(0) + 0.5) / 201
+    torch.testing.assert_close(evidence.combine(components), plain + evidence.bias, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.sigmoid(plain + evidence.bias)[200:].mean(0), rates, atol=1e-4, rtol=0)
+
+
+def test_prompts_that_learned_nothing_lose_their_weight(images):
+    evidence = fit(make_evidence(), images)
+    assert float(evidence.weights[1]) > 0
+    components, labels = held_out_readings((1.5, -0.5, 0.7))
+    evidence.stack_held_out(components, labels)
+    assert float(evidence.weights[1]) == 0
+    assert float(evidence.weights[[0, 2]].min()) > 0.3
+
+
+def test_without_a_discriminant_anchor_and_prompts_are_stacked(images):
+    evidence = fit(make_evidence(discriminant=False), images)
+    components, labels = held_out_readings((1.5, 1.0, 0.0))
+    components[2] = 0
+    evidence.stack_held_out(components, labels)
+    assert float(evidence.weights[2]) == 0
+    np.testing.assert_allclose(evidence.weights[:2], [1.5, 1.0], atol=0.4)
+
+
+def test_weights_fitted_to_no_label_are_those_of_the_first_reading(images):
+    evidence = fit(make_evidence(), images)
+    components, labels = held_out_readings((1.5, 1.0, 0.7))
+    evidence.stack_held_out(components, torch.full_like(labels, -1))
+    assert evidence.weights.tolist() == [1.0, 0.0, 0.0]
+    assert torch.isfinite(evidence.combine(components)).all()
+
+
+def test_the_next_fit_forgets_the_weights(images):
+    evidence = fit(make_evidence(), images)
+    expected = {name: value.clone() for name, value in evidence.state_dict().items()}
+    evidence.stack_held_out(*held_out_readings((1.5, 1.0, 0.7)))
+    assert not torch.equal(evidence.weights, expected['weights'])
+    fit(evidence, images)
+    assert [name for name, value in evidence.state_dict().items() if not torch.equal(value, expected[name])] == []
 
 
 # -- one batch at a time -------------------------------------------------------------------------------------------

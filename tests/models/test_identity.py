@@ -405,6 +405,55 @@ def test_another_format_is_refused_with_the_way_out(make_model, saved, number, f
     assert message.startswith(f'checkpoint: found format {number}, expected {FORMAT}; {fix}')
 
 
+@LOADERS
+@pytest.mark.parametrize('anchor', [0.0, 0.3, 1.0])
+def test_a_checkpoint_of_format_3_scores_as_it_did(make_model, saved, anchor, load, tmp_path):
+    """There, anchor and tuned prompts had one weight, and nothing was known of what came later."""
+    options = dict(evidence=dict(type='DiscriminantEvidence', anchor=anchor), context_head=None)
+    old = saved(**options) | {'evidence.weights': torch.tensor([1.7, 0.6]), 'evidence.is_fitted': torch.tensor(True)}
+    description = read_description(old) | dict(format=3)
+    assert [description.pop('neighbours'), description['head'].pop('centring', None)] == [None, None]
+    old[KEY] = encode_description(description)
+    given = dict(old)
+    model = make_model(seed=5, **options)
+    load(model, old, tmp_path)
+    features = model.eval().backbone(torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0)))
+    found = model.logits(*features)
+    local, similarity, anchored = model.readings(*features)
+    b = {name.removeprefix('evidence.'): value for name, value in given.items() if name.startswith('evidence.')}
+    tuned = (similarity - b['similarity_mean']) / b['similarity_scale']
+    base = (anchor * (anchored - b['anchor_mean']) / b['anchor_scale'] + (1 - anchor) * tuned) / b['scale']
+    reading = (local * b['direction']).sum(-1) - b['offset']
+    torch.testing.assert_close(found, 1.7 * base + 0.6 * reading + b['bias'], rtol=1e-5, atol=1e-6)
+    # The file in memory is left as it was, and what is saved now is of this format.
+    assert old['evidence.weights'].tolist() == given['evidence.weights'].tolist()
+    again = make_model(seed=6, **options)
+    load(again, model.state_dict(), tmp_path)
+    assert torch.equal(again.eval().logits(*features), found)
+    assert read_description(model.state_dict())['format'] == FORMAT
+
+
+@LOADERS
+def test_stored_images_may_be_of_any_number_but_of_no_other_width(make_model, load, tmp_path):
+    options = dict(evidence=EVIDENCE, neighbours=dict(k=3))
+    trained, fresh = make_model(seed=3, **options), make_model(seed=5, **options)
+    pooled = torch.randn(9, trained.neighbours.keys.shape[1], generator=torch.Generator().manual_seed(0))
+    trained.neighbours.keep(torch.randn(9, 2, 6)[trained.neighbours.store(pooled)])
+    trained.evidence.is_fitted.fill_(True)
+    state = trained.state_dict()
+    load(fresh, state, tmp_path)
+    assert len(fresh.neighbours.keys) == 9
+    assert all(torch.equal(a, b) for a, b in zip(scores_of(trained), scores_of(fresh), strict=True))
+    for name in ('neighbours.keys', 'neighbours.values'):
+        message = refusal(make_model(**options), state | {name: state[name][..., :-1]}, load, tmp_path)
+        assert message.startswith(f"checkpoint: found '{name}' of shape (")
+
+
+def test_a_model_with_neighbours_refuses_a_checkpoint_without(make_model, saved, tmp_path):
+    message = refusal(make_model(neighbours=dict(k=3)), saved(), load_with_torch, tmp_path)
+    assert message.startswith('checkpoint: found a model trained with model.neighbours null, expected')
+
+
 @pytest.mark.parametrize('content', [b'{"format": 2', b'[1, 2]', b'\xff\xfe', b'null'])
 def test_a_broken_description_is_refused(make_model, saved, content, tmp_path):
     state_dict = saved() | {KEY: torch.tensor(list(content), dtype=torch.uint8)}

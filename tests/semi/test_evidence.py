@@ -1,5 +1,6 @@
 """The evidence in a run. Oracle of most tests: features, labels and scores put together here, image by image."""
 
+import copy
 import json
 import os
 import shutil
@@ -11,18 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.registry import DATASETS
 from PIL import Image
+from sklearn.covariance import empirical_covariance, shrunk_covariance
 
+from cssa_mm.datasets.view import View
 from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.features.view import scoring_pipeline
 from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.semi.policies import build_policy
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
-from cssa_mm.semi.semi_supervision import SemiSupervision
+from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
 
 CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
 ROOT = Path(__file__).parents[2]
 EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence')}
+NEIGHBOURS = {'model.neighbours': dict(type='Neighbours', k=5)}
 
 
 @pytest.fixture(scope='module')
@@ -105,13 +112,15 @@ def predictions(model, dataset, key: str) -> torch.Tensor:
 
 @pytest.mark.smoke
 def test_a_checkpoint_tested_again_gives_the_figures_of_the_last_validation(train, make_config, tmp_path):
-    runner = train()
+    runner = train(**NEIGHBOURS)
     validated = [
         json.loads(line) for line in next((tmp_path / 'run').glob('*/vis_data/scalars.json')).read_text().splitlines()
     ]
     expected = {key: value for key, value in validated[-1].items() if key.startswith(('ema/', 'student/'))}
     path = tmp_path / 'run' / 'epoch_3.pth'
-    tested = CSSARunner.from_cfg(make_config(**EVIDENCE, load_from=str(path), work_dir=str(tmp_path / 'test')))
+    tested = CSSARunner.from_cfg(
+        make_config(**EVIDENCE | NEIGHBOURS, load_from=str(path), work_dir=str(tmp_path / 'test'))
+    )
     found = tested.test()
     assert {key: found[key] for key in expected} == expected
     assert tested.model.evidence.is_fitted
@@ -123,11 +132,13 @@ def test_a_checkpoint_tested_again_gives_the_figures_of_the_last_validation(trai
 @pytest.mark.parametrize('epoch', [1, 2])
 def test_a_resumed_run_ends_in_bitwise_the_same_model(train, tmp_path, epoch):
     """The first boundary lies between warm-up and semi-supervision, the second inside of the latter."""
-    train(**{'default_hooks.checkpoint.max_keep_ckpts': -1})
+    train(**NEIGHBOURS, **{'default_hooks.checkpoint.max_keep_ckpts': -1})
     (tmp_path / 'again').mkdir()
     path = shutil.copy(tmp_path / 'run' / f'epoch_{epoch}.pth', tmp_path / 'again')
-    train(load_from=path, resume=True, work_dir=str(tmp_path / 'again'))
-    assert_same(state(tmp_path / 'again' / 'epoch_3.pth'), state(tmp_path / 'run' / 'epoch_3.pth'))
+    train(**NEIGHBOURS, load_from=path, resume=True, work_dir=str(tmp_path / 'again'))
+    found = state(tmp_path / 'again' / 'epoch_3.pth')
+    assert_same(found, state(tmp_path / 'run' / 'epoch_3.pth'))
+    assert len(found['neighbours.keys']) == 40
 
 
 def test_the_same_seed_gives_bitwise_the_same_model(train, tmp_path):
@@ -300,11 +311,164 @@ def test_a_bad_image_is_no_evidence(train, fits, data, tmp_path):
     assert [len(fit['labels']) for fit in fits] == [36, 36, 36]
 
 
+# -- neighbours ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def make_algorithm(make_model, dataset):
+    """make_algorithm(neighbours=dict(k=5), ...) -> the algorithm on a model with these parts and the toy data."""
+
+    def make(data=dataset, **parts) -> SemiSupervision:
+        model = make_model(**parts).train()
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for value in model.teacher.buffers():
+                if value.is_floating_point():
+                    value.add_(0.3 * torch.randn(value.shape, generator=generator))
+        features = FrozenFeatures(model, data, View(size=None), batch_size=16)
+        return SemiSupervision(model, data, features, Settings(policy=build_policy('cat')))
+
+    return make
+
+
+def of_images(algorithm: SemiSupervision, indices=None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Local and global features of images of the training set, all by default."""
+    indices = np.arange(len(algorithm.dataset)) if indices is None else indices
+    local, pooled = zip(*algorithm.features.batches(indices, ''), strict=True)
+    return torch.cat(local), torch.cat(pooled)
+
+
+def order_of(dataset) -> np.ndarray:
+    """Indices of the training images as evidence reads them."""
+    return np.concatenate([dataset.labelled_indices, dataset.unlabelled_indices])
+
+
+def test_neighbours_smooth_the_teacher_and_leave_the_student(make_algorithm):
+    """Without evidence: the logits of the model, smoothed over all training images one by one."""
+    algorithm = make_algorithm(neighbours=dict(k=5, weight=0.7))
+    model, dataset = algorithm.model, algorithm.dataset
+    local, pooled = of_images(algorithm)
+    before = {who: model.logits(local, pooled, who) for who in ('ema', 'student')}
+    algorithm.refresh()
+    assert torch.equal(model.logits(local, pooled, 'student'), before['student'])
+    assert len(model.neighbours.keys) == 40
+    unit = F.normalize(pooled.double(), dim=-1).numpy()
+    covariance = shrunk_covariance(empirical_covariance(unit), 0.2)
+    white = (unit - unit.mean(0)) @ np.linalg.cholesky(np.linalg.inv(covariance))
+    white /= np.linalg.norm(white, axis=1, keepdims=True)
+    own = before['ema'].double().numpy()
+    around = np.zeros_like(own)
+    for i in range(40):
+        cosines = white @ white[i]
+        cosines[cosines > 0.999] = -2
+        ranked = np.argsort(-cosines)[:6]
+        excess = cosines[ranked[:5]] - cosines[ranked[5]]
+        around[i] = 0.7 * (excess / excess.sum()) @ (own - own.mean(0))[ranked[:5]]
+    expected = own.mean(0) + (own - own.mean(0) + around) * own.std(0) / (own + around).std(0)
+    found = model.logits(local, pooled)
+    np.testing.assert_allclose(found, expected, atol=0.03 * own.std(0).max())
+    assert np.abs(expected - own).max() > 0.3 * own.std(0).max()
+    unlabelled = dataset.unlabelled_indices
+    torch.testing.assert_close(algorithm.score(unlabelled), torch.sigmoid(found)[unlabelled], rtol=0, atol=1e-4)
+
+
+def test_pseudo_labels_are_those_of_the_smoothed_scores(make_algorithm):
+    algorithm = make_algorithm(neighbours=dict(k=5))
+    report = algorithm.begin_epoch(0)
+    local, pooled = of_images(algorithm, algorithm.dataset.unlabelled_indices)
+    np.testing.assert_allclose(report.scores, algorithm.model.score(local, pooled), atol=1e-5)
+    plain = torch.sigmoid(algorithm.model.alignment_of(local, pooled).logits)
+    assert np.abs(report.scores - plain.numpy()).max() > 1e-3
+
+
+@pytest.mark.parametrize('evidence', [None, dict()])
+def test_neighbours_follow_the_teacher_and_their_images_stay(make_algorithm, evidence):
+    algorithm = make_algorithm(evidence=evidence, neighbours=dict(max_images=12))
+    neighbours = algorithm.model.neighbours
+    algorithm.refresh()
+    keys, values = neighbours.keys, neighbours.values
+    assert len(keys) == 12
+    algorithm.refresh()
+    assert neighbours.values is values  # the teacher has not moved
+    with torch.no_grad():
+        for parameter in algorithm.model.head.parameters():
+            parameter += 1
+    algorithm.after_step()
+    algorithm.refresh()
+    assert torch.equal(neighbours.keys, keys)
+    assert torch.equal(neighbours.values[:, 0], values[:, 0]) is (evidence is not None)  # the anchor's stay
+
+
+def test_what_is_stored_of_a_model_with_evidence_are_anchor_and_evidence(make_algorithm):
+    algorithm = make_algorithm(evidence=dict(), neighbours=dict(k=5))
+    algorithm.refresh()
+    model, dataset = algorithm.model, algorithm.dataset
+    local, pooled = of_images(algorithm, order_of(dataset))
+    anchor, _, evidence = model.evidence.components(*model.readings(local, pooled))
+    values = model.neighbours.values.float()
+    torch.testing.assert_close(values[:, 0], anchor, rtol=2e-3, atol=2e-3)
+    is_positive = torch.as_tensor(dataset.labels[order_of(dataset)] == 1)
+    torch.testing.assert_close(values[:, 1][~is_positive], evidence[~is_positive], rtol=2e-3, atol=2e-3)
+    assert (values[:, 1] < evidence - 0.01)[is_positive].float().mean() > 0.9  # left out of its own mean
+    # The readings that were returned are those of the model.
+    found = algorithm.state.readings.components
+    assert torch.equal(found[1], model.components(local, pooled)[1])
+    torch.testing.assert_close(found[:, 16:], model.components(local[16:], pooled[16:]), rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.parametrize('evidence', [None, dict()])
+def test_labels_that_a_fold_hides_reach_nothing_of_it(make_algorithm, dataset, evidence):
+    """Oracle: the same fold of labels that were nonsense before they were hidden."""
+    held_out = dataset.labelled_indices[::3]
+    fold = copy.copy(dataset)
+    fold.labels, fold.is_labelled = dataset.labels.copy(), dataset.is_labelled.copy()
+    fold.labels[held_out] = -1
+    fold.is_labelled[held_out] = False
+    states = []
+    for is_nonsense in (False, True):
+        whole = copy.copy(dataset)
+        whole.labels = dataset.labels.copy()
+        if is_nonsense:
+            whole.labels[held_out] = 1 - whole.labels[held_out]
+        algorithm = make_algorithm(whole, evidence=evidence, neighbours=dict(k=5))
+        algorithm.refresh()
+        mine = algorithm.images.labels
+        images = algorithm.images.with_labels(fold)
+        readings = images.fit(algorithm.model)
+        assert torch.equal(algorithm.images.labels, mine)
+        assert np.array_equal(images.labels, fold.labels[order_of(dataset)])
+        parts = [part for part in (algorithm.model.evidence, algorithm.model.neighbours) if part is not None]
+        states.append({str(type(part)) + name: value for part in parts for name, value in part.state_dict().items()})
+        states[-1] |= {} if readings is None else readings._asdict()
+    assert_same(*states)
+
+
+def test_weights_are_fitted_to_the_readings_of_the_images_that_were_held_out(make_algorithm, monkeypatch):
+    """In whatever order they come; other labelled images have no reading that did not see their labels."""
+    algorithm = make_algorithm(evidence=dict(), neighbours=dict(k=5))
+    algorithm.refresh()
+    given = []
+    monkeypatch.setattr(DiscriminantEvidence, 'stack_held_out', lambda self, *inputs: given.append(inputs))
+    labelled = algorithm.dataset.labelled_indices
+    indices = labelled[[7, 2, 11, 5]]
+    tuned = torch.randn(4, 6)
+    algorithm.stack_held_out(indices, tuned)
+    ((components, labels),) = given
+    expected = algorithm.state.readings.components.clone()
+    for row, index in enumerate(order_of(algorithm.dataset)):
+        if index in indices:
+            expected[1, row] = tuned[indices.tolist().index(index)]
+            assert np.array_equal(labels[row], algorithm.dataset.labels[index])
+        else:
+            assert (labels[row] == -1).all()
+    assert torch.equal(components, expected)
+
+
 @pytest.mark.cli
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.device_count() == 1, reason='two processes cannot share a GPU')
 def test_two_processes_give_the_evidence_of_one(make_config, tmp_path):
-    config = make_config(**EVIDENCE)
+    config = make_config(**EVIDENCE | NEIGHBOURS)
     CSSARunner.from_cfg(config).train()
     config.work_dir = str(tmp_path / 'two')
     config.dump(tmp_path / 'config.py')

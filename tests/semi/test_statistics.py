@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from cssa_mm.errors import DataError
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.semi import statistics
 from cssa_mm.semi.contexts import affinity, cluster_labels
 from cssa_mm.semi.statistics import (
     broadcast_from_first,
+    broadcast_stored,
     check_same_classes,
     labels_used,
     set_contexts,
@@ -108,3 +110,39 @@ def test_every_tensor_is_broadcast_in_place(monkeypatch):
     assert tensors[0].tolist() == [1.0, 2.0]
     assert tensors[0].requires_grad
     assert bool(tensors[1])
+
+
+STORE = """
+import sys
+import torch
+from mmengine.dist import all_gather_object, get_rank
+import cssa_mm
+from cssa_mm.models.neighbours import Neighbours
+from cssa_mm.semi.statistics import broadcast_stored
+torch.set_num_threads(1)
+torch.manual_seed(0)
+neighbours = Neighbours(4, 3, 2, k=3)
+pooled, values, queries = torch.randn(9, 4), torch.randn(9, 2, 3), torch.randn(5, 4)
+for count in (9, 7, 7):  # another number of images than before, and the same
+    if get_rank() == 0:
+        neighbours.store(pooled[:count])
+        neighbours.keep(values[:count])
+    broadcast_stored(neighbours)
+    found = all_gather_object((len(neighbours.keys), neighbours(queries)))
+    assert found[0][0] == found[1][0] == count, found
+    assert torch.equal(found[0][1], found[1][1]) and found[0][1].abs().max() > 0, found
+    values = values + 1
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_stored_images_of_the_first(two_ranks):
+    two_ranks(STORE)
+
+
+def test_one_process_keeps_its_stored_images():
+    neighbours = Neighbours(4, 3, 2)
+    neighbours.store(torch.randn(9, 4))
+    keys = neighbours.keys.clone()
+    broadcast_stored(neighbours)
+    assert torch.equal(neighbours.keys, keys)
