@@ -35,6 +35,7 @@ from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
 from cssa_mm.studies.fingerprint import DataDigests, Fingerprint, settings_digest
+from cssa_mm.studies.own_photos import draw_folder
 from cssa_mm.studies.report import report
 from cssa_mm.studies.spec import Row, Study, load_study
 from cssa_mm.studies.worker import LOG, NO_RESULT, Job, prepare, run, start_worker
@@ -90,12 +91,20 @@ def run_study(
             "the study's; choose others with --rows"
         )
     folder = Path(work_dir or Path('work_dirs', 'studies', found.name))
-    configs = [row_config(found, row, config, overrides, data_root, validation, tower) for row in chosen]
+    places = [(data_root, seeds)]
+    if found.own_photos:
+        drawn = [draw_folder(found, seed, data_root, validation, folder / f'photos-{seed}') for seed in seeds]
+        places, validation = [(place, [seed]) for place, seed in zip(drawn, seeds, strict=True)], None
+    configs = [
+        (row, row_config(found, row, config, overrides, root, validation, tower), some)
+        for row in chosen
+        for root, some in places
+    ]
     data = DataDigests()
     wanted = [
         job
-        for row, settings in zip(chosen, configs, strict=True)
-        for job in row_jobs(found, row, settings, seeds, folder, features, data.of(settings))
+        for row, settings, some in configs
+        for job in row_jobs(found, row, settings, some, folder, features, data.of(settings))
     ]
     _say_why([job.changes(keep_results) for job in wanted])
     failures = _work([job for job in wanted if job.changes(keep_results)], jobs, folder)
@@ -137,6 +146,8 @@ def row_config(
     if row.kind != 'train':
         result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
         result.param_scheduler = None
+    if row.kind == 'zero_shot' and result.model.get('evidence'):  # it rests on labels, and its neighbours come with it
+        result.model.update(evidence=None, neighbours=None)
     transforms = build_pipeline(result.train_dataloader.dataset.pipeline, None).transforms
     if draws_view_or_mirror(transforms, view_of(result)):  # no image is read: workers would only cost time
         result.train_dataloader.update(num_workers=0, persistent_workers=False)
@@ -148,15 +159,17 @@ def row_jobs(
 ) -> list[Job]:
     """The runs of a row with its config, one for each seed; `data` is the hash of what the config reads."""
     jobs, code = [], code_digest()
+    # Of own photos all classes count: the draw has left out the others, and few labels are known here.
+    enough = 0 if study.own_photos else study.min_positives
     for seed in seeds:
         seeded = deepcopy(config)
         seeded.randomness.seed = seed
         if isinstance(seeded.train_dataloader.dataset.get('split'), Mapping):
             seeded.train_dataloader.dataset.split.seed = seed
-        fingerprint = Fingerprint(settings_digest(seeded, row.kind, study.min_positives), code, data)
+        fingerprint = Fingerprint(settings_digest(seeded, row.kind, enough), code, data)
         seeded.default_hooks.pseudo_labels.feature_cache.folder = os.fspath(features)
         folder = work_dir / f'{row.name}-{seed}'
-        jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, study.min_positives, fingerprint))
+        jobs.append(Job(row.name, seed, row.kind, seeded.to_dict(), folder, enough, fingerprint))
     return jobs
 
 

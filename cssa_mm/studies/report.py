@@ -84,6 +84,8 @@ def _entry(study: Study, row: Row, rows: Sequence[Row], by_row: Mapping[str, Run
     entry['baseline'] = None if baseline is None else baseline.name
     entry['compared_with'] = None if baseline is None else baseline.line or baseline.title
     entry['difference'] = None if baseline is None else difference(runs, by_row[baseline.name])
+    others = by_row[baseline.name] if baseline is not None and study.by_seed else {}
+    entry['by_seed'] = {str(seed): runs[seed]['mAP'] - others[seed]['mAP'] for seed in sorted(runs) if seed in others}
     entry['over_references'] = over_references(runs, references)
     entry |= {f'{name}_over_references': over_references(runs, references, name) for name in ('CF1', 'OF1')}
     classes = class_differences(runs, references)

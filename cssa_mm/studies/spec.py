@@ -3,13 +3,17 @@
 config          the config that all rows start from: a file, or a shipped config by its name
 rows            name -> dict(title, options, config, kind, line, x, baseline), all optional:
                 options: overrides of the config; config: another one to start from; kind: 'train', 'zero_shot' or
-                'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's
+                'linear_probe'; line and x: a point of that line in the plot; baseline: in place of the study's.
+                'zero_shot' leaves evidence out, and neighbours with it; those of a config without evidence stay
 x_label         name of the x axis
 baseline        row or line that the others are compared with; by default the first trained row
 references      rows or lines: each other row is compared with the best of them, in mAP and class by class
 ceiling         row or line: the report says which share of the distance from baseline to ceiling each row covers
 worth           line: the report says at which x this line reaches the mAP of each other row
 since_first     True: each point is also compared with the first point of its line, and this change with the baseline's
+by_seed         True: the report has the paired difference of each seed
+own_photos      dict(source, photos, labelled): each seed trains on a folder of its own (own_photos.py), drawn from the
+                data of the config `source`
 min_positives   leaves out classes with fewer positives in the test set or in the training set
 """
 
@@ -25,7 +29,17 @@ from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.files import configs_root
 from cssa_mm.studies.worker import KINDS
 
-KEYS = ('baseline', 'references', 'ceiling', 'worth', 'since_first', 'x_label', 'min_positives')
+KEYS = (
+    'baseline',
+    'references',
+    'ceiling',
+    'worth',
+    'since_first',
+    'by_seed',
+    'x_label',
+    'own_photos',
+    'min_positives',
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +69,9 @@ class Study:
     ceiling: str | None = None
     worth: str | None = None
     since_first: bool = False
+    by_seed: bool = False
     x_label: str | None = None
+    own_photos: Mapping | None = None
     min_positives: int = 1
 
     def chosen(self, patterns: Sequence[str] | None) -> list[Row]:

@@ -51,6 +51,7 @@ def _further_tables(summary: Mapping) -> list[tuple[str, Table]]:
         found += [(f'{name} {better}, {by_x}', _grid(summary, key, '+.1f')) for key, name in OVER.items()]
     else:
         found = [(better[0].upper() + better[1:], _paired(summary))]
+    found.append(('Paired difference of each seed', _by_seed(summary)))
     heading = f'Classes whose mean AP is more than {summary["fall"]:g} below that of the better of {references}'
     found.append((heading, _fallen(summary)))
     found.append((BY_POSITIVES, _by_positives(summary)))
@@ -72,6 +73,13 @@ def _paired(summary: Mapping) -> Table:
     rows = [row for row in summary['rows'] if row['over_references']]
     table = [['', *(title for name in OVER.values() for title in (name, 's.e.'))]]
     return table + [[row['title'], *(text for key in OVER for text in _cells(row[key], '+.2f'))] for row in rows]
+
+
+def _by_seed(summary: Mapping) -> Table:
+    rows = [row for row in summary['rows'] if row['by_seed']]
+    seeds = [str(seed) for seed in summary['seeds']]
+    texts = [[f'{row["by_seed"][seed]:+.2f}' if seed in row['by_seed'] else '-' for seed in seeds] for row in rows]
+    return [['', *seeds], *([row['title'], *cells] for row, cells in zip(rows, texts, strict=True))]
 
 
 def _fallen(summary: Mapping) -> Table:

@@ -27,3 +27,26 @@ def test_x_is_the_number_of_labelled_photos(number):
     assert len({str(row.options['train_dataloader.dataset.split.proportion']) for row in rows}) == 1
     data = training_set('real_photos', f'cssa_plus@{number}', 'VOC2012')
     assert (len(data), data.is_labelled.sum()) == (1682, number)
+
+
+@pytest.mark.parametrize('number', [30, 80])
+def test_coco_mini_has_as_many_labelled_photos_as_x_says(number):
+    for method in ('CSSA', 'cssa_plus'):
+        data = training_set('coco_mini', f'{method}@{number}', 'coco_mini')
+        assert (len(data), data.is_labelled.sum(), len(data.class_names)) == (166, number, 80)
+    study = load_study('coco_mini')
+    test = row_config(study, study.rows[0], data_root=PHOTOS / 'coco_mini').test_dataloader.dataset
+    assert len(DATASETS.build(test)) == 112  # one photo has no annotation
+
+
+@pytest.mark.parametrize('seed', [1, 31])
+def test_classes_of_photos_are_made_as_rare_as_the_study_says(seed):
+    study = load_study('rare_photos')
+    (row,) = study.chosen(['cssa_plus'])
+    config = row_config(study, row, data_root=PHOTOS / 'VOC2012').train_dataloader.dataset
+    data = DATASETS.build(config | dict(split=config.split | dict(seed=seed)))
+    assert data.is_labelled.sum() == 84
+    limits = {'horse': 0, 'car': 0, 'chair': 1, 'potted plant': 1, 'sofa': 2, 'dining table': 2}
+    counts = {name: int((data.labels[:, data.class_names.index(name)] == 1).sum()) for name in data.class_names}
+    assert all(counts[name] <= limit for name, limit in limits.items())
+    assert counts['dog'] > 10

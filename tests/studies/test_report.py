@@ -286,6 +286,22 @@ def test_every_class_that_falls_by_more_than_two_below_the_better_reference_is_n
     assert 'sun -4.5, club -3.0' in capsys.readouterr().out.split('Classes whose')[1]
 
 
+def test_the_difference_of_each_seed_is_shown_where_the_study_asks_for_it(tmp_path):
+    results = [r for r in RESULTS if (r['row'], r['seed']) != ('ours', 2)]
+    found = entries(study_of(*THREE, baseline='shot', by_seed=True), results, tmp_path)
+    assert found['alone']['by_seed'] == {'1': 4, '2': -3}
+    assert found['shot']['by_seed'] == {}
+    table = (tmp_path / 'table.md').read_text().split('Paired difference of each seed:')[1]
+    assert table.strip().splitlines() == [
+        '|  | 1 | 2 |',
+        '|---|---|---|',
+        '| labelled-only | +4.00 | -3.00 |',
+        '| our method | +5.00 | - |',
+    ]
+    entries(study_of(*THREE, baseline='shot'), results, tmp_path)
+    assert 'each seed' not in (tmp_path / 'table.md').read_text()
+
+
 # -- by the number of labelled positives ---------------------------------------------------------------------------
 
 

@@ -113,9 +113,7 @@ class NearbyImages:
             rows = [self._rows[position] for position in chunk]
             texts = ([text[row] for row in rows] for text in (self._read.names, self._read.facts, self._read.reasons))
             logits, pooled = self._tensors(rows, scorer.model)
-            if scorer.model.neighbours.is_fitted:
-                logits = scorer.model.neighbours.smooth(logits, pooled)
-            yield chunk, Shard(*texts, *scorer.of_logits(logits))
+            yield chunk, Shard(*texts, *scorer.of_logits(scorer.model.neighbours.smooth(logits, pooled)))
 
     def text(self) -> str:
         """What to know of them."""

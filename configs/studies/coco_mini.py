@@ -1,0 +1,37 @@
+"""COCO mini: 166 training photos and 80 classes, 30 and 80 photos labelled."""
+
+import runpy
+from pathlib import Path
+
+photos = runpy.run_path(str(Path(__file__).with_name('real_photos.py')))
+config, plus = 'cssa_coco_p05', 'cssa_plus_coco_p05'
+x_label = photos['x_label']
+# 70 classes have as many in both sets.
+min_positives = 2
+# Labels: (the share that gives so many, labelled photos in a batch of 32).
+labels = {30: (0.183, 6), 80: (0.484, 16)}
+files = {
+    f'{part}_dataloader.dataset.{key}': name
+    for part, year in (('train', 'train2017'), ('test', 'val2017'))
+    for key, name in (('ann_file', f'annotations/instances_{year}.json'), ('img_dir', year))
+}
+rows = dict()
+for number, (share, labelled) in labels.items():
+    for method in ('zero-shot', 'labelled-only', 'CSSA', 'cssa_plus', 'oracle'):
+        kind, options = photos['methods'][method]
+        rows[f'{method}@{number}'] = dict(
+            line=method,
+            x=number,
+            config=plus if method == 'cssa_plus' else None,
+            kind=kind,
+            options={
+                **photos['settings'],
+                **files,
+                **options,
+                'train_dataloader.dataset.split.proportion': share,
+                'train_dataloader.sampler.labelled_per_batch': labelled,
+            },
+        )
+baseline = 'labelled-only'
+references = ('zero-shot', 'labelled-only')
+ceiling = 'oracle'
