@@ -98,7 +98,7 @@ def test_neighbours_count_and_an_image_has_the_same_scores_alone_and_in_a_batch(
 
 def test_neighbours_that_were_never_fitted_say_nothing(trained):
     model = trained(neighbours=NEIGHBOURS)
-    model.neighbours.is_fitted.fill_(False)
+    model.neighbours.make_room(0)
     module, images = ExportModule(model), tensor_of(photos())
     assert module.neighbours is None
     model.neighbours = None
@@ -205,6 +205,13 @@ def test_a_tower_that_pads_by_size_frees_the_batch_alone(trained):
     module = ExportModule(model)
     assert not module.takes_any_size
     assert set(module.dynamic_shapes()['image']) == {0}
+
+
+def test_more_stored_images_than_are_searched_exactly_are_refused(trained, monkeypatch):
+    model = trained(neighbours=NEIGHBOURS)
+    monkeypatch.setattr('cssa_mm.models.search.LARGEST', 39)
+    with pytest.raises(ConfigError, match='export: found 40 stored images, which faiss looks up, expected at most 39;'):
+        ExportModule(model)
 
 
 def test_padding_is_refused(trained):
