@@ -56,7 +56,7 @@ class Neighbours(nn.Module):
         num_classes: int,
         num_readings: int,
         k: int = 32,
-        weight: float = 1.0,
+        weight: float = 0.5,
         shrinkage: float = 0.2,
         max_images: int = 4096,
     ) -> None:
