@@ -77,6 +77,8 @@ setup(
             'onnxscript>=0.3',
             'onnxruntime>=1.20',
         ],  # cssa export, and predicting with what it wrote
+        # More than a million stored images. hnswlib would need a compiler: PyPI has its source alone.
+        'faiss': ['faiss-cpu>=1.8'],
         'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.

@@ -16,6 +16,7 @@
 #           it; arguments: --sets 20 --seed 0 --keep FOLDER
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
+#   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -91,6 +92,11 @@ predict-kill() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
 }
 
+neighbours() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/neighbours_cost.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -106,9 +112,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours or reading" >&2
         exit 2
         ;;
 esac

@@ -45,8 +45,8 @@ default_hooks = dict(
         calibrate_bias=True,  # (R) the mean score of a class starts at its rate
         mask_unseen_classes=True,  # (R) classes without labelled positives stay as CLIP knows them
         context_seed=0,
-        # The evidence of models/cssa_plus.py, and an 'auto' weight of centring, read at most this many labelled and this
-        # many unlabelled images.
+        # The evidence of models/cssa_plus.py, and an 'auto' weight of centring, read at most this many labelled and
+        # this many unlabelled images.
         evidence_images=2048,
         evidence_seed=0,
         # Frozen features are computed once and kept in memory if they fit into this many GiB per rank. A folder keeps

@@ -21,6 +21,7 @@ settings = {
     'train_cfg.semi_epochs': 4,
     'optim_wrapper.optimizer.lr': 1e-3,
 }
+neighbours, centring = {'model.neighbours.type': 'Neighbours'}, {'model.head.centring.weight': 'auto'}
 methods = {
     'zero-shot': ('zero_shot', {}),
     'linear probe': ('linear_probe', {}),
@@ -33,6 +34,18 @@ methods = {
     'CSSA': ('train', {}),
     'cssa_plus': ('train', {}),
     'oracle': ('train', {'default_hooks.pseudo_labels.oracle': True}),
+    # What needs no label, and cssa_plus with and without each of its parts.
+    'zero-shot + neighbours': ('zero_shot', neighbours),
+    'zero-shot + centring': ('zero_shot', centring),
+    'zero-shot + both': ('zero_shot', neighbours | centring),
+    'cssa_plus without neighbours': ('train', {'model.neighbours': None}),
+    'cssa_plus without discriminant': ('train', {'model.evidence.discriminant': False}),
+    'cssa_plus without anchor': ('train', {'model.evidence.anchor': 0.0}),
+    'cssa_plus without tuned prompts': ('train', {'model.evidence.anchor': 1.0}),
+    'cssa_plus without pseudo-labels': ('train', {'train_cfg.semi_epochs': 0}),
+    'cssa_plus + centring': ('train', centring),
+    'cssa_plus, interval': ('train', {'default_hooks.pseudo_labels.policy.name': 'interval'}),
+    'cssa_plus, oracle': ('train', {'default_hooks.pseudo_labels.oracle': True}),
 }
 rows = dict()
 for number, (share, labelled) in labels.items():
@@ -40,7 +53,7 @@ for number, (share, labelled) in labels.items():
         rows[f'{method.replace(" ", "_").replace(",", "")}@{number}'] = dict(
             line=method,
             x=number,
-            config=plus if method == 'cssa_plus' else None,
+            config=plus if method.startswith('cssa_plus') else None,
             kind=kind,
             options={
                 **settings,

@@ -51,7 +51,7 @@ def test(
     Args:
         config: a config file, or a shipped config by its name.
         checkpoint: a checkpoint of a training; None tests the model as it starts, which is zero-shot CLIP where the
-            prompts start from words.
+            prompts start from words: with neighbours if the config has them and no evidence.
         data_root: directory of the data.
         overrides: dotted key -> value, as `--cfg-options` takes them.
         tower: the tower in place of the config's: `NAME:TAG`, `NAME:PATH` (see `load_config`). Where a folder of photos

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from mmengine.dist import is_main_process
 
+from cssa_mm.apis.exporting.module import stored_line
+from cssa_mm.apis.scorer import model_facts, stored_in_words
 from cssa_mm.apis.training import train
 from cssa_mm.cli.arguments import (
     add_config,
@@ -65,4 +67,6 @@ def _train(options: argparse.Namespace) -> None:
     )
     if result.checkpoint is not None and is_main_process():
         print(f'Checkpoint: {result.checkpoint}')
-        print(f'Label photos with it: cssa predict FOLDER --checkpoint {result.checkpoint} --out predictions')
+        model = getattr(result.runner.model, 'module', result.runner.model)  # without what shares it between ranks
+        stored = stored_line(stored_in_words(model_facts(model)))
+        print(f'Label photos with it: cssa predict FOLDER --checkpoint {result.checkpoint} --out predictions{stored}')

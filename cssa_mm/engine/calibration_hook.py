@@ -148,7 +148,10 @@ class CalibrationHook(Hook):
         return []
 
     def calibrate_untrained(self, algorithm: SemiSupervision) -> None:
-        """Find them for a model that saw no label: its scores of all labelled images count as held out."""
+        """Find them for a model that saw no label: its scores of all labelled images count as held out.
+
+        So they do with neighbours: no label made those, and no image is a neighbour of itself.
+        """
         if self.rule != 'none':
             labelled = algorithm.dataset.labelled_indices
             scores = algorithm.score(labelled, 'Labelled images').numpy()

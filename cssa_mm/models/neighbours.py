@@ -18,8 +18,9 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from cssa_mm.errors import CheckpointError, ConfigError, require_whole_number
+from cssa_mm.models import search
 from cssa_mm.models.discriminant import deviation
-from cssa_mm.models.nearest import cover, nearest_keys
+from cssa_mm.models.nearest import SELF, cover
 
 
 @MODELS.register_module()
@@ -36,7 +37,7 @@ class Neighbours(nn.Module):
         k: neighbours of an image; fewer if fewer images are stored.
         weight: of the neighbours' mean beside the image's own reading; 0 switches them off.
         shrinkage: weight in 0..1 of a multiple of the identity in the covariance that whitens.
-        max_images: most stored images; of more, a subset that covers them.
+        max_images: most stored images; of more, a subset that covers them. Beyond a million, faiss looks them up.
 
     Raises:
         ConfigError: an option is out of its range.
@@ -55,7 +56,7 @@ class Neighbours(nn.Module):
         num_classes: int,
         num_readings: int,
         k: int = 32,
-        weight: float = 1.0,
+        weight: float = 0.5,
         shrinkage: float = 0.2,
         max_images: int = 4096,
     ) -> None:
@@ -69,6 +70,7 @@ class Neighbours(nn.Module):
         self.weight = weight
         self.shrinkage = shrinkage
         self.max_images = max_images
+        self._search = search.NeighbourSearch()
         self.register_buffer('keys', torch.zeros(0, embed_dim, dtype=torch.float16))
         self.register_buffer('values', torch.zeros(0, num_readings, num_classes, dtype=torch.float16))
         self.register_buffer('centre', torch.zeros(embed_dim))
@@ -85,6 +87,11 @@ class Neighbours(nn.Module):
     def num_images(self) -> int:
         """M, the stored images."""
         return len(self.keys)
+
+    @property
+    def is_searched_exactly(self) -> bool:
+        """Whether none of the nearest images is ever missed; see `NeighbourSearch`."""
+        return len(self.keys) <= search.LARGEST
 
     @property
     def megabytes(self) -> float:
@@ -147,10 +154,11 @@ class Neighbours(nn.Module):
         k = min(self.k, len(self.keys) - 1)
         if k < 1:
             return values.new_zeros(len(queries), *values.shape[1:], dtype=torch.float32)
-        similarity, index = nearest_keys(queries, self.keys, k + 1)
-        excess = similarity[:, :k] - similarity[:, k:]
+        similarity, index = self._search(queries, self.keys, k + 1)
+        least = similarity.where(similarity > SELF, 1.0).amin(1, keepdim=True)  # of k + 1, or of all but copies
+        excess = (similarity - least).clamp(min=0)
         weights = self.weight * excess / excess.sum(1, keepdim=True).clamp(min=1e-12)
-        return torch.einsum('bk,bkvc->bvc', weights, values[index[:, :k]].float())
+        return torch.einsum('bk,bkvc->bvc', weights, values[index].float())
 
     def make_room(self, num_images: int) -> None:
         """Make room for M stored images; what was stored is lost."""

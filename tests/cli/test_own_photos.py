@@ -135,6 +135,8 @@ def test_without_a_test_table_training_says_so_and_runs_without_validation(own, 
     checkpoint = tmp_path / 'run' / 'epoch_4.pth'
     assert checkpoint.is_file()
     assert f'Checkpoint: {checkpoint}\nLabel photos with it: cssa predict FOLDER --checkpoint {checkpoint}' in output
+    stored = len(torch.load(checkpoint)['state_dict']['neighbours.keys'])
+    assert f'It holds the features of {stored} training images (0.0 MB): they are no photos, but' in output
 
 
 def test_partial_labels_train_and_an_unknown_cell_is_no_negative(own, works, small, state_of, tmp_path):

@@ -89,11 +89,35 @@ def test_zero_shot_clip_labels_a_folder(call, config, tmp_path):
     assert "thresholds of the model, found on labelled images by the rule 'f1'" in done.stdout
 
 
+def test_class_names_and_photos_are_enough_and_photos_lean_on_each_other(call, photos, clip_dir, tmp_path):
+    common = ['--checkpoint', 'none', '--tower', f'tiny-rn:{clip_dir / "tiny-rn.pt"}', '--device', 'cpu']
+    common += ['--scores', 'csv', '--formats']
+    done = call(*common, '--classes', 'dog, red kite')
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = (tmp_path / 'out' / 'scores.csv').read_text()
+    (photos / 'classes.txt').write_text('dog\nred kite\n')
+    done = call(*common, '--neighbours')
+    assert done.returncode == 2
+    assert 'with predictions without neighbours' in done.stderr.splitlines()[-1]
+    done = call(*common, '--neighbours', '--force')
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Reading neighbours: 100%' in done.stderr
+    assert 'neighbours: a score leans on those of the images that look most alike, among 12' in done.stdout
+    found = (tmp_path / 'out' / 'scores.csv').read_text()
+    assert found.splitlines()[0] == alone.splitlines()[0] == 'image,dog,red kite'
+    assert found != alone
+    assert json.loads((tmp_path / 'out' / 'model.json').read_text())['neighbours']['images'] == 12
+    assert 'nothing to do' in call(*common, '--neighbours').stdout
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--checkpoint', 'nowhere.pth'], "checkpoint: found no file 'nowhere.pth'"),
     (['--checkpoint', 'README.md'], "found 'README.md' that cannot be loaded"),
     (['--checkpoint', 'none'], 'config: found none for --checkpoint none'),
     (['--labels', 'x.csv'], '--labels: found it without --checkpoint none'),
+    (['--neighbours'], 'neighbours: found them beside a checkpoint'),
+    (['--classes', 'dog, cat'], 'classes: found them beside a checkpoint'),
+    (['--checkpoint', 'none', '--classes', 'dog,,cat'], "classes: found 'dog,,cat'"),
     (['--new-classes', ''], "new_classes: found ''"),
     (['--new-classes', 'owl, owl'], "'owl'"),
     (['--threshold', 'high'], "threshold: found neither a number nor a readable file in 'high'"),

@@ -533,3 +533,50 @@ def test_what_was_folded_is_forgotten_when_a_checkpoint_is_loaded(make_model, sa
     model.load_state_dict(saved())
     assert not model._folded
     assert not torch.equal(scores_of(model)[0], before[0])
+
+
+# -- stored images ---------------------------------------------------------------------------------------------
+
+
+def shortened(name):
+    return lambda state: state.update({name: state[name][:-1]})
+
+
+def broken(name, value):
+    return lambda state: state[name].view(-1)[-1:].fill_(value)
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (shortened('neighbours.values'), "found 9 stored images in 'neighbours.keys' and 8 in 'neighbours.values'"),
+        (shortened('neighbours.keys'), "found 8 stored images in 'neighbours.keys' and 9 in 'neighbours.values'"),
+        (broken('neighbours.keys', float('nan')), "found 'neighbours.keys' with values that are not finite"),
+        (broken('neighbours.values', float('inf')), "found 'neighbours.values' with values that are not finite"),
+        (broken('neighbours.whitening', float('nan')), "found 'neighbours.whitening' with values that are not finite"),
+        (
+            lambda state: state.update({'neighbours.keys': torch.zeros(9, 15).half()}),
+            "found 'neighbours.keys' of shape (9, 15), expected (9, 16)",
+        ),
+        (
+            lambda state: state.update({'neighbours.values': torch.zeros(9, 2, 6).half()}),
+            "found 'neighbours.values' of shape (9, 2, 6), expected (9, 1, 6)",
+        ),
+        (
+            lambda state: state.update({'neighbours.keys': torch.tensor(0.0)}),
+            "found 'neighbours.keys' of shape (), expected (16,)",
+        ),
+        (lambda state: state.pop('neighbours.values'), "found no entry 'neighbours.values'"),
+    ],
+)
+@LOADERS
+def test_damaged_stored_images_are_refused(make_model, tmp_path, change, message, load):
+    model = make_model(neighbours=dict(k=4))
+    generator = torch.Generator().manual_seed(0)
+    model.neighbours.store(torch.randn(9, 16, generator=generator))
+    model.neighbours.keep(torch.randn(9, 1, 6, generator=generator))
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    other = make_model(seed=1, neighbours=dict(k=4))
+    change(state)
+    assert message in refusal(other, state, load, tmp_path)
+    assert not other.neighbours.is_fitted

@@ -92,7 +92,7 @@ def test_as_many_images_as_the_evidence_reads(algorithm, model, monkeypatch):
 
 def test_a_bad_image_is_left_out(algorithm, model, dataset):
     bad = [3, 20, 21]
-    dataset.bad_images = BadImages()
+    dataset.bad_images = BadImages(shape=(64, 64))
     dataset.bad_images.reasons |= {dataset.image_ids[index]: 'broken' for index in bad}
     rest = np.setdiff1d(np.arange(len(dataset)), bad)
     expected = half_slope(model, dataset, rest)

@@ -15,7 +15,7 @@ model = dict(
     neighbours=dict(
         type='Neighbours',
         k=32,
-        weight=1.0,  # of their mean beside the image's own reading
+        weight=0.5,  # of their mean beside the image's own reading
         shrinkage=0.2,  # of the covariance that whitens global features, towards a multiple of the identity
         max_images=4096,  # stored in the checkpoint, at most
     ),

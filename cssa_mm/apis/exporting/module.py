@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError
-from cssa_mm.models import CSSAClassifier
+from cssa_mm.models import CSSAClassifier, search
 from cssa_mm.models.alignment_head import Alignment, TextFeatures
 from cssa_mm.models.score_calibration import LOGITS
 from cssa_mm.models.towers import feature_function
@@ -37,7 +37,8 @@ class ExportModule(nn.Module):
             padding does not depend on them.
 
     Raises:
-        ConfigError: the model's data preprocessor pads images, which depends on the batch.
+        ConfigError: the model's data preprocessor pads images, which depends on the batch, or the model looks up its
+            stored images by faiss.
     """
 
     mean: Tensor
@@ -78,6 +79,11 @@ class ExportModule(nn.Module):
         self.evidence = copy.deepcopy(model.evidence) if is_fitted else None
         has_neighbours = model.neighbours is not None and model.neighbours.is_fitted
         self.neighbours = copy.deepcopy(model.neighbours) if has_neighbours else None
+        if self.neighbours is not None and not self.neighbours.is_searched_exactly:
+            raise ConfigError(
+                f'export: found {self.neighbours.num_images:,} stored images, which faiss looks up, expected at most '
+                f'{search.LARGEST:,}; train with a smaller model.neighbours.max_images'
+            )
         self.register_buffer('is_taught', model.is_taught.clone())
         self.is_calibrated = model.calibration.rule != 'none'
         self.register_buffer('slope', torch.tensor(model.calibration.slope).to(self.mean))

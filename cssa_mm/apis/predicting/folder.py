@@ -125,7 +125,7 @@ class OutFolder:
             ConfigError: an earlier run wrote scores without neighbours.
         """
         path = self.state / NEIGHBOURS
-        if not self.replaces and (self.state / RUN).is_file() and not path.is_file():
+        if not self.replaces and not path.is_file() and self.shards.numbers():
             raise ConfigError(
                 f"out: found '{self.path}' with predictions without neighbours, expected some with them; give another "
                 'folder, or --force to start anew'

@@ -207,6 +207,13 @@ def test_a_tower_that_pads_by_size_frees_the_batch_alone(trained):
     assert set(module.dynamic_shapes()['image']) == {0}
 
 
+def test_more_stored_images_than_are_searched_exactly_are_refused(trained, monkeypatch):
+    model = trained(neighbours=NEIGHBOURS)
+    monkeypatch.setattr('cssa_mm.models.search.LARGEST', 39)
+    with pytest.raises(ConfigError, match='export: found 40 stored images, which faiss looks up, expected at most 39;'):
+        ExportModule(model)
+
+
 def test_padding_is_refused(trained):
     model = trained(data_preprocessor=dict(pad_size_divisor=32))
     with pytest.raises(ConfigError, match='pad_size_divisor: found 32, expected 1 for an export'):
