@@ -132,7 +132,7 @@ def test_a_checkpoint_describes_its_model_with_every_default_filled_in(make_mode
             unseen_weight=0.25,
             shrinkage=0.1,
         ),
-        neighbours=dict(type='Neighbours', k=32, weight=1.0, shrinkage=0.2, max_images=9),
+        neighbours=dict(type='Neighbours', k=32, weight=0.5, shrinkage=0.2, max_images=9),
         view=dict(type='View', size=64, interpolation='bicubic', backend='pillow'),
         calibration=dict(slope=[1.0] * 6, offset=[0.0] * 6, rule='none'),
         thresholds=dict(values=[0.5] * 6, rule='default', positives=[], sources=[]),
