@@ -222,7 +222,9 @@ def test_classes_come_from_a_text_a_list_a_file_or_the_folder(photos, tmp_path, 
     (tmp_path / 'names.txt').write_text('dog\nred kite\n')
     shutil.copy(tmp_path / 'names.txt', photos / 'classes.txt')
     images = photos / 'more'
-    common = dict(checkpoint=None, tower=f'tiny-rn:{clip_dir / "tiny-rn.pt"}', scores='none', formats=[], workers=0, device='cpu')
+    common = dict(
+        checkpoint=None, tower=f'tiny-rn:{clip_dir / "tiny-rn.pt"}', scores='none', formats=[], workers=0, device='cpu'
+    )
     for number, given in enumerate(('dog, red kite', ['dog', 'red kite'], str(tmp_path / 'names.txt'))):
         run = cssa_mm.predict(images=images, classes=given, out=tmp_path / str(number), **common)
         assert list(run.labels) == ['dog', 'red kite']
