@@ -16,6 +16,7 @@ from cssa_mm.errors import CheckpointError
 from cssa_mm.models.class_names import class_difference
 from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.models.description import FORMAT, KEY, PARTS, decode_description, encode_description, read_description
+from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.plain_data import differences, short
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
 from cssa_mm.models.thresholds import ClassThresholds
@@ -39,6 +40,7 @@ class CheckpointIdentity(nn.Module):
 
     backbone: OpenCLIPBackbone
     class_words: ClassWords
+    neighbours: Neighbours | None
     class_names: list[str]
     options: dict[str, Any]
     view: View | None

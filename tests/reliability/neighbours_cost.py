@@ -61,11 +61,11 @@ def images_of(model: CSSAClassifier, count: int, batch: torch.Tensor) -> Evidenc
     generator = torch.Generator().manual_seed(0)
     batches = [
         tuple(
-            torch.randn(64, *part.shape[1:], generator=generator) * part.std() + part.mean() for part in (local, pooled)
+            torch.randn(50, *part.shape[1:], generator=generator) * part.std() + part.mean() for part in (local, pooled)
         )
-        for _ in range(count // 64)
+        for _ in range(count // 50)
     ]
-    labels = (np.random.default_rng(0).random((64 * len(batches), CLASSES)) < 0.1).astype(np.int8)
+    labels = (np.random.default_rng(0).random((50 * len(batches), CLASSES)) < 0.1).astype(np.int8)
     labelled = int(LABELLED * len(labels))
     labels[labelled:] = -1
     rows = np.arange(len(labels))
