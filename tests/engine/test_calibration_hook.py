@@ -7,8 +7,10 @@ from mmengine.hooks import Hook
 
 import cssa_mm
 from cssa_mm.engine import CSSARunner
+from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.cross_fitting import cross_fitted_readings, snapshot
 from cssa_mm.semi import PseudoLabelHook
+from cssa_mm.semi.semi_supervision import SemiSupervision
 
 QUICK = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 NO_CALIBRATION = {'default_hooks.calibration': None}
@@ -111,6 +113,46 @@ def test_folds_follow_the_options_of_the_optimiser(tiny_config, options):
         parameter.grad = torch.ones_like(parameter) if parameter.requires_grad else None
     (fold,) = cross_fitted_readings(runner, algorithm, start, [np.array([], dtype=int)], scored)
     np.testing.assert_array_equal(fold.references, algorithm.reader.read(scored))
+
+
+@pytest.mark.parametrize('folds', [0, 3])
+def test_weights_of_the_finished_model_rest_on_prompts_that_did_not_see_the_labels(tiny_config, monkeypatch, folds):
+    """And thresholds on scores by the same weights. Without folds, the weights are those of the fit."""
+    stacked, applied, read = [], [], []
+    stack, apply = SemiSupervision.stack_held_out, CalibrationHook.apply
+
+    def spy(self, indices, tuned):
+        before = self.model.evidence.weights.clone()
+        stack(self, indices, tuned)
+        stacked.append((indices, tuned, before, self.model.evidence.weights.clone()))
+
+    monkeypatch.setattr(SemiSupervision, 'stack_held_out', spy)
+    monkeypatch.setattr(
+        'cssa_mm.engine.calibration_hook.cross_fitted_readings',
+        lambda *given: read.extend(cross_fitted_readings(*given)) or read,
+    )
+    monkeypatch.setattr(CalibrationHook, 'apply', lambda *given: applied.append(given[2]) or apply(*given))
+    parts = {'model.evidence': dict(type='DiscriminantEvidence'), 'model.neighbours': dict(type='Neighbours', k=5)}
+    runner = trained(tiny_config(**QUICK, **parts, **{'default_hooks.calibration.folds': folds}))
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
+    algorithm, evidence = hook.semi_supervision, runner.model.evidence
+    if not folds:
+        assert (stacked, applied) == ([], [[]])
+        return
+    ((indices, tuned, before, after),) = stacked
+    assert np.array_equal(np.sort(indices), algorithm.dataset.labelled_indices)
+    assert not torch.equal(before, after)
+    assert torch.equal(evidence.weights, after)
+    saved = torch.load(runner.message_hub.get_info('last_ckpt'), weights_only=True)['state_dict']
+    assert torch.equal(saved['evidence.weights'], after)
+    # The finished model has seen these labels: its prompts say something else.
+    own = algorithm.reader.read(indices)[:, 1]
+    assert (tuned - own).abs().max() > 1e-2
+    (found,) = applied
+    assert np.array_equal(np.concatenate([fold.held_out for fold in found]), indices)
+    for fold, reading in zip(found, read, strict=True):
+        np.testing.assert_array_equal(fold.scores, algorithm.reader.scores_of(reading.readings))
+        np.testing.assert_array_equal(fold.references, algorithm.reader.scores_of(reading.references))
 
 
 RANKS = """
