@@ -86,9 +86,19 @@ def same_optimizer(one: dict, other: dict) -> bool:
         {'default_hooks.pseudo_labels.policy': dict(_delete_=True, name='calibrated')},
         {'default_hooks.pseudo_labels.policy': dict(_delete_=True, name='mat')},
         {'default_hooks.pseudo_labels.wrong_labels': 0.2},
-        {'model.evidence': dict(type='DiscriminantEvidence')},
+        {'model.evidence': dict(type='DiscriminantEvidence'), 'model.neighbours': dict(type='Neighbours', k=5)},
+        {'model.neighbours': dict(type='Neighbours', k=5)},
     ],
-    ids=['cached features', 'strong views', 'top-k', 'calibrated', 'mat', 'wrong labels', 'evidence'],
+    ids=[
+        'cached features',
+        'strong views',
+        'top-k',
+        'calibrated',
+        'mat',
+        'wrong labels',
+        'evidence and neighbours',
+        'neighbours',
+    ],
 )
 def test_flipping_every_label_of_every_unlabelled_image_gives_bitwise_the_same_model(train, parts, overrides):
     _, unlabelled = parts
