@@ -16,6 +16,7 @@ COMPONENTS = {
         'CSSADataPreprocessor',
         'ContextHead',
         'DiscriminantEvidence',
+        'Neighbours',
         'LabelAlignmentHead',
         'MaskedAsymmetricLoss',
         'OpenCLIPBackbone',

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmpretrain.registry import OPTIM_WRAPPERS
 
-from cssa_mm.engine.cross_fitting import cross_fitted_scores, snapshot
+from cssa_mm.engine.cross_fitting import cross_fitted_readings, snapshot
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged, split
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
@@ -243,8 +243,8 @@ def test_a_fold_is_trained_as_the_runner_trains(tiny_config, skipped):
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, PseudoLabelHook))
     algorithm = hook.semi_supervision
     unlabelled = algorithm.dataset.unlabelled_indices
-    (fold,) = cross_fitted_scores(runner, algorithm, start, [unlabelled[:0]], unlabelled)
-    assert fold.references.tolist() == algorithm.score(unlabelled).numpy().tolist()
+    (fold,) = cross_fitted_readings(runner, algorithm, start, [unlabelled[:0]], unlabelled)
+    assert algorithm.reader.scores_of(fold.references).tolist() == algorithm.score(unlabelled).tolist()
 
 
 TWO_RANKS = """
