@@ -110,7 +110,8 @@ class LabelAlignmentHead(nn.Module):
                 'head.shared_prompts: found True with label_specific=False, which uses no attention, expected False; '
                 'leave it out'
             )
-        if centring is not None and score != 'sigmoid':
+        centred = centring_options(centring)
+        if centred is not None and score != 'sigmoid':
             raise ConfigError(
                 f"head.centring: found {short(centring)} with score='{score}', a difference of cosines, in which an "
                 "image's offset cancels, expected None; leave it out"
@@ -133,9 +134,9 @@ class LabelAlignmentHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(class_names)), requires_grad=bias)
         self.register_buffer('bias_is_calibrated', torch.tensor(False))
         self.centring = None
-        if centring is not None:
+        if centred is not None:
             words = prompts.get('initial_words', '')
-            self.centring = BackgroundCentring(encoder, **centring_options(centring), initial_words=words)
+            self.centring = BackgroundCentring(encoder, **centred, initial_words=words)
 
     def of_classes(self) -> set[str]:
         """Names of the parameters that have a row for each class; the others belong to all classes."""

@@ -38,7 +38,7 @@ class BackgroundCentring(nn.Module):
 
     Args:
         encoder: the frozen text tower.
-        weight: 'auto', fitted to images (`fit`) and .25 until then; or w in 0..1, where 0 changes nothing.
+        weight: 'auto', fitted to images (`fit`) and .25 until then; or w in 0..1.
         vocabulary: the words; a file with one a line; or None for the common nouns of this package.
         initial_words: what prompts start with, `prompts.initial_words` of the head.
 
@@ -64,10 +64,9 @@ class BackgroundCentring(nn.Module):
         initial_words: str = '',
     ) -> None:
         super().__init__()
-        options = centring_options(dict(weight=weight, vocabulary=vocabulary))
-        is_auto = options['weight'] == 'auto'
-        self.register_buffer('text', untrained_features(encoder, options['vocabulary'], initial_words))
-        self.register_buffer('weight', torch.tensor(UNFITTED if is_auto else float(options['weight'])))
+        is_auto = weight == 'auto'
+        self.register_buffer('text', untrained_features(encoder, _words(vocabulary), initial_words))
+        self.register_buffer('weight', torch.tensor(UNFITTED if is_auto else float(weight)))
         self.register_buffer('is_fitted', torch.tensor(not is_auto))
 
     def forward(self, similarity: Tensor, offset: Tensor) -> Tensor:
@@ -101,13 +100,17 @@ def offset_coefficient(similarity: Tensor, offset: Tensor) -> float | None:
     return float(offset @ similarity.double().mean(1)) / spread
 
 
-def centring_options(options: Any) -> dict[str, Any]:
+def centring_options(options: Any) -> dict[str, Any] | None:
     """The options of `BackgroundCentring` with defaults, and the words themselves in place of a file.
+
+    None, which is off, for None and for a weight of 0.
 
     Raises:
         ConfigError: they are no dict, have an unknown key, or a value is invalid.
         DataError: the file holds no words.
     """
+    if options is None:
+        return None
     if not isinstance(options, Mapping):
         raise ConfigError(f"{KEY}: found {options!r}, expected None or a dict such as dict(weight='auto')")
     for key in options:
@@ -119,7 +122,8 @@ def centring_options(options: Any) -> dict[str, Any]:
     is_number = isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight <= 1
     if weight != 'auto' and not is_number:
         raise ConfigError(f"{KEY}.weight: found {weight!r}, expected 'auto' or a number from 0 to 1")
-    return dict(weight=weight, vocabulary=_words(options.get('vocabulary')))
+    words = _words(options.get('vocabulary'))
+    return dict(weight=weight, vocabulary=words) if weight else None
 
 
 def _words(vocabulary: Any) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -177,7 +177,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     def components(self, local: Tensor, pooled: Tensor) -> Tensor:
         """Anchor, tuned prompts and evidence (3, B, C) of the teacher, smoothed; see `DiscriminantEvidence`."""
         nearby = None if self.neighbours is None else self.neighbours(pooled)
-        return self.evidence.components(*self.readings(local, pooled), nearby)
+        return cast(DiscriminantEvidence, self.evidence).components(*self.readings(local, pooled), nearby)
 
     @torch.no_grad()
     def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:

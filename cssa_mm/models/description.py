@@ -61,7 +61,7 @@ def with_defaults(default_type: str, config: Mapping[str, Any]) -> dict[str, Any
     if 'prompts' in defaults:
         defaults['prompts'] = _defaults(ClassPrompts) | (given.get('prompts') or {})
         given.pop('prompts', None)
-    if 'centring' in defaults and given.get('centring') is not None:
+    if 'centring' in given:
         given['centring'] = centring_options(given['centring'])
     return defaults | given
 

@@ -83,8 +83,9 @@ class CheckpointIdentity(nn.Module):
         saved = read_description(state_dict, prefix)
         self.refuse_other_model(saved)
         for name, part in self.named_children():
-            if hasattr(part, 'upgrade_entries'):
-                part.upgrade_entries(state_dict, f'{prefix}{name}.')
+            upgrade = getattr(part, 'upgrade_entries', None)
+            if callable(upgrade):
+                upgrade(state_dict, f'{prefix}{name}.')
         self._refuse_other_entries(state_dict, prefix)
         if self.neighbours is not None:
             self.neighbours.refuse_damaged(state_dict, f'{prefix}neighbours.')

@@ -47,5 +47,5 @@ def cover(vectors: Tensor, most: int, seed: int) -> Tensor:
     candidates = np.arange(len(vectors))
     if len(candidates) > CANDIDATES * most:
         candidates = np.sort(generator.choice(candidates, CANDIDATES * most, replace=False))
-    chosen = kmeans_plusplus(vectors.cpu().numpy()[candidates], most, random_state=generator)[1]
+    chosen = kmeans_plusplus(vectors.cpu().numpy()[candidates], most, random_state=generator, n_local_trials=1)[1]
     return torch.as_tensor(np.unique(candidates[chosen]), device=vectors.device)

@@ -145,6 +145,7 @@ DEMO_HEAD = dict(
     learn_temperature=False,
     score='sigmoid',
     bias=True,
+    centring=dict(weight=0.0, vocabulary=None),
 )
 DEMO_MODEL = dict(
     type='CSSAClassifier',

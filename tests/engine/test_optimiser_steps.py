@@ -244,7 +244,7 @@ def test_a_fold_is_trained_as_the_runner_trains(tiny_config, skipped):
     algorithm = hook.semi_supervision
     unlabelled = algorithm.dataset.unlabelled_indices
     (fold,) = cross_fitted_readings(runner, algorithm, start, [unlabelled[:0]], unlabelled)
-    assert fold.references.tolist() == algorithm.reader.read(unlabelled).tolist()
+    assert algorithm.reader.scores_of(fold.references).tolist() == algorithm.score(unlabelled).tolist()
 
 
 TWO_RANKS = """

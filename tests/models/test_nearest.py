@@ -65,7 +65,7 @@ def test_a_cover_is_spread_over_all_clusters():
     centres = F.normalize(torch.randn(10, 64, generator=torch.Generator().manual_seed(0)), dim=-1)
     cluster = torch.cat([torch.zeros(60, dtype=torch.int64), torch.arange(1, 10).repeat(2)])
     noise = torch.randn(len(cluster), 64, generator=torch.Generator().manual_seed(1))
-    vectors = F.normalize(centres[cluster] + 0.01 * noise, dim=-1)
+    vectors = F.normalize(centres[cluster] + 5e-4 * noise, dim=-1)
     for seed in range(5):
         rows = cover(vectors, 10, seed)
         assert sorted(cluster[rows].tolist()) == list(range(10))

@@ -32,9 +32,11 @@ model = dict(
         learn_temperature=True,  # (R)
         score='sigmoid',  # (R) or 'dual', 'negative_embedding'
         bias=True,  # (R)
-        # Off: centring=dict(weight='auto', vocabulary=None) takes an image's offset out of its similarities (ours), for
-        # towers that were trained with a softmax. weight: 'auto' or a number from 0 to 1; vocabulary: a list of words,
-        # a file of them, or None for common nouns. Figures: docs/reconstruction.md.
+        # Takes an image's offset out of its similarities (ours), for towers that were trained with a softmax.
+        centring=dict(
+            weight=0.0,  # 0: off; 'auto', fitted to the training images without their labels; or a number up to 1
+            vocabulary=None,  # a list of words or a file of them; None: common nouns
+        ),
     ),
     context_head=dict(
         type='ContextHead',

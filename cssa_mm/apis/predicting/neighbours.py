@@ -21,6 +21,7 @@ from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import replacing
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.neighbours import Neighbours
 
 FILE = 'neighbours.pt'
 FEWEST = 2  # readable images: one alone has no neighbour
@@ -89,7 +90,8 @@ class NearbyImages:
         good = np.flatnonzero([not reason for reason in self._read.reasons])
         if len(good) >= FEWEST:
             logits, pooled = self._tensors(good, model)
-            model.neighbours.fit_logits(logits, pooled, model.neighbours.store(pooled, self.seed))
+            neighbours = _neighbours_of(model)
+            neighbours.fit_logits(logits, pooled, neighbours.store(pooled, self.seed))
 
     def save(self) -> None:
         """Write the file, unless this is the earlier one."""
@@ -111,9 +113,11 @@ class NearbyImages:
         positions = self.among(missing)
         for chunk in np.split(positions, range(shard_size, len(positions), shard_size)) if len(positions) else ():
             rows = [self._rows[position] for position in chunk]
-            texts = ([text[row] for row in rows] for text in (self._read.names, self._read.facts, self._read.reasons))
+            texts = self._read.names, self._read.facts, self._read.reasons
+            names, facts, reasons = ([text[row] for row in rows] for text in texts)
             logits, pooled = self._tensors(rows, scorer.model)
-            yield chunk, Shard(*texts, *scorer.of_logits(scorer.model.neighbours.smooth(logits, pooled)))
+            scores = scorer.of_logits(_neighbours_of(scorer.model).smooth(logits, pooled))
+            yield chunk, Shard(names, facts, reasons, *scores)
 
     def text(self) -> str:
         """What to know of them."""
@@ -134,9 +138,10 @@ class NearbyImages:
 
     def _read_images(self, model: CSSAClassifier) -> None:
         positions = np.arange(len(self.images))
-        if len(positions) > model.neighbours.max_images:
+        most = _neighbours_of(model).max_images
+        if len(positions) > most:
             generator = np.random.default_rng(self.seed)
-            positions = np.sort(generator.choice(positions, model.neighbours.max_images, replace=False))
+            positions = np.sort(generator.choice(positions, most, replace=False))
         scorer = TorchScorer(model)
 
         def of_pixels(pixels: Tensor) -> list[np.ndarray]:
@@ -149,7 +154,7 @@ class NearbyImages:
             scorer.view,
             self.images,
             positions,
-            widths=[len(model.class_names), model.neighbours.keys.shape[1]],
+            widths=[len(model.class_names), _neighbours_of(model).keys.shape[1]],
             chunk_size=len(positions),
             batch_size=self.batch_size,
             workers=self.workers,
@@ -182,3 +187,9 @@ class NearbyImages:
 
 def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def _neighbours_of(model: CSSAClassifier) -> Neighbours:
+    if model.neighbours is None:
+        raise ConfigError('model.neighbours: found None, expected the options of Neighbours')
+    return model.neighbours

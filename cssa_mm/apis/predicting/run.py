@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from cssa_mm.apis.predicting.sources import ImageList, Images, find_images
 from cssa_mm.apis.predicting.threshold_file import given_threshold
 from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
 from cssa_mm.apis.predicting.writers.streams import text_file
-from cssa_mm.apis.scorer import Scorer
+from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import DataError, require_whole_number
 
@@ -165,7 +165,7 @@ def _score(
     if nearby is not None:
         with folder.writing():
             nearby.save()
-        first = nearby.scored(scorer, missing, options['shard_size'])
+        first = nearby.scored(cast(TorchScorer, scorer), missing, options['shard_size'])
         missing = np.setdiff1d(missing, nearby.among(missing))
     with closing(scored(scorer, ledger.images, missing, **options)) as rest:
         for number, (positions, shard) in enumerate(chain(first, rest), max(folder.shards.numbers(), default=-1) + 1):

@@ -127,7 +127,7 @@ def _start(model: CSSAClassifier, config: Config, neighbours: NearbyImages | Non
         print_log(said, 'current', logging.WARNING)
         is_labelled = False
     model.eval()
-    if neighbours is not None and not model.neighbours.is_fitted:
+    if neighbours is not None and model.neighbours is not None and not model.neighbours.is_fitted:
         neighbours.fit(model)
     if not is_labelled:
         model.thresholds = ClassThresholds.none(len(model.class_names))

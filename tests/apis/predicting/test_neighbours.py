@@ -14,7 +14,10 @@ import cssa_mm
 from cssa_mm.apis.image_input import view_batches
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.apis.predicting import scoring
+from cssa_mm.apis.predicting.neighbours import NearbyImages
+from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.shards import Shards
+from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import ConfigError, DataError
 
@@ -212,10 +215,13 @@ def test_a_folder_without_a_readable_image_leaves_nothing(predict, photos, tmp_p
     assert not (tmp_path / 'out').exists()
 
 
-def test_evidence_of_the_config_is_left_out(predict, settings):
+def test_evidence_of_the_config_is_left_out(settings, photos):
     config = settings()
     config.model.evidence = dict(type='DiscriminantEvidence')
-    assert_equal(scores_of(predict()), scores_of(predict(config=config, replaces=True)))
+    nearby = NearbyImages(find_images(photos))
+    model = open_for_prediction(None, config, classes=NAMES, neighbours=nearby, device='cpu').scorer.model
+    assert model.evidence is None
+    assert model.neighbours.values.shape == (10, 1, 6)
 
 
 def test_classes_come_from_a_text_a_list_a_file_or_the_folder(photos, tmp_path, clip_dir):
