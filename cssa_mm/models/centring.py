@@ -122,6 +122,8 @@ def centring_options(options: Any) -> dict[str, Any] | None:
     is_number = isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight <= 1
     if weight != 'auto' and not is_number:
         raise ConfigError(f"{KEY}.weight: found {weight!r}, expected 'auto' or a number from 0 to 1")
+    if not weight and options.get('vocabulary') is not None:
+        raise ConfigError(f"{KEY}: found a vocabulary with weight 0, which is off; add weight='auto', or leave it out")
     words = _words(options.get('vocabulary'))
     return dict(weight=weight, vocabulary=words) if weight else None
 

@@ -13,7 +13,7 @@ from cssa_mm.semi import centring as centring_module
 
 NEIGHBOURS = {'model.neighbours': dict(type='Neighbours', k=5)}
 EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence')}
-CENTRED = {'model.head.centring': dict(vocabulary=['tree', 'river', 'cup'])}
+CENTRED = {'model.head.centring': dict(weight='auto', vocabulary=['tree', 'river', 'cup'])}
 
 
 @pytest.fixture

@@ -225,6 +225,7 @@ def test_a_checkpoint_from_before_there_was_centring_is_read(make_model, seen):
     ('options', 'message'),
     [
         ('auto', "model.head.centring: found 'auto', expected None or a dict such as dict\\(weight='auto'\\)"),
+        (dict(weight=0, vocabulary=WORDS), "found a vocabulary with weight 0, which is off; add weight='auto'"),
         (dict(wieght=0.5), "found the unknown key 'wieght', expected one of weight, .* Did you mean 'weight'?"),
         (dict(weight='half'), "centring.weight: found 'half', expected 'auto' or a number from 0 to 1"),
         (dict(weight=1.5), 'centring.weight: found 1.5, expected'),
