@@ -11,6 +11,7 @@ label is involved. An image is no neighbour of itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,13 @@ from cssa_mm.errors import CheckpointError, ConfigError, require_whole_number
 from cssa_mm.models import search
 from cssa_mm.models.discriminant import deviation
 from cssa_mm.models.nearest import SELF, cover
+
+
+class Links(NamedTuple):
+    """The stored images (B, k) that are neighbours of B images, and their weights (B, k)."""
+
+    index: Tensor
+    weights: Tensor
 
 
 @MODELS.register_module()
@@ -101,12 +109,23 @@ class Neighbours(nn.Module):
     def forward(self, pooled: Tensor) -> Tensor:
         """What the neighbours add to the readings: (B, V, C) of global features (B, D); float32."""
         with torch.autocast(pooled.device.type, enabled=False):
-            return self._mean(self._whitened(pooled.float()), self.values)
+            return self.mean(self.links(pooled), self.values)
 
-    def of_values(self, pooled: Tensor, values: Tensor) -> Tensor:
-        """The same for other values (M, V, C) of the stored images."""
+    def links(self, pooled: Tensor) -> Links:
+        """The neighbours of images by their global features (B, D); none with fewer than two stored images."""
         with torch.autocast(pooled.device.type, enabled=False):
-            return self._mean(self._whitened(pooled.float()), values)
+            queries, k = self._whitened(pooled.float()), min(self.k, len(self.keys) - 1)
+            if k < 1:
+                return Links(queries.new_zeros(len(queries), 0, dtype=torch.long), queries.new_zeros(len(queries), 0))
+            similarity, index = self._search(queries, self.keys, k + 1)
+            least = similarity.where(similarity > SELF, 1.0).amin(1, keepdim=True)  # of k + 1, or of all but copies
+            excess = (similarity - least).clamp(min=0)
+            return Links(index, self.weight * excess / excess.sum(1, keepdim=True).clamp(min=1e-12))
+
+    def mean(self, links: Links, values: Tensor) -> Tensor:
+        """The weighted mean (B, V, C) of values (M, V, C) of the stored images over the neighbours of B images."""
+        with torch.autocast(values.device.type, enabled=False):
+            return torch.einsum('bk,bkvc->bvc', links.weights, values[links.index].float())
 
     def smooth(self, logits: Tensor, pooled: Tensor) -> Tensor:
         """Logits (B, C) with those of the neighbours, for a model without evidence; their level stays as it was."""
@@ -149,16 +168,6 @@ class Neighbours(nn.Module):
 
     def _whitened(self, pooled: Tensor) -> Tensor:
         return F.normalize((F.normalize(pooled, dim=-1) - self.centre) @ self.whitening, dim=-1)
-
-    def _mean(self, queries: Tensor, values: Tensor) -> Tensor:
-        k = min(self.k, len(self.keys) - 1)
-        if k < 1:
-            return values.new_zeros(len(queries), *values.shape[1:], dtype=torch.float32)
-        similarity, index = self._search(queries, self.keys, k + 1)
-        least = similarity.where(similarity > SELF, 1.0).amin(1, keepdim=True)  # of k + 1, or of all but copies
-        excess = (similarity - least).clamp(min=0)
-        weights = self.weight * excess / excess.sum(1, keepdim=True).clamp(min=1e-12)
-        return torch.einsum('bk,bkvc->bvc', weights, values[index].float())
 
     def make_room(self, num_images: int) -> None:
         """Make room for M stored images; what was stored is lost."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,17 @@ from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import DiscriminantEvidence, Readings
+from cssa_mm.models.neighbours import Links, Neighbours
+
+
+CHUNK = 256  # images at a time, whose neighbours' values are in memory: 0.3 GiB for 9,600 classes
+
+
+class _Stored(NamedTuple):
+    """Which of the images are stored (M,), and the neighbours of all."""
+
+    rows: Tensor
+    links: Links
 
 
 class EvidenceImages:
@@ -33,8 +45,7 @@ class EvidenceImages:
         # Only after encoding is it known which of them are bad.
         self._readable = readable_rows(dataset, self.indices)
         self._labels = torch.as_tensor(dataset.labels[self.indices])
-        self._pooled: Tensor | None = None
-        self._stored: Tensor | None = None
+        self._stored: _Stored | None = None
 
     @property
     def readable_indices(self) -> np.ndarray:
@@ -67,26 +78,24 @@ class EvidenceImages:
             The readings of the readable images that the evidence was fitted to; None without evidence.
         """
         model.unfold()
-        labels = self.labels
-        neighbours, nearby = model.neighbours, None
-        if neighbours is not None:
-            pooled = self._all_pooled(model)
-            if self._stored is None or len(self._stored) != len(neighbours.keys):
-                self._stored = neighbours.store(pooled, self.seed)
-            rows = self._stored
-
-            def nearby(reading: Tensor) -> Tensor:
-                return neighbours.of_values(pooled, reading[rows][:, None])[:, 0]
-
+        neighbours, device = model.neighbours, model.head.bias.device
+        stored = None if neighbours is None else self._store(neighbours, device)
         if model.evidence is None:
-            if neighbours is not None:
-                batches = self.features(model.head.bias.device)
-                neighbours.fit_logits(torch.cat([model.alignment_of(*b).logits for b in batches]), pooled, rows)
+            if neighbours is not None and stored is not None:
+                found = [(model.alignment_of(*batch).logits, batch[1]) for batch in self.features(device)]
+                neighbours.fit_logits(*map(torch.cat, zip(*found, strict=True)), stored.rows)
             return None
-        found = model.evidence.fit(lambda: self._readings(model), labels.to(model.head.bias.device), nearby)
-        if neighbours is not None:
-            neighbours.keep(found.values[rows])
-        return found
+        if neighbours is None or stored is None:
+            return model.evidence.fit(lambda: self._readings(model), self.labels.to(device))
+
+        def nearby(reading: Tensor) -> Tensor:
+            values = reading[stored.rows][:, None]
+            chunks = zip(*(part.split(CHUNK) for part in stored.links), strict=True)
+            return torch.cat([neighbours.mean(Links(*chunk), values) for chunk in chunks])[:, 0]
+
+        readings = model.evidence.fit(lambda: self._readings(model), self.labels.to(device), nearby)
+        neighbours.keep(readings.values[stored.rows])
+        return readings
 
     def stack(self, evidence: DiscriminantEvidence, readings: Readings, indices: np.ndarray, tuned: Tensor) -> None:
         """Fit the weights of the evidence to readings that did not see the labels.
@@ -106,11 +115,13 @@ class EvidenceImages:
         labels[rows] = self.labels[rows]
         evidence.stack_held_out(components, labels)
 
-    def _all_pooled(self, model: CSSAClassifier) -> Tensor:
-        """Global features (n, D) of the readable images."""
-        if self._pooled is None:
-            self._pooled = torch.cat([pooled for _, pooled in self.features(torch.device('cpu'))])
-        return self._pooled.to(model.head.bias.device)
+    def _store(self, neighbours: Neighbours, device: torch.device) -> _Stored:
+        """Store the images, unless they are; the tower is frozen, so that neighbours stay the same."""
+        if self._stored is None or len(self._stored.rows) != neighbours.num_images:
+            pooled = torch.cat([pooled for _, pooled in self.features(device)])
+            rows = neighbours.store(pooled, self.seed)
+            self._stored = _Stored(rows, neighbours.links(pooled))
+        return self._stored
 
     def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""

@@ -427,7 +427,7 @@ def test_what_a_fit_returns_is_what_the_model_reads_in_the_same_images(images, m
     found = evidence.fit(
         reader(images),
         images.labels,
-        lambda reading: neighbours.of_values(pooled, reading[rows][:, None])[:, 0],
+        lambda reading: neighbours.mean(neighbours.links(pooled), reading[rows][:, None])[:, 0],
     )
     neighbours.keep(found.values[rows])
     logits = evidence(images.features, images.similarity, images.anchor, neighbours(pooled))

@@ -100,7 +100,7 @@ def test_what_is_stored_is_in_half_precision_and_of_the_size_that_is_stated():
 def test_other_values_of_the_stored_images_get_the_same_weights():
     stored, queries, other = features(N, 0), features(15, 1), values(N, seed=8)
     found = fitted(stored)
-    result = found.of_values(queries, other.half())
+    result = found.mean(found.links(queries), other.half())
     assert not torch.allclose(result, found(queries), atol=0.1)
     found.keep(other)
     assert torch.equal(result, found(queries))
@@ -164,7 +164,7 @@ def test_autocast_changes_nothing():
     expected = found(queries)
     with torch.autocast('cpu', torch.bfloat16):
         assert torch.equal(found(queries), expected)
-        assert torch.equal(found.of_values(queries, found.values), expected)
+        assert torch.equal(found.mean(found.links(queries), found.values), expected)
 
 
 # -- few images -----------------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def test_a_bad_image_is_left_out(algorithm, model, dataset):
 def test_a_run_fits_it_once_and_its_checkpoint_keeps_it(tiny_config, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(centring_module, 'print_log', lambda line, *details: said.append(line))
-    options = {'model.head.centring': dict(vocabulary=WORDS), 'default_hooks.checkpoint.max_keep_ckpts': -1}
+    options = {'model.head.centring': dict(weight='auto', vocabulary=WORDS), 'default_hooks.checkpoint.max_keep_ckpts': -1}
     runner = CSSARunner.from_cfg(tiny_config(**options))
     runner.train()
     weight = float(runner.model.head.centring.weight)
