@@ -15,23 +15,8 @@ files = {
     for part, year in (('train', 'train2017'), ('test', 'val2017'))
     for key, name in (('ann_file', f'annotations/instances_{year}.json'), ('img_dir', year))
 }
-rows = dict()
-for number, (share, labelled) in labels.items():
-    for method in ('zero-shot', 'labelled-only', 'CSSA', 'cssa_plus', 'oracle'):
-        kind, options = photos['methods'][method]
-        rows[f'{method}@{number}'] = dict(
-            line=method,
-            x=number,
-            config=plus if method == 'cssa_plus' else None,
-            kind=kind,
-            options={
-                **photos['settings'],
-                **files,
-                **options,
-                'train_dataloader.dataset.split.proportion': share,
-                'train_dataloader.sampler.labelled_per_batch': labelled,
-            },
-        )
+methods = {name: photos['methods'][name] for name in ('zero-shot', 'labelled-only', 'CSSA', 'cssa_plus', 'oracle')}
+rows = photos['rows_of'](labels, methods, plus, photos['settings'] | files)
 baseline = 'labelled-only'
 references = ('zero-shot', 'labelled-only')
 ceiling = 'oracle'

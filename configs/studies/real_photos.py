@@ -47,21 +47,29 @@ methods = {
     'cssa_plus, interval': ('train', {'default_hooks.pseudo_labels.policy.name': 'interval'}),
     'cssa_plus, oracle': ('train', {'default_hooks.pseudo_labels.oracle': True}),
 }
-rows = dict()
-for number, (share, labelled) in labels.items():
-    for method, (kind, options) in methods.items():
-        rows[f'{method.replace(" ", "_").replace(",", "")}@{number}'] = dict(
+
+
+def rows_of(labels: dict, methods: dict, plus: str, common: dict) -> dict:
+    """A row for each number of labels and each method, with options that all have."""
+    return {
+        f'{method.replace(" ", "_").replace(",", "")}@{number}': dict(
             line=method,
             x=number,
             config=plus if method.startswith('cssa_plus') else None,
             kind=kind,
             options={
-                **settings,
+                **common,
                 **options,
                 'train_dataloader.dataset.split.proportion': share,
                 'train_dataloader.sampler.labelled_per_batch': labelled,
             },
         )
+        for number, (share, labelled) in labels.items()
+        for method, (kind, options) in methods.items()
+    }
+
+
+rows = rows_of(labels, methods, plus, settings)
 baseline = 'labelled-only'
 references = ('zero-shot', 'labelled-only')
 ceiling = 'oracle'

@@ -127,7 +127,6 @@ class CalibrationHook(Hook):
                     logging.WARNING,
                 )
             source = started_from(runner)
-            given = runner, algorithm, start, dealt
             if source is not None:
                 print_log(
                     f"Calibration: the training started from '{source}'; if that had learned from the "
@@ -135,7 +134,8 @@ class CalibrationHook(Hook):
                     'current',
                     logging.WARNING,
                 )
-            return _scored(algorithm, list(cross_fitted_readings(*given, self._references(algorithm))))
+            folds = cross_fitted_readings(runner, algorithm, start, dealt, self._references(algorithm))
+            return _scored(algorithm, list(folds))
         reason = 'features are not kept, so that labels cannot be held out at a bearable cost'
         if not dealt:
             reason = f'{len(labelled)} labelled images (those of a group together) do not make {self.folds} folds'
@@ -218,12 +218,8 @@ def _scored(algorithm: SemiSupervision, folds: Sequence[FoldReadings]) -> list[F
     if algorithm.model.evidence is not None:
         tuned = torch.cat([fold.readings[:, 1] for fold in folds])
         algorithm.stack_held_out(np.concatenate([fold.held_out for fold in folds]), tuned)
-    return [
-        FoldScores(
-            fold.held_out, *(algorithm.reader.scores_of(part).numpy() for part in (fold.readings, fold.references))
-        )
-        for fold in folds
-    ]
+    scores = [[algorithm.reader.scores_of(part).numpy() for part in (fold.readings, fold.references)] for fold in folds]
+    return [FoldScores(fold.held_out, *found) for fold, found in zip(folds, scores, strict=True)]
 
 
 def _save_again(runner: Runner) -> None:

@@ -27,7 +27,7 @@ from cssa_mm.models.nearest import SELF, cover
 class Links(NamedTuple):
     """The stored images (B, k) that are neighbours of B images, and their weights (B, k)."""
 
-    index: Tensor
+    rows: Tensor
     weights: Tensor
 
 
@@ -125,7 +125,7 @@ class Neighbours(nn.Module):
     def mean(self, links: Links, values: Tensor) -> Tensor:
         """The weighted mean (B, V, C) of values (M, V, C) of the stored images over the neighbours of B images."""
         with torch.autocast(values.device.type, enabled=False):
-            return torch.einsum('bk,bkvc->bvc', links.weights, values[links.index].float())
+            return torch.einsum('bk,bkvc->bvc', links.weights, values[links.rows].float())
 
     def smooth(self, logits: Tensor, pooled: Tensor) -> Tensor:
         """Logits (B, C) with those of the neighbours, for a model without evidence; their level stays as it was."""

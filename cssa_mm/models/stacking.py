@@ -44,24 +44,22 @@ def stack(readings: Tensor, labels: Tensor, is_checked: bool = False) -> Tensor:
     own = torch.tensor([1.0] + [0.0] * (num_readings - 1), dtype=readings.dtype, device=readings.device)
     if cells is None:
         return own
-    chosen = [0, *_earned(cells, list(range(1, num_readings)), is_checked)]
-    weights, _ = cells.fit(chosen)
+    chosen, weights = _positive(cells, list(range(num_readings)))
+    if is_checked and len(chosen) > 1 and not cells.held_out_loss(chosen) < cells.held_out_loss([0]):
+        chosen, weights = _positive(cells, [0])
     own[chosen] = torch.as_tensor(weights).to(own)
     own[0] = own[0].clamp(min=LOWEST_ANCHOR)
     return own
 
 
-def _earned(cells: _Cells, others: list[int], is_checked: bool) -> list[int]:
-    """Which readings beside the first have a positive weight and lower the held-out loss."""
-    while others:
-        weights, _ = cells.fit([0, *others])
-        positive = [reading for reading, weight in zip(others, weights[1:], strict=True) if weight > 0]
-        if len(positive) == len(others):
-            break
-        others = positive
-    if is_checked and others and not cells.held_out_loss([0, *others]) < cells.held_out_loss([0]):
-        return []
-    return others
+def _positive(cells: _Cells, chosen: list[int]) -> tuple[list[int], np.ndarray]:
+    """The first reading and those of the others that have a positive weight beside it, and these weights."""
+    while True:
+        weights, _ = cells.fit(chosen)
+        kept = [reading for reading, weight in zip(chosen, weights, strict=True) if weight > 0 or reading == 0]
+        if kept == chosen:
+            return chosen, weights
+        chosen = kept
 
 
 class _Cells:

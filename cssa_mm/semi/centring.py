@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.statistics import broadcast_from_first
 
 
-def fit_centring(
-    model: CSSAClassifier, features: FrozenFeatures, dataset: SemiMultiLabelDataset, most: int, seed: int
-) -> None:
+def fit_centring(model: CSSAClassifier, draw: Callable[[], EvidenceImages]) -> None:
     """Fit an 'auto' weight by the student's prompts, unless a checkpoint has it; all ranks must call it.
 
     Args:
         model: the classifier.
-        features: features of the plain view of the images.
-        dataset: the training set. No label is read.
-        most: the number of labelled, and of unlabelled, images to read at most.
-        seed: of the draw.
+        draw: gives the images, which are encoded for it. No label of theirs is read.
     """
     centring = model.head.centring
     if centring is None or bool(centring.is_fitted):
         return
-    images = EvidenceImages(features, dataset, most, seed)
+    images = draw()
     if is_main_process():
         device = centring.weight.device
         with torch.no_grad():

@@ -18,7 +18,6 @@ from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import DiscriminantEvidence, Readings
 from cssa_mm.models.neighbours import Links, Neighbours
 
-
 CHUNK = 256  # images at a time, whose neighbours' values are in memory: 0.3 GiB for 9,600 classes
 
 
@@ -83,7 +82,8 @@ class EvidenceImages:
         if model.evidence is None:
             if neighbours is not None and stored is not None:
                 found = [(model.alignment_of(*batch).logits, batch[1]) for batch in self.features(device)]
-                neighbours.fit_logits(*map(torch.cat, zip(*found, strict=True)), stored.rows)
+                logits, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
+                neighbours.fit_logits(logits, pooled, stored.rows)
             return None
         if neighbours is None or stored is None:
             return model.evidence.fit(lambda: self._readings(model), self.labels.to(device))

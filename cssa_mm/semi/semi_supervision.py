@@ -33,8 +33,8 @@ from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
 from cssa_mm.semi.reader import Reader
 from cssa_mm.semi.statistics import (
+    broadcast_fitted,
     broadcast_from_first,
-    broadcast_stored,
     check_same_classes,
     labels_used,
     set_contexts,
@@ -125,8 +125,7 @@ class SemiSupervision:
         self.model.is_taught.copy_(taught if self.settings.mask_unseen_classes else torch.ones_like(taught))
         broadcast_from_first([self.model.is_taught])
         set_contexts(self.model, self.dataset, self.settings.context_seed)
-        images = self.settings.evidence_images, self.settings.evidence_seed
-        fit_centring(self.model, self.features, self.dataset, *images)
+        fit_centring(self.model, self._drawn_images)
         if self.settings.calibrate_bias and not bool(self.model.head.bias_is_calibrated):
             self._calibrate_bias()
         self.state.evidence_is_stale = True
@@ -219,31 +218,29 @@ class SemiSupervision:
 
         Rank 0 fits and broadcasts: ranks that round differently would disagree on pseudo-labels.
         """
-        evidence, neighbours = self.model.evidence, self.model.neighbours
-        if (evidence is None and neighbours is None) or not self.state.evidence_is_stale:
+        is_fitted_here = self.model.evidence is not None or self.model.neighbours is not None
+        if not is_fitted_here or not self.state.evidence_is_stale:
             return
+        images = self._drawn_images()
+        if is_main_process():
+            self.state.readings = images.fit(self.model)
+        broadcast_fitted(self.model)
+        self.state.evidence_is_stale = False
+
+    def _drawn_images(self) -> EvidenceImages:
+        """The images that centring, evidence and neighbours are fitted to; all ranks must call it."""
         if self.images is None:
             options = self.settings.evidence_images, self.settings.evidence_seed
             self.images = EvidenceImages(self.features, self.dataset, *options)
-        if is_main_process():
-            self.state.readings = self.images.fit(self.model)
-        if evidence is not None:
-            broadcast_from_first(evidence.buffers())
-        if neighbours is not None:
-            broadcast_stored(neighbours)
-        self.state.evidence_is_stale = False
+        return self.images
 
     def stack_held_out(self, indices: np.ndarray, tuned: Tensor) -> None:
-        """Fit the weights of the readings anew, to tuned prompts that did not see the labels; all ranks must call it.
+        """Fit the weights of the readings anew; all ranks must call it.
 
-        Args:
-            indices: of labelled images (h,).
-            tuned: their readings (h, C) by such prompts.
+        `tuned` (h, C) are the readings of labelled images (h,) by prompts that did not see their labels.
         """
         self.refresh()
-        evidence = self.model.evidence
-        if evidence is None:
-            return
-        if self.images is not None and self.state.readings is not None:  # rank 0
-            self.images.stack(evidence, self.state.readings, indices, tuned)
-        broadcast_from_first(evidence.buffers())
+        evidence, readings = self.model.evidence, self.state.readings
+        if evidence is not None and readings is not None:  # rank 0
+            self._drawn_images().stack(evidence, readings, indices, tuned)
+        broadcast_fitted(self.model)

@@ -67,6 +67,14 @@ def broadcast_from_first(tensors: Iterable[torch.Tensor | nn.Parameter]) -> None
         broadcast(tensor.data)
 
 
+def broadcast_fitted(model: CSSAClassifier) -> None:
+    """Give every rank the evidence and the neighbours of rank 0."""
+    if model.evidence is not None:
+        broadcast_from_first(model.evidence.buffers())
+    if model.neighbours is not None:
+        broadcast_stored(model.neighbours)
+
+
 def broadcast_stored(neighbours: Neighbours) -> None:
     """Give every rank the stored images of rank 0."""
     stored = [len(neighbours.keys)]

@@ -12,6 +12,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.features.encode import encode
 from cssa_mm.semi import centring as centring_module
+from cssa_mm.semi import semi_supervision
 
 WORDS = ['tree', 'river', 'old house', 'cup']
 HEAD = dict(prompts=dict(num_context=2, initial_words='a'), shared_prompts=True)
@@ -68,20 +69,20 @@ def test_what_is_fitted_or_given_stays(algorithm, make_model, dataset, weight, m
         model.head.centring.is_fitted.fill_(True)
     semi = algorithm()
     semi.model = semi.features.model = model
-    monkeypatch.setattr(centring_module, 'EvidenceImages', lambda *given: pytest.fail('read images'))
+    monkeypatch.setattr(semi_supervision, 'EvidenceImages', lambda *given: pytest.fail('read images'))
     semi.prepare()
     assert float(model.head.centring.weight) == pytest.approx(0.4)
 
 
 def test_as_many_images_as_the_evidence_reads(algorithm, model, monkeypatch):
     drawn = []
-    original = centring_module.EvidenceImages
+    original = semi_supervision.EvidenceImages
 
     def watched(features, dataset, most, seed):
         drawn.append((most, seed))
         return original(features, dataset, most, seed)
 
-    monkeypatch.setattr(centring_module, 'EvidenceImages', watched)
+    monkeypatch.setattr(semi_supervision, 'EvidenceImages', watched)
     algorithm(evidence_images=5, evidence_seed=3).prepare()
     assert drawn == [(5, 3)]
     few = float(model.head.centring.weight)
@@ -103,7 +104,10 @@ def test_a_bad_image_is_left_out(algorithm, model, dataset):
 def test_a_run_fits_it_once_and_its_checkpoint_keeps_it(tiny_config, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(centring_module, 'print_log', lambda line, *details: said.append(line))
-    options = {'model.head.centring': dict(weight='auto', vocabulary=WORDS), 'default_hooks.checkpoint.max_keep_ckpts': -1}
+    options = {
+        'model.head.centring': dict(weight='auto', vocabulary=WORDS),
+        'default_hooks.checkpoint.max_keep_ckpts': -1,
+    }
     runner = CSSARunner.from_cfg(tiny_config(**options))
     runner.train()
     weight = float(runner.model.head.centring.weight)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
+from cssa_mm.apis.predicting import scoring
+
 
 @pytest.fixture(scope='session')
 def tiny_checkpoint(make_model, tmp_path_factory):
@@ -54,3 +56,18 @@ def read_table():
             return list(csv.reader(file))[1:]
 
     return read
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The number of images that are loaded, by call."""
+    sizes = []
+    original = scoring.load
+
+    def count(tasks, *rest):
+        tasks = list(tasks)
+        sizes.append(sum(len(task.paths) for task in tasks))
+        return original(tasks, *rest)
+
+    monkeypatch.setattr(scoring, 'load', count)
+    return sizes

@@ -13,7 +13,6 @@ from PIL import Image
 import cssa_mm
 from cssa_mm.apis.image_input import view_batches
 from cssa_mm.apis.loading import untrained_model
-from cssa_mm.apis.predicting import scoring
 from cssa_mm.apis.predicting.neighbours import NearbyImages
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.shards import Shards
@@ -45,21 +44,6 @@ def predict(settings, photos, tmp_path):
         return cssa_mm.predict(**given | dict(out=tmp_path / 'out', workers=0, shard_size=4, device='cpu') | options)
 
     return call
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """The number of images that are loaded, by call."""
-    sizes = []
-    original = scoring.load
-
-    def count(tasks, *rest):
-        tasks = list(tasks)
-        sizes.append(sum(len(task.paths) for task in tasks))
-        return original(tasks, *rest)
-
-    monkeypatch.setattr(scoring, 'load', count)
-    return sizes
 
 
 def scores_of(run) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import cssa_mm
 from cssa_mm.apis.chosen_labels import LabelChoice
-from cssa_mm.apis.predicting import scorers, scoring
+from cssa_mm.apis.predicting import scorers
 from cssa_mm.apis.predicting.shards import Shards
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.errors import ConfigError, DataError
@@ -33,21 +33,6 @@ def predict(tiny_checkpoint, photos, tmp_path):
         return cssa_mm.predict(**given | options)
 
     return call
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """The number of images that are loaded, by call."""
-    sizes = []
-    original = scoring.load
-
-    def count(tasks, *rest):
-        tasks = list(tasks)
-        sizes.append(sum(len(task.paths) for task in tasks))
-        return original(tasks, *rest)
-
-    monkeypatch.setattr(scoring, 'load', count)
-    return sizes
 
 
 def files_of(folder):
