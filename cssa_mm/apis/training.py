@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.reporting.report import report_training
 from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
@@ -28,12 +29,14 @@ class TrainingResult:
         work_dir: directory of logs, checkpoints and `pseudo_labels.jsonl`.
         checkpoint: the last checkpoint; None where the config writes none.
         metrics: those of the last validation, in per cent, e.g. `ema/mAP`; empty without validation data.
+        report: the page that shows all of it; None where the config says `report=False`, or it could not be written.
         runner: MMEngine's runner, with the trained model.
     """
 
     work_dir: Path
     checkpoint: Path | None
     metrics: dict[str, float]
+    report: Path | None
     runner: Runner = field(repr=False)
 
 
@@ -115,6 +118,7 @@ def train(
         work_dir=Path(folder),
         checkpoint=None if latest is None else Path(latest),
         metrics=_last_validation(runner),
+        report=report_training(runner),
         runner=runner,
     )
 

@@ -25,6 +25,7 @@ COMMANDS = {
     'predict': 'label images with a model, and write what other tools read',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
+    'report': 'write one page of a training run, or of several side by side',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'pointing-game': 'count how often the label attention points into the boxes of its class',
     'study': 'run a named study over several seeds: table, CSV and plot',

@@ -44,7 +44,9 @@ def curves_chart(title: str, curves: Sequence[Curve], unit: str = '') -> Markup:
 def pseudo_label_chart(epochs: Sequence[PseudoLabelEpoch]) -> Markup:
     """Precision, recall and masked share of the pseudo-labels, in per cent, over the epochs."""
     numbers = tuple(float(epoch.epoch) for epoch in epochs)
-    columns = {name: tuple(100 * getattr(epoch, name) for epoch in epochs) for name in ('precision', 'recall', 'masked')}
+    columns = {
+        name: tuple(100 * getattr(epoch, name) for epoch in epochs) for name in ('precision', 'recall', 'masked')
+    }
     names = dict(precision='precision', recall='recall', masked='masked share')
     known = [Curve(names[name], numbers, values) for name, values in columns.items() if not np.isnan(values).all()]
     return curves_chart('Pseudo-labels by epoch', known, 'per cent')
@@ -111,12 +113,16 @@ def _svg(figure: Figure, title: str, description: str) -> Markup:
     """The figure as an element of a page; its ids begin with a word made of its title, as no two may be the same."""
     buffer = io.StringIO()
     with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'cssa_mm'}):
-        figure.savefig(buffer, format='svg', transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type')))
+        figure.savefig(
+            buffer, format='svg', transparent=True, metadata=dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
+        )
     text = buffer.getvalue()
     text = re.sub(r'<metadata>.*?</metadata>', '', text[text.index('<svg') :], flags=re.S)
     prefix = re.sub(r'\W+', '-', title.lower())
     text = re.sub(r'(\bid="|href="#|url\(#)', rf'\g<1>{prefix}-', text)
-    text = re.sub(r'((?:fill|stroke): )(#[0-9a-f]{6})', lambda found: found[1] + PAGE_COLOURS.get(found[2], found[2]), text)
+    text = re.sub(
+        r'((?:fill|stroke): )(#[0-9a-f]{6})', lambda found: found[1] + PAGE_COLOURS.get(found[2], found[2]), text
+    )
     box = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     width = f' style="max-width: {float(box[1]):.0f}pt"' if box else ''
     head = f'<svg {box[0] if box else ""} role="img" aria-label="{escape(f"{title}: {description}")}"{width}>'
@@ -126,4 +132,7 @@ def _svg(figure: Figure, title: str, description: str) -> Markup:
 
 def epoch_curves(curves: Mapping[str, Sequence[Curve]]) -> dict[str, Markup]:
     """The charts of several panels of curves, by their titles."""
-    return {title: curves_chart(title, of_panel, 'per cent' if title != 'loss' else '') for title, of_panel in curves.items()}
+    return {
+        title: curves_chart(title, of_panel, 'per cent' if title != 'loss' else '')
+        for title, of_panel in curves.items()
+    }

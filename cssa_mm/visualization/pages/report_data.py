@@ -108,7 +108,7 @@ class SuspectedLabel:
 
 @dataclass(frozen=True)
 class PairOfErrors:
-    """Two errors that meet in images: name of the class, and 'wrong' or 'missed'; how often, and how often by chance."""
+    """Two errors that meet in images, each the name of a class and 'wrong' or 'missed'; how often, and by chance."""
 
     first: tuple[str, str]
     second: tuple[str, str]

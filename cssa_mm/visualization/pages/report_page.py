@@ -119,7 +119,9 @@ def _columns(report: Report) -> list[Column]:
 
 
 def _cards(report: Report) -> list[tuple[str, str, str]]:
-    cards = [(name, number(100 * report.metrics[name]), text) for name, text in METRICS.items() if name in report.metrics]
+    cards = [
+        (name, number(100 * report.metrics[name]), text) for name, text in METRICS.items() if name in report.metrics
+    ]
     zero_shot = report.metrics.get('zero-shot mAP')
     if zero_shot is not None:
         cards.insert(1, ('zero-shot mAP', number(100 * zero_shot), 'of CLIP, untrained'))
