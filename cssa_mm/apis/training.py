@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.apis.reporting.report import report_training
+from cssa_mm.apis.reporting.report import prepare_report, report_training
 from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
@@ -111,6 +111,7 @@ def train(
     set_loaders(settings, pin_memory, persistent_workers)
     folder = work_dir_of(settings, work_dir)
     runner = build_runner(settings, folder, launcher)
+    prepare_report(runner)
     runner.train()
     # Not the file last_checkpoint: an earlier run may have left it.
     latest = runner.message_hub.get_info('last_ckpt')

@@ -10,10 +10,11 @@ from mmengine.logging import print_log
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from cssa_mm.apis.reporting.class_rows import class_rows
 from cssa_mm.apis.reporting.gallery import Overlay, Thumbnails, pictures_of, shown_name
 from cssa_mm.apis.reporting.run import Run
 from cssa_mm.apis.reporting.scalars import curves_of
-from cssa_mm.apis.reporting.scoring import ScoredImages, class_rows, metrics_of, score_images
+from cssa_mm.apis.reporting.scoring import ScoredImages, metrics_of, score_images
 from cssa_mm.apis.reporting.settings import config_text, settings_of, split_of
 from cssa_mm.errors import CSSAError
 from cssa_mm.evaluation.held_out_scores import HeldOutScores
@@ -97,6 +98,8 @@ def build_report(run: Run, overlay: Overlay | None = None) -> Report:
 
 
 def _tested(run: Run, missing: dict[str, str]) -> ScoredImages | None:
+    if run.tested is not None:
+        return run.tested
     for part in ('model', 'test'):
         if part in run.missing:
             missing['scores'] = run.missing[part]

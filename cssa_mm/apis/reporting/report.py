@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 
 from cssa_mm.apis.predicting.writers.streams import refused_in_one_line
 from cssa_mm.apis.reporting.building import build_report
-from cssa_mm.apis.reporting.run import finished_run, open_run
+from cssa_mm.apis.reporting.last_validation import LastValidationHook
+from cssa_mm.apis.reporting.run import finished_run, open_run, validates_on_tests
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
 from cssa_mm.visualization.pages.comparison_page import render_comparison
@@ -78,6 +79,12 @@ def report(
     with refused_in_one_line(page):
         write_text(page, render_report(reports[0]) if len(reports) == 1 else render_comparison(reports))
     return ReportResult(page, reports)
+
+
+def prepare_report(runner: Runner) -> None:
+    """Keep the scores of the last validation for the report, if the config asks for one and validates on its tests."""
+    if runner.cfg.get('report', True) and validates_on_tests(runner):
+        runner.register_hook(LastValidationHook())
 
 
 def report_training(runner: Runner) -> Path | None:

@@ -15,7 +15,9 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import load_model
+from cssa_mm.apis.reporting.last_validation import LastValidationHook
 from cssa_mm.apis.reporting.scalars import Scalars, read_scalars
+from cssa_mm.apis.reporting.scoring import ScoredImages
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.errors import ConfigError, CSSAError
@@ -41,6 +43,7 @@ class Run:
         scalars: steps and validations that it logged.
         records: its pseudo-labels by epoch.
         held_out: scores of labelled images by models that did not see their labels.
+        tested: scores of the test images, where they are known already.
         missing: 'config', 'model', 'train', 'test', 'records' or 'held_out' -> why.
     """
 
@@ -54,6 +57,7 @@ class Run:
     records: list[Record]
     held_out: HeldOutScores | None
     missing: Mapping[str, str]
+    tested: ScoredImages | None = None
 
 
 def open_run(work_dir: str | os.PathLike, *, data_root: str | os.PathLike | None, device: str | None) -> Run:
@@ -106,6 +110,8 @@ def finished_run(runner: Runner) -> Run:
     attempts = _Attempts()
     model, config = bare_model(runner), runner.cfg
     latest = runner.message_hub.get_info('last_ckpt')
+    validated = runner.val_dataloader.dataset if validates_on_tests(runner) else None
+    hook = next((hook for hook in runner.hooks if isinstance(hook, LastValidationHook)), None)
     folder = Path(runner.work_dir)
     return Run(
         title=folder.resolve().name,
@@ -113,7 +119,8 @@ def finished_run(runner: Runner) -> Run:
         model=model,
         checkpoint='' if latest is None else Path(latest).name,
         train=runner.train_dataloader.dataset,
-        test=_validated(runner) or _data_set(attempts, config, model, 'test'),
+        test=validated if validated is not None else _data_set(attempts, config, model, 'test'),
+        tested=None if validated is None or hook is None else hook.scored,
         **_left_in(folder, config, attempts),
     )
 
@@ -170,12 +177,10 @@ def _data_set(
     return attempts.value(part, build)
 
 
-def _validated(runner: Runner) -> SemiMultiLabelDataset | None:
-    """The data set of the validation, if it is that of the test."""
+def validates_on_tests(runner: Runner) -> bool:
+    """Whether the data set of the validation is that of the test."""
     loaders = [runner.cfg.get(f'{part}_dataloader') for part in ('val', 'test')]
-    if runner.val_loop is None or None in loaders or loaders[0].dataset != loaders[1].dataset:
-        return None
-    return runner.val_loop.dataloader.dataset
+    return runner.cfg.get('val_cfg') is not None and None not in loaders and loaders[0].dataset == loaders[1].dataset
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

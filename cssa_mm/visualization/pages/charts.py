@@ -57,7 +57,7 @@ def zero_shot_chart(classes: Sequence[ClassRow], most: int = 40) -> Markup:
     rows = [row for row in classes if np.isfinite([row.ap, row.zero_shot_ap]).all()]
     rows = sorted(rows, key=lambda row: -abs(row.ap - row.zero_shot_ap))[:most]
     rows.sort(key=lambda row: row.ap - row.zero_shot_ap)
-    figure, axes = _figure(6.4, 1.0 + 0.21 * len(rows))
+    figure, axes = _figure(6.4, 1.0 + 0.21 * len(rows), left=_width([row.name for row in rows], 8), top=0.4)
     places = np.arange(len(rows))
     before, after = (100 * np.array([getattr(row, name) for row in rows]) for name in ('zero_shot_ap', 'ap'))
     axes.hlines(places, before, after, color=[ACCENT if gained else SECOND for gained in after >= before], linewidth=2)
@@ -72,8 +72,8 @@ def zero_shot_chart(classes: Sequence[ClassRow], most: int = 40) -> Markup:
 def contexts_chart(contexts: Contexts) -> Markup:
     """The matrix of labels that occur together, in the order of the contexts, which boxes frame."""
     shares, names = np.array(contexts.shares, dtype=float), contexts.names
-    size = max(3.6, 1.6 + 0.17 * len(names))
-    figure, axes = _figure(size, size)
+    margin, side = _width(names, 7), max(2.4, 0.17 * len(names))
+    figure, axes = _figure(margin + side + 0.1, margin + side + 0.1, left=margin, bottom=margin)
     cells = np.empty((*shares.shape, 4))
     cells[..., :3], cells[..., 3] = CELL, np.nan_to_num(shares) ** 0.7
     axes.imshow(cells, interpolation='none')
@@ -90,12 +90,20 @@ def contexts_chart(contexts: Contexts) -> Markup:
     return _svg(figure, 'Labels that occur together', f'a matrix of {len(names)} labels')
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure((width, height), layout='constrained')
+def _figure(
+    width: float, height: float, left: float = 0.65, bottom: float = 0.55, top: float = 0.1
+) -> tuple[Figure, Axes]:
+    """A figure of a size in inches, and its axes inside of these margins; to have them found would take a second."""
+    figure = Figure((width, height))
     FigureCanvasSVG(figure)
-    axes = figure.subplots()
+    axes = figure.add_axes((left / width, bottom / height, 1 - (left + 0.1) / width, 1 - (bottom + top) / height))
     plain_axes(axes)
     return figure, axes
+
+
+def _width(names: Sequence[str], points: float) -> float:
+    """Inches that the longest of the names takes, and a little more."""
+    return 0.2 + 0.62 * points / 72 * max(len(_text(name)) for name in names)
 
 
 def _whole_epochs(axes: Axes) -> None:
