@@ -37,6 +37,7 @@ class Run:
     Attributes:
         title: name of the work directory.
         config: as it was trained.
+        config_name: what its file was called; '' where that is not known.
         model: of its last checkpoint, in eval mode.
         checkpoint: name of the file.
         train, test: the data sets.
@@ -49,6 +50,7 @@ class Run:
 
     title: str
     config: Config | None
+    config_name: str
     model: CSSAClassifier | None
     checkpoint: str
     train: SemiMultiLabelDataset | None
@@ -97,6 +99,7 @@ def open_run(work_dir: str | os.PathLike, *, data_root: str | os.PathLike | None
     return Run(
         title=folder.resolve().name,
         config=config,
+        config_name=_config_name(folder),
         model=model,
         checkpoint='' if checkpoint is None else checkpoint.name,
         train=_data_set(attempts, config, model, 'train'),
@@ -116,6 +119,7 @@ def finished_run(runner: Runner) -> Run:
     return Run(
         title=folder.resolve().name,
         config=config,
+        config_name=_config_name(folder),
         model=model,
         checkpoint='' if latest is None else Path(latest).name,
         train=runner.train_dataloader.dataset,
@@ -181,6 +185,12 @@ def validates_on_tests(runner: Runner) -> bool:
     """Whether the data set of the validation is that of the test."""
     loaders = [runner.cfg.get(f'{part}_dataloader') for part in ('val', 'test')]
     return runner.cfg.get('val_cfg') is not None and None not in loaders and loaders[0].dataset == loaders[1].dataset
+
+
+def _config_name(folder: Path) -> str:
+    """The name of the config, of which MMEngine leaves a copy beside the checkpoints."""
+    copies = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
+    return copies[-1].stem if copies else ''
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

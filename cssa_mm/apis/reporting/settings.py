@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
@@ -22,9 +22,7 @@ PATH = re.compile(r'(?<![\w.:/\\])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s\'":,]+)+[/\\](
 def settings_of(run: Run) -> Facts:
     """Name and value of the settings that matter most."""
     config, model = run.config, run.model
-    found: dict[str, Any] = {}
-    if config is not None:
-        found['config'] = Path(config.filename).name if config.filename else None
+    found: dict[str, Any] = dict(config=run.config_name)
     if model is not None:
         tower = model.description()['tower']
         found['tower'] = ':'.join(without_paths(str(tower[key])) for key in ('model_name', 'pretrained') if tower[key])
