@@ -56,7 +56,7 @@ def train(
     persistent_workers: bool = True,
     launcher: str = 'none',
 ) -> TrainingResult:
-    """Train a model.
+    """Train a model, and write `report.html` about it into the work directory (config key `report`, True).
 
     Args:
         config: a config file, or a shipped config by its name.

@@ -71,12 +71,13 @@ def chosen(tested: ScoredImages) -> dict[int, list[str]]:
             if np.isfinite(of_image[row]) or kind == 'uncertain':
                 kinds.setdefault(int(row), []).append(kind)
     concerned = np.where((labels == 1) | tested.predicted, np.nan_to_num(losses, nan=-1), -1)
-    for c in np.argsort(-concerned.max(0), kind='stable'):
+    order = np.argsort(-concerned.max(0), kind='stable')
+    concerned[list(kinds)] = -1
+    for c in order[: MOST - len(kinds)]:
         row = int(concerned[:, c].argmax())
-        if len(kinds) >= MOST:
-            break
-        if concerned[row, c] >= 0 and row not in kinds:
+        if concerned[row, c] >= 0:
             kinds[row] = ['class']
+            concerned[row] = -1
     return kinds
 
 

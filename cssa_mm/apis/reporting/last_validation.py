@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import Tensor
 
 from cssa_mm.apis.reporting.scoring import ScoredImages
+from cssa_mm.models.alignment_head import TextFeatures
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
@@ -28,11 +30,10 @@ class LastValidationHook(Hook):
     def before_val_epoch(self, runner: Runner) -> None:
         """Listen to the tower, whose features zero-shot CLIP reads, too."""
         self._rows: list[tuple[str, np.ndarray, np.ndarray]] = []
+        self._text: TextFeatures | None = None
         self._handle = None
         if get_world_size() == 1 and runner.epoch >= runner.max_epochs:
-            model = bare_model(runner)
-            self._text = untrained_text(model, model.class_words.wordings)
-            self._handle = model.backbone.register_forward_hook(self._keep)
+            self._handle = bare_model(runner).backbone.register_forward_hook(self._keep)
 
     def _keep(self, tower: Any, given: Any, features: tuple[Tensor, Tensor]) -> None:
         self._features = features
@@ -41,10 +42,18 @@ class LastValidationHook(Hook):
         """Keep the scores of a batch."""
         if self._handle is None:
             return
-        with torch.no_grad():
-            cosines = untrained_similarity(bare_model(runner), *self._features, self._text).float().cpu().numpy()
-        for sample, row in zip(outputs, cosines, strict=True):
-            self._rows.append((str(sample.image_id), sample.pred_score.cpu().numpy(), row))
+        model = bare_model(runner)
+        try:
+            if self._text is None:
+                self._text = untrained_text(model, model.class_words.wordings)
+            cosines = untrained_similarity(model, *self._features, self._text).float().cpu().numpy()
+            for sample, row in zip(outputs, cosines, strict=True):
+                self._rows.append((str(sample.image_id), sample.pred_score.cpu().numpy(), row))
+        # No training must end for its report, which scores the images itself then.
+        except Exception as error:
+            self._handle.remove()
+            self._handle = None
+            print_log(f'Report: the last validation is not kept ({error})', 'current', logging.WARNING)
 
     def after_val_epoch(self, runner: Runner, metrics: Any = None) -> None:
         """Bring them into the order of the data set."""

@@ -16,7 +16,7 @@ from cssa_mm.visualization.pages.report_data import Facts
 
 LONGEST = 200_000  # characters of a config that is shown
 # An absolute path in a longer text: after a blank, a colon or a quote.
-PATH = re.compile(r'(?<![\w.:/\\])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s\'":,]+)+[/\\]([^/\\\s\'":,]+)')
+PATH = re.compile(r'(?<![\w./\\])(?:~|[A-Za-z]:)?(?:[/\\][^/\\\s\'":,]+)+[/\\]([^/\\\s\'":,]+)')
 
 
 def settings_of(run: Run) -> Facts:
@@ -80,7 +80,7 @@ def without_paths(text: str) -> str:
     """A text whose absolute paths are cut to their last part."""
     if os.path.isabs(text) or re.match(r'~[/\\]|[A-Za-z]:[/\\]', text):
         return PurePath(text.replace('\\', '/')).name
-    return PATH.sub(r'\1', text)
+    return PATH.sub(r'\1', text.replace('file://', ''))
 
 
 def _relative(value: Any) -> Any:

@@ -35,7 +35,8 @@ class Column(NamedTuple):
 def render_report(report: Report) -> str:
     """The text of the page that shows a run."""
     charts: dict[str, Any] = dict(curves=epoch_curves(report.curves))
-    if report.classes:
+    gain = gain_in_words(report)
+    if gain:
         charts['zero_shot'] = zero_shot_chart(report.classes)
     if report.contexts is not None:
         charts['contexts'] = contexts_chart(report.contexts)
@@ -48,7 +49,7 @@ def render_report(report: Report) -> str:
         charts=charts,
         columns=_columns(report),
         cards=_cards(report),
-        gain=gain_in_words(report),
+        gain=gain,
         kinds=[(kind, text) for kind, text in KINDS.items() if any(kind in each.kinds for each in report.pictures)],
         shown_classes=sorted({label.name for picture in report.pictures for label in picture.labels}),
         pooled=any(row.source == 'pooled' for row in report.classes),

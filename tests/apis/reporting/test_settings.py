@@ -12,6 +12,8 @@ from cssa_mm.apis.reporting.settings import LONGEST, config_text, without_paths
         ('C:\\Users\\anna\\photos', 'photos'),
         ('ViT-B-32:/home/anna/weights.pt', 'ViT-B-32:weights.pt'),
         ('see /home/anna/x/notes.txt, please', 'see notes.txt, please'),
+        ('file:///home/anna/x.csv', 'x.csv'),
+        ('s3://bucket/photos/1.jpg', 's3://bucket/photos/1.jpg'),
         ('data/icons/', 'data/icons/'),
         ('ema/mAP', 'ema/mAP'),
         ('https://example.org/a/b.pt', 'https://example.org/a/b.pt'),
