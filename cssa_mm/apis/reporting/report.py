@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmengine.dist import is_main_process
@@ -16,6 +16,7 @@ from cssa_mm.apis.predicting.writers.streams import refused_in_one_line
 from cssa_mm.apis.reporting.building import build_report
 from cssa_mm.apis.reporting.last_validation import LastValidationHook
 from cssa_mm.apis.reporting.run import finished_run, open_run, validates_on_tests
+from cssa_mm.apis.reporting.settings import without_paths
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
 from cssa_mm.visualization.pages.comparison_page import render_comparison
@@ -77,7 +78,8 @@ def report(
         raise ConfigError(f"--out: found '{page}', expected a name that ends with .html")
     reports = tuple(build_report(open_run(folder, data_root=data_root, device=device)) for folder in folders)
     with refused_in_one_line(page):
-        write_text(page, render_report(reports[0]) if len(reports) == 1 else render_comparison(reports))
+        shown = [_for_others(each) for each in reports]
+        write_text(page, render_report(shown[0]) if len(shown) == 1 else render_comparison(shown))
     return ReportResult(page, reports)
 
 
@@ -98,7 +100,7 @@ def report_training(runner: Runner) -> Path | None:
     was_training = runner.model.training
     runner.model.eval()
     try:
-        write_text(page, render_report(build_report(finished_run(runner))))
+        write_text(page, render_report(_for_others(build_report(finished_run(runner)))))
     # Hours of training hang on it.
     except Exception as error:
         reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
@@ -112,3 +114,8 @@ def report_training(runner: Runner) -> Path | None:
         runner.model.train(was_training)
     print_log(f'Report: {page}', 'current')
     return page
+
+
+def _for_others(report: Report) -> Report:
+    """The report without the folders of this machine, which only its own user needs to know."""
+    return replace(report, missing={part: without_paths(reason) for part, reason in report.missing.items()})

@@ -11,6 +11,10 @@ from cssa_mm.apis.reporting.run import finished_run, open_run
 from cssa_mm.errors import ConfigError
 
 
+# What a run writes after its first epochs.
+LATE = ('held_out.npz', 'pseudo_labels.jsonl', 'report.html')
+
+
 @pytest.fixture
 def copied(run, tmp_path):
     """A copy of the work directory of the tiny run, to take things out of."""
@@ -39,7 +43,8 @@ def test_the_figures_are_those_of_the_test(run, opened):
 def test_zero_shot_is_what_the_untrained_model_reaches(
     run, opened, tiny_overrides, toy_data, tmp_path, plainly_written
 ):
-    overrides = tiny_overrides(**{'model.context_head.num_contexts': 2})
+    """The prompt that is asked for has one word; the second vector of the trained one began at random."""
+    overrides = tiny_overrides(**{'model.context_head.num_contexts': 2, 'model.head.prompts.num_context': 1})
     found = cssa_mm.test(
         config='cssa_coco_p05', overrides=overrides, data_root=toy_data, work_dir=tmp_path, device='cpu'
     )
@@ -90,8 +95,8 @@ def test_a_work_directory_without_a_training_is_refused_in_one_line(tmp_path):
 
 
 def test_a_run_that_was_killed_early_has_a_page_that_says_so(copied):
-    for path in [*copied.glob('*.pth'), copied / 'held_out.npz', copied / 'pseudo_labels.jsonl']:
-        path.unlink(missing_ok=True)
+    for path in [*copied.glob('*.pth'), copied / 'last_checkpoint', *map(copied.joinpath, LATE)]:
+        path.unlink()
     (scalars,) = copied.glob('*/vis_data/scalars.json')
     scalars.write_text(scalars.read_text().splitlines()[0] + '\n{"epoch": 1, "lo')
     result = report(work_dirs=copied, device='cpu')
@@ -107,11 +112,14 @@ def test_a_run_that_was_killed_early_has_a_page_that_says_so(copied):
 
 
 def test_data_that_were_moved_are_named_and_found_by_their_new_place(copied, toy_data, tmp_path):
-    (config,) = copied.glob('*/vis_data/config.py')
-    config.write_text(config.read_text('utf-8').replace(str(toy_data), '/nowhere/at/all'))
+    for config in copied.glob('*/vis_data/config.py'):
+        config.write_text(config.read_text('utf-8').replace(str(toy_data), '/nowhere/at/all'))
     result = report(work_dirs=copied, device='cpu')
     assert result.reports[0].classes == ()
-    assert '/nowhere/at/all' in result.reports[0].missing['scores']
+    assert '/nowhere/at/all' in result.text()
+    text = result.page.read_text('utf-8')
+    assert 'test.json' in text
+    assert '/nowhere' not in text
     found = report(work_dirs=copied, data_root=toy_data, device='cpu')
     assert len(found.reports[0].classes) == 6
 
