@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cssa_mm.visualization.pages.report_data import ClassRow, Contexts, Curve, PseudoLabelEpoch
-from cssa_mm.visualization.style import ACCENT, COLOURS, INK, MUTED, SECOND, plain_axes
+from cssa_mm.visualization.style import ACCENT, COLOURS, DOTS, INK, MUTED, SECOND, plain_axes
 
 # Colours of the figures -> those of the page (style.css and report.css).
 PAGE_COLOURS = {INK: 'currentColor', '#000000': 'currentColor', ACCENT: 'var(--accent)', SECOND: 'var(--second)'}
@@ -33,7 +33,7 @@ def curves_chart(title: str, curves: Sequence[Curve], unit: str = '') -> Markup:
     figure, axes = _figure(6.4, 3.4)
     for number, curve in enumerate(curves):
         colour = COLOURS[number % (len(COLOURS) - 1)]
-        dots = dict(marker='o', markersize=3.5) if len(curve.epochs) <= FEW else {}
+        dots = DOTS if len(curve.epochs) <= FEW else {}
         axes.plot(curve.epochs, curve.values, color=colour, label=_text(curve.name), **dots)
     axes.set(xlabel='epoch', ylabel=unit)
     _whole_epochs(axes)
