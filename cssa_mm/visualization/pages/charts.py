@@ -141,6 +141,6 @@ def _svg(figure: Figure, title: str, description: str) -> Markup:
 def epoch_curves(curves: Mapping[str, Sequence[Curve]]) -> dict[str, Markup]:
     """The charts of several panels of curves, by their titles."""
     return {
-        title: curves_chart(title, of_panel, 'per cent' if title != 'loss' else '')
+        title: curves_chart(title, of_panel, '' if title.startswith('loss') else 'per cent')
         for title, of_panel in curves.items()
     }

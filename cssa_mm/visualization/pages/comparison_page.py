@@ -12,6 +12,7 @@ from cssa_mm.visualization.pages.report_data import Curve, Report
 from cssa_mm.visualization.pages.report_page import METRICS, number, sortable
 
 TEACHER = 'EMA teacher'
+PREFERRED = (TEACHER, 'labelled')  # of the curves of a panel
 SMALLER_IS_BETTER = ('ECE', 'Brier')
 HASHES = {
     'hash of the labelled images': 'The runs saw different labels.',
@@ -77,11 +78,13 @@ def _classes(reports: Sequence[Report]) -> Iterator[tuple[str, list[Cell]]]:
 
 
 def _curves(names: Sequence[str], reports: Sequence[Report]) -> dict[str, list[Curve]]:
-    """By panel, a curve a run: that of the teacher, or the only one; of several losses the first."""
+    """By panel, a curve a run: that of the teacher, or of labelled images, or the first."""
     panels: dict[str, list[Curve]] = {}
     for name, report in zip(names, reports, strict=True):
         for panel, curves in report.curves.items():
-            curve = next((each for each in curves if each.name == TEACHER), curves[0])
+            curve = min(
+                curves, key=lambda each: PREFERRED.index(each.name) if each.name in PREFERRED else len(PREFERRED)
+            )
             title = f'{panel} ({curve.name})' if curve.name != TEACHER else panel
             panels.setdefault(title, []).append(Curve(name, curve.epochs, curve.values))
     return panels

@@ -9,6 +9,7 @@ from cssa_mm.apis.reporting.building import build_report
 from cssa_mm.apis.reporting.report import report, report_training
 from cssa_mm.apis.reporting.run import finished_run, open_run
 from cssa_mm.errors import ConfigError
+from cssa_mm.visualization.pages.report_page import render_report
 
 # What a run writes after its first epochs.
 LATE = ('held_out.npz', 'pseudo_labels.jsonl', 'report.html')
@@ -109,6 +110,25 @@ def test_a_run_that_was_killed_early_has_a_page_that_says_so(copied):
     ):
         assert reason in text
         assert reason in result.text()
+
+
+def test_a_run_of_labelled_images_alone_has_no_pseudo_labels_to_show(copied):
+    (copied / 'pseudo_labels.jsonl').unlink()
+    for config in copied.glob('*/vis_data/config.py'):
+        config.write_text(config.read_text('utf-8').replace('semi_epochs=1', 'semi_epochs=0'))
+    found = build_report(open_run(copied, data_root=None, device='cpu'))
+    assert found.missing == dict(
+        pseudo_labels='This run has no semi-supervised epochs: it learned from labelled images alone.'
+    )
+
+
+def test_test_images_that_show_no_class_give_a_page_without_average_precision(run):
+    opened = open_run(run.result.work_dir, data_root=None, device='cpu')
+    opened.test.labels[:] = 0
+    found = build_report(opened)
+    assert np.isnan([found.metrics['mAP'], found.metrics['CF1'], found.classes[0].ap]).all()
+    assert 'No test image shows any of the classes' in found.notes[0]
+    assert 'no average precision to compare' in render_report(found)
 
 
 def test_data_that_were_moved_are_named_and_found_by_their_new_place(copied, toy_data, tmp_path):

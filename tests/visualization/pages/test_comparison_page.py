@@ -2,7 +2,7 @@ import dataclasses
 import re
 
 from cssa_mm.visualization.pages.comparison_page import cells, render_comparison
-from cssa_mm.visualization.pages.report_data import Report
+from cssa_mm.visualization.pages.report_data import Curve, Report
 
 
 def test_runs_stand_side_by_side_with_the_best_in_bold_and_differences_to_the_first(make_report):
@@ -22,6 +22,13 @@ def test_of_an_error_the_smaller_is_the_better_and_equal_figures_have_no_best():
     assert [cell.is_best for cell in cells([0.02, 0.03, float('nan')], larger_is_better=False)] == [True, False, False]
     assert [cell.is_best for cell in cells([0.5, 0.50001])] == [False, False]
     assert [cell.difference for cell in cells([0.5, 0.25, float('nan')])] == ['', '-25.0', '']
+
+
+def test_a_panel_has_the_same_curve_of_every_run(make_report):
+    loss = Curve('labelled', (1.0, 2.0), (3.0, 2.0))
+    other = dict(make_report().curves, loss=(Curve('context', (1.0,), (9.0,)), loss))
+    text = render_comparison([make_report(), make_report(curves=other)])
+    assert re.findall('<h3>(.*?)</h3>', text) == ['mAP', 'loss (labelled)']
 
 
 def test_what_makes_runs_incomparable_is_said(make_report):
