@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
@@ -65,16 +66,19 @@ def build_report(run: Run, overlay: Overlay | None = None) -> Report:
     if run.train is None:
         missing['split'] = run.missing['train']
     contexts = _contexts(run, missing)
-    metrics: dict[str, float] = {}
-    classes = pictures = pairs = ()
+    tests: dict[str, Any] = {}
     if tested is not None and run.model is not None and run.test is not None and thumbnails is not None:
-        metrics = metrics_of(tested)
         rows = class_rows(run, tested)
         if len(rows) > MOST_CLASSES:
             rows = sorted(rows, key=lambda row: -row.positives)[:MOST_CLASSES]
             notes.append(f'The table shows the {MOST_CLASSES:,} classes that the most test images show.')
-        classes, pictures = tuple(rows), tuple(pictures_of(run.model, run.test, tested, thumbnails, overlay))
-        pairs = _pairs(run.model.class_names, tested)
+        tests = dict(
+            metrics=metrics_of(tested),
+            num_images=len(tested.indices),
+            classes=tuple(rows),
+            pictures=tuple(pictures_of(run.model, run.test, tested, thumbnails, overlay)),
+            error_pairs=_pairs(run.model.class_names, tested),
+        )
         notes += _notes(run, tested)
     return Report(
         title=run.title,
@@ -82,18 +86,13 @@ def build_report(run: Run, overlay: Overlay | None = None) -> Report:
         settings=settings_of(run),
         config=config_text(run.config),
         split=split_of(run),
-        metrics=metrics,
-        num_images=0 if tested is None else len(tested.indices),
-        num_all=0 if run.test is None else len(run.test),
-        classes=classes,
         curves=curves,
         pseudo_labels=records,
         contexts=contexts,
-        pictures=pictures,
-        error_pairs=pairs,
         suspects=suspects,
         missing=missing,
         notes=tuple(notes),
+        **tests,
     )
 
 
@@ -143,8 +142,9 @@ def _suspects(run: Run, thumbnails: Thumbnails | None, missing: dict[str, str]) 
     result = []
     for suspect in suspected_errors(held_out.labels, held_out.scores, MOST_SUSPECTS):
         image_id = held_out.image_ids[suspect.row]
-        is_there = run.train is not None and thumbnails is not None and image_id in places
-        thumbnail = thumbnails.of(run.train, places[image_id]) if is_there else ''  # type: ignore[union-attr,arg-type]
+        thumbnail = ''
+        if run.train is not None and thumbnails is not None and image_id in places:
+            thumbnail = thumbnails.of(run.train, places[image_id])
         name = held_out.class_names[suspect.class_index]
         result.append(SuspectedLabel(shown_name(image_id), thumbnail, name, suspect.label == 1, suspect.confidence))
     return tuple(result)
@@ -164,9 +164,9 @@ def _contexts(run: Run, missing: dict[str, str]) -> Contexts | None:
         return None
     names = run.train.class_names
     head = None if run.model is None else run.model.context_head
-    is_learned = head is not None and bool((head.assignment >= 0).all())
+    assignment = np.array([-1]) if head is None else head.assignment.cpu().numpy()
+    is_learned = bool((assignment >= 0).all())
     if is_learned:
-        assignment = head.assignment.cpu().numpy()
         order = shown[np.argsort(assignment[shown], kind='stable')]
         groups = tuple(
             tuple(names[c] for c in np.flatnonzero(assignment == number)) for number in np.unique(assignment)

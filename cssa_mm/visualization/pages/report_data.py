@@ -154,7 +154,7 @@ class Report:
         config: text of the whole config.
         split: name and value: which images are labelled.
         metrics: mAP, CF1, OF1, ECE, Brier of the test images, and the mAP of zero-shot CLIP.
-        num_images: test images that were scored; `num_all` there are.
+        num_images: test images that were scored.
         curves: by panel, such as 'mAP' or 'loss'.
         missing: part of `PARTS` -> why it is not there, in one sentence.
         notes: what else to know.
@@ -167,7 +167,6 @@ class Report:
     split: Facts = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     num_images: int = 0
-    num_all: int = 0
     classes: tuple[ClassRow, ...] = ()
     curves: Mapping[str, tuple[Curve, ...]] = field(default_factory=dict)
     pseudo_labels: tuple[PseudoLabelEpoch, ...] = ()

@@ -54,7 +54,6 @@ def make_report():
             split=(('rule', 'cap'), ('hash of the test images', 'ab12')),
             metrics={'mAP': 0.781, 'CF1': 0.6, 'OF1': 0.7, 'ECE': 0.02, 'Brier': 0.04, 'zero-shot mAP': 0.5},
             num_images=12,
-            num_all=12,
             classes=rows,
             curves={
                 'mAP': (Curve('EMA teacher', epochs, (50.0, 60.0, 65.5)), Curve('student', epochs, (45.0, 50.0, 51.0))),
