@@ -62,3 +62,13 @@ def test_errors_that_meet_more_often_than_by_chance_are_paired():
     assert pair == ErrorPair((1, 'wrong'), (0, 'missed'), 9, pytest.approx(9 * 10 / 40))
     labels[:10, 0] = -1
     assert error_pairs(predicted, labels, most=5) == []
+
+
+def test_errors_that_are_merely_frequent_stand_behind_those_above_chance():
+    labels = np.zeros((40, 4), int)
+    predicted = np.zeros((40, 4), bool)
+    predicted[:30, :2] = True  # they meet in 21 images, where chance has 22.5 ...
+    predicted[[*range(21), *range(30, 39)], 1], predicted[21:30, 1] = True, False
+    predicted[:5, 2:] = True  # ... and these in five, where it has less than one
+    first = error_pairs(predicted, labels, most=9)[0]
+    assert (first.first, first.second) == ((2, 'wrong'), (3, 'wrong'))

@@ -57,10 +57,10 @@ def test_a_threshold_that_leans_on_other_classes_has_a_star(make_report):
 def test_the_gain_is_paired_by_class():
     rows = [
         ClassRow(str(c), 1, 1, ap, before, *[0.5] * 3, 'own', *[0.5] * 3)
-        for c, (ap, before) in enumerate([(0.8, 0.5), (0.6, 0.7), (math.nan, 0.2)])
+        for c, (ap, before) in enumerate([(0.8, 0.5), (0.6, 0.7), (math.nan, 0.2), (0.5, 0.4)])
     ]
     assert gain_in_words(Report('a', 'b', classes=tuple(rows))) == (
-        'Paired by class, average precision changes by +10.0 ± 20.0 (standard error over classes): 1 of 2 classes '
+        'Paired by class, average precision changes by +10.0 ± 11.5 (standard error over classes): 2 of 3 classes '
         'gain, 1 lose.'
     )
 
