@@ -163,7 +163,9 @@ class CSSAInferencer(ImageClassificationInferencer):
             preds: their samples.
             show: open a window.
             wait_time: seconds that a window stays open; 0 is for ever.
-            resize, rescale_factor, draw_score: see `draw_picture`.
+            resize: see `draw_picture`.
+            rescale_factor: see `draw_picture`.
+            draw_score: see `draw_picture`.
             show_dir: see `draw_labels`.
             channel_order: as in a call.
 
