@@ -49,8 +49,8 @@ A config is a Python file that inherits parts of `configs/_base_/`: data, model,
 key is set by its path, in a config of your own or on the command line:
 
 ```bash
-# The number of learned vectors and the learning rate, for this run.
-python tools/train.py photos --cfg-options model.head.prompts.num_context=8 optim_wrapper.optimizer.lr=5e-4
+# Zero-shot with a sharper attention and larger images.
+python tools/test.py photos none --cfg-options model.head.attention_temperature=20 view.size=448
 ```
 
 An unknown key is an error that names the nearest known one; so is a value of the wrong kind. Options of
