@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The documentation as a site: bash tools/docs.sh builds build/docs/site from the Markdown of this repository, without
-# a network; a warning, such as a broken link, is an error. Arguments of `mkdocs build` may follow. Its environment is
-# .venv-docs, which is made at the first call and when requirements/docs.txt changes.
+# a network; a warning, such as a broken link, is an error. Its environment is .venv-docs, which is made at the first
+# call and when requirements/docs.txt changes. To read it: python3 -m http.server -d build/docs/site.
 set -eo pipefail
 cd "$(dirname "$0")/.."
 VENV=${CSSA_DOCS_VENV:-.venv-docs}
@@ -16,4 +16,4 @@ rm -rf build/docs && mkdir -p build/docs/pages
 cp -r --parents docs README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE CITATION.cff \
     cssa_mm/demo/clip/MODEL_CARD.md build/docs/pages
 # No -q: it would take the warnings out of what --strict counts. The variable silences mkdocs-material's advertisement.
-NO_MKDOCS_2_WARNING=1 "$VENV/bin/python" -m mkdocs build --strict "$@"
+NO_MKDOCS_2_WARNING=1 "$VENV/bin/python" -m mkdocs build --strict

@@ -46,7 +46,7 @@ class CSSAInferencer(ImageClassificationInferencer):
         ConfigError: the model, device or an argument is unknown, or the model has no view.
         CheckpointError: the checkpoint is missing, unreadable, or that of another config.
 
-    Example:
+    Examples:
         >>> import cssa_mm, numpy as np
         >>> names = ['anchor', 'coffee']
         >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=128)

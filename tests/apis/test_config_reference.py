@@ -1,6 +1,5 @@
 """docs/configuration.md is up to date, and knows what the guard and the shipped configs know."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from cssa_mm.apis.config_words import WORDS
 from cssa_mm.apis.documented_keys import arguments, keys_of
 from cssa_mm.cli.main import main
 from cssa_mm.engine.config.guard import CONFIG_KEYS, READERS
+from tests.cli.pages import config_rows, of_any_loader
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'configuration.md'
 
@@ -24,34 +24,23 @@ def test_the_page_is_what_the_command_prints(capsys):
     assert PAGE.read_text('utf-8') == config_page(), 'write it anew: cssa check --keys > docs/configuration.md'
 
 
-def rows() -> dict[str, set[str]]:
-    """The keys of the page by the path of their section; those of all data sets together."""
-    found = {}
-    for section in re.split(r'^## ', PAGE.read_text('utf-8'), flags=re.MULTILINE)[1:]:
-        title = section.partition('\n')[0]
-        path = '' if title == 'The top level' else title.split('`')[1]
-        found.setdefault(path, set()).update(re.findall(r'^\| `(\w+)` \|', section, re.MULTILINE))
-    return found
-
-
 def keys_in(section: Mapping, path: str = '') -> Iterator[tuple[str, str]]:
     """(section, key) of a config, all loaders under one name."""
     for key, value in section.items():
         yield path, key
         if isinstance(value, Mapping):
             below = f'{path}.{key}' if path else key
-            yield from keys_in(value, re.sub(r'^(train|val|test)_dataloader', '*_dataloader', below))
+            yield from keys_in(value, of_any_loader(below))
 
 
 @pytest.mark.parametrize('name', ['cssa_coco_p05', 'cssa_plus_voc_p05', 'cssa_table', 'cssa_nus_p05'])
 def test_each_key_that_a_shipped_config_sets_has_a_row(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    known = rows()
+    known = config_rows()
     config = cssa_mm.load_config(name).to_dict()
-    # `filename` apart, what has no table is a part of another library.
-    missing = [
-        f'{path}.{key}' for path, key in keys_in(config) if key != 'type' and path in known and key not in known[path]
-    ]
+    of_others = {'type', 'shuffle'}  # of DefaultSampler
+    # What has no table is a part of another library, too.
+    missing = [f'{path}.{key}' for path, key in keys_in(config) if path in known and key not in known[path] | of_others]
     assert missing == []
     assert {path for path, _ in keys_in(config) if path.startswith('model')} <= set(known) | {'model.class_names'}
 

@@ -73,6 +73,22 @@ def what_is_added(command: str) -> str:
     return SHORTER[max(beginnings, key=len)] if beginnings else ''
 
 
+def of_any_loader(path: str) -> str:
+    """The path of a key as docs/configuration.md has it: all loaders under one name."""
+    return re.sub(r'^(train|val|test)_dataloader', '*_dataloader', path)
+
+
+def config_rows() -> dict[str, set[str]]:
+    """The keys of docs/configuration.md by the path of their section; those of all data sets together."""
+    found: dict[str, set[str]] = {}
+    text = (ROOT / 'docs' / 'configuration.md').read_text('utf-8')
+    for section in re.split(r'^## ', text, flags=re.MULTILINE)[1:]:
+        title = section.partition('\n')[0]
+        path = '' if title == 'The top level' else title.split('`')[1]
+        found.setdefault(path, set()).update(re.findall(r'^\| `(\w+)` \|', section, re.MULTILINE))
+    return found
+
+
 def make_photos(root: Path) -> None:
     """The files of the section 'Your own photos'; no labelled photo shows a sheep."""
     rng = np.random.default_rng(0)
