@@ -1,4 +1,4 @@
-"""Which photos are worth a label: those that the model doubts, unlike each other in what is doubted and how they look."""
+"""Which photos are worth a label: those that the model doubts, unlike each other in doubts and in looks."""
 
 from __future__ import annotations
 

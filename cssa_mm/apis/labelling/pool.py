@@ -1,4 +1,4 @@
-"""The photos that wait for a label: those of a folder, or of the training set of a config, without the labelled ones."""
+"""The photos that wait for a label: those of a folder, or of the training set of a config, but the labelled ones."""
 
 from __future__ import annotations
 
