@@ -104,8 +104,9 @@ def test_of_many_photos_some_are_looked_at_and_everything_says_so(call, tmp_path
 
 
 def test_a_folder_without_labels_is_all_unlabelled_and_sub_folders_are_albums(call, photos):
-    for name in ('labels.csv', 'test.csv'):
-        (photos / name).unlink()
+    (photos / 'labels.csv').unlink()
+    assert not {'4.png', '5.png'} & set(call(count=40, out=photos.parent / 'first').names)  # those of the test
+    (photos / 'test.csv').unlink()
     for number in range(20):
         (photos / 'images' / 'june').mkdir(exist_ok=True)
         (photos / 'images' / f'{number}.png').rename(photos / 'images' / 'june' / f'{number}.png')

@@ -207,11 +207,10 @@ def test_nothing_is_lost_in_silence_where_the_browser_keeps_nothing(opened):
     assert 'This browser keeps nothing (QuotaExceededError)' in page.inner_text('#warning')
     press(page, 'Enter')
     assert page.locator('#warning').is_visible()
-    asked = []
-    page.on('dialog', lambda dialog: (asked.append(dialog.type), dialog.accept()))
-    page.close(run_before_unload=True)
-    page.context.pages[0].wait_for_timeout(500) if page.context.pages else None
-    assert asked == ['beforeunload']
+    with page.expect_event('dialog') as asked:
+        page.close(run_before_unload=True)
+    assert asked.value.type == 'beforeunload'
+    asked.value.accept()
 
 
 def test_what_cannot_be_read_is_put_aside(opened):
