@@ -125,13 +125,12 @@ def suggest(
         positions = _looked_at(len(pool.images), 2 * count if is_random else max(count, looked_at), seed)
         if workers is None:
             workers = default_workers(checked_device(device).type == 'cpu') if len(positions) > FEW else 0
-        options: dict[str, int] = dict(batch_size=batch_size, workers=workers)
-        nearby = NearbyImages(pool.images, **options) if neighbours else None
+        nearby = NearbyImages(pool.images, batch_size=batch_size, workers=workers) if neighbours else None
         if checkpoint is None and config is None and classes is None:
             config, classes = pool.config, None if pool.config else pool.images.class_file
             tower = None if config else tower  # the pool's config has it
         opened = open_for_prediction(checkpoint, config, tower=tower, classes=classes, neighbours=nearby, device=device)
-        read = read_photos(opened.scorer, pool.images, positions, **options)
+        read = read_photos(opened.scorer, pool.images, positions, batch_size=batch_size, workers=workers)
         if not len(read.positions):
             raise DataError(f'images: found none of {len(positions):,} photos that can be read ({read.bad[0]})')
         chosen = _chosen(read, opened, pool, count, is_random, seed)

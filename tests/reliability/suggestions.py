@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmpretrain.registry import DATASETS, HOOKS
 
 import cssa_mm
@@ -114,7 +115,7 @@ def diverse(doubt: np.ndarray, features: np.ndarray, count: int, seed: int) -> n
     return choose(np.full((len(doubt), 1), 0.5), features, count, seed)
 
 
-ARMS: dict[str, Pick | None] = dict(random=None, suggested=choose, doubtful=most_doubtful, diverse=diverse)
+ARMS: dict[str, Pick | None] = dict(random=None, suggested=choose, rare=choose, doubtful=most_doubtful, diverse=diverse)
 
 
 def run_arm(learner: Learner, arm: str, options: argparse.Namespace, seed: int) -> list[float]:
@@ -131,7 +132,10 @@ def run_arm(learner: Learner, arm: str, options: argparse.Namespace, seed: int) 
             rows = order[: options.begin + (number + 1) * options.count]
             continue
         others = np.setdiff1d(np.arange(len(learner.train)), rows)
-        chosen = pick(learner.doubts(algorithm, others), learner.pooled[others], options.count, seed + number)
+        doubt = learner.doubts(algorithm, others)
+        if arm == 'rare':  # a class counts more while few of its positives are labelled
+            doubt /= np.sqrt(1 + (learner.truth[rows] == 1).sum(axis=0))
+        chosen = pick(doubt, learner.pooled[others], options.count, seed + number)
         rows = np.concatenate([rows, others[chosen]])
     return found
 
@@ -151,6 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--out', help='a CSV with all figures')
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    MMLogger.get_instance('suggestions', log_level='ERROR')  # what training would log of each fit
     learner = Learner(options)
     results: dict[str, list[list[float]]] = {arm: [] for arm in options.arms}
     for seed in options.seeds:

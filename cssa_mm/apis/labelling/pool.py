@@ -66,12 +66,12 @@ def pool_of(
         DataError: every photo is labelled, there is none, or the labels cannot be read.
         ConfigError: the config is wrong.
     """
-    is_folder = isinstance(images, str | os.PathLike) and is_photo_folder(images)
-    is_config = (
-        isinstance(images, Config) or isinstance(images, str | os.PathLike) and not is_folder and _is_config(images)
-    )
-    folder = os.path.expanduser(os.fspath(images)) if is_folder else ''
-    if is_config or is_folder and (labels is not None or label_files(folder)['train']):
+    folder, is_config = '', isinstance(images, Config)
+    if isinstance(images, str | os.PathLike):
+        if is_photo_folder(images):
+            folder = os.path.expanduser(os.fspath(images))
+        is_config = not folder and _is_config(images)
+    if is_config or folder and (labels is not None or label_files(folder)['train']):
         given = dict(overrides or {})
         if labels is not None:
             given = {'train_dataloader.dataset.ann_file': _label_file(labels, data_root or folder)} | given
@@ -82,7 +82,7 @@ def pool_of(
                 f'{name}: found it for photos that are neither a config nor a folder with a label file, expected it '
                 'for those alone; leave it out, or give the folder'
             )
-    return _of_folder(folder) if is_folder else Pool(find_images(images))
+    return _of_folder(folder) if folder else Pool(find_images(images))
 
 
 def _is_config(images: str | os.PathLike) -> bool:

@@ -78,4 +78,5 @@ def read_photos(
         for position, reason in zip(positions, found.reasons, strict=True)
         if reason
     ]
-    return ReadPhotos(positions[is_good], *(values[is_good] for values in found.values), bad)
+    scores, raw_scores, features = (values[is_good] for values in found.values)
+    return ReadPhotos(positions[is_good], scores, raw_scores, features, bad)
