@@ -94,6 +94,7 @@ setup(
             'scipy',
             'pyyaml',
             'hypothesis',
+            'playwright',  # drives the Chromium of the system; it downloads no browser by itself
             'openpyxl>=3.1',
             'onnx>=1.17',
             'onnxscript>=0.3',

@@ -84,6 +84,9 @@ tta_pipeline = [
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(window_size=10)
 log_level = 'INFO'
+# After training, report.html in the work directory: one page of classes, images, labels that may be wrong, curves.
+# Scoring the test images for it (at most 5,000) takes as long as a validation of them. Studies write none.
+report = True
 # A checkpoint that training starts from: its prompts, temperature and teacher are kept, and all that rests on labels is
 # made anew from those of this run. False keeps the prompts of the classes of the same name where classes differ.
 load_from = None

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.reporting.report import prepare_report, report_training
 from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
@@ -28,12 +29,14 @@ class TrainingResult:
         work_dir: directory of logs, checkpoints and `pseudo_labels.jsonl`.
         checkpoint: the last checkpoint; None where the config writes none.
         metrics: those of the last validation, in per cent, e.g. `ema/mAP`; empty without validation data.
+        report: the page that shows all of it; None where the config says `report=False`, or it could not be written.
         runner: MMEngine's runner, with the trained model.
     """
 
     work_dir: Path
     checkpoint: Path | None
     metrics: dict[str, float]
+    report: Path | None
     runner: Runner = field(repr=False)
 
 
@@ -53,7 +56,7 @@ def train(
     persistent_workers: bool = True,
     launcher: str = 'none',
 ) -> TrainingResult:
-    """Train a model.
+    """Train a model, and write `report.html` about it into the work directory (config key `report`, True).
 
     Args:
         config: a config file, or a shipped config by its name.
@@ -108,6 +111,7 @@ def train(
     set_loaders(settings, pin_memory, persistent_workers)
     folder = work_dir_of(settings, work_dir)
     runner = build_runner(settings, folder, launcher)
+    prepare_report(runner)
     runner.train()
     # Not the file last_checkpoint: an earlier run may have left it.
     latest = runner.message_hub.get_info('last_ckpt')
@@ -115,6 +119,7 @@ def train(
         work_dir=Path(folder),
         checkpoint=None if latest is None else Path(latest),
         metrics=_last_validation(runner),
+        report=report_training(runner),
         runner=runner,
     )
 

@@ -27,6 +27,7 @@ COMMANDS = {
     'merge': 'merge answers of that page, or labels of any form, into labels.csv',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
+    'report': 'write one page of a training run, or of several side by side',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'pointing-game': 'count how often the label attention points into the boxes of its class',
     'study': 'run a named study over several seeds: table, CSV and plot',

@@ -19,6 +19,7 @@ from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.engine.warm_start import start_of_resumed, started_from
 from cssa_mm.errors import ConfigError, is_whole_number, nearest
+from cssa_mm.evaluation.held_out_scores import HeldOutScores
 from cssa_mm.features.encode import readable_rows
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
@@ -89,7 +90,12 @@ class CalibrationHook(Hook):
             return
         algorithm = hook.semi_supervision
         algorithm.refresh()
-        self.apply(algorithm, self._scored_folds(runner, algorithm, self._start))
+        folds = self._scored_folds(runner, algorithm, self._start)
+        scores = self.apply(algorithm, folds)
+        if scores is not None:  # they say which labels are probably wrong
+            dataset, rows = algorithm.dataset, np.concatenate([fold.held_out for fold in folds])
+            ids = [dataset.image_ids[row] for row in rows]
+            HeldOutScores.of(ids, dataset.class_names, dataset.labels[rows], scores).write(runner.work_dir)
         self._is_done = True
         _save_again(runner)
 
@@ -160,13 +166,16 @@ class CalibrationHook(Hook):
 
     def apply(
         self, algorithm: SemiSupervision, folds: Sequence[FoldScores], references: np.ndarray | None = None
-    ) -> None:
+    ) -> np.ndarray | None:
         """Find calibration and thresholds from held-out scores, and give them to the model; all ranks must call it.
 
         Args:
             algorithm: with the model and the data.
             folds: the held-out scores.
             references: raw scores (m, C) of the reference images by the finished model, if they are known.
+
+        Returns:
+            On rank 0, the calibrated scores (h, C) of the held-out images, fold by fold; None where nothing was found.
         """
         dataset, model = algorithm.dataset, algorithm.model
         labelled = dataset.labelled_indices
@@ -176,10 +185,12 @@ class CalibrationHook(Hook):
         known = readable_rows(dataset, labelled).numpy()
         labels = np.where(known[:, None], dataset.labels[labelled], -1)
         found: list[Found | None] = [None]
+        scores = None
         if is_main_process():
             held_out = [(fold, labels[np.searchsorted(labelled, fold.held_out)]) for fold in folds]
             options = model.class_names, self.min_positives, similarity
-            found = [find(self.rule, references, labels, held_out, *options)]
+            everything = find(self.rule, references, labels, held_out, *options)
+            found, scores = [everything._replace(held_out=None)], everything.held_out
         broadcast_object_list(found)
         (result,) = found
         if result is not None:
@@ -187,6 +198,7 @@ class CalibrationHook(Hook):
             level = logging.INFO if result.thresholds.rule != 'default' else logging.WARNING
             for line in result.lines:
                 print_log(line, 'current', level)
+        return scores
 
     def _reference_scores(self, algorithm: SemiSupervision) -> np.ndarray:
         return algorithm.score(self._references(algorithm), 'Unlabelled images').numpy()

@@ -40,12 +40,13 @@ class FoldScores(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a model gets, and lines for the log."""
+    """What a model gets, lines for the log, and the calibrated scores (h, C) of the held-out images, fold by fold."""
 
     calibration: ScoreCalibration
     thresholds: ClassThresholds
     zero_shot: ZeroShotCalibration | None
     lines: tuple[str, ...]
+    held_out: np.ndarray | None = None
 
 
 def find(
@@ -101,16 +102,26 @@ def find(
     lines = _lines(thresholds, len(labels), class_names, min_positives)
     if calibrated is not None:
         lines.append(_expectation(calibrated, values))
-    return Found(calibration, thresholds, None if zero_shot is None else ZeroShotCalibration(*zero_shot), tuple(lines))
+    return Found(
+        calibration,
+        thresholds,
+        None if zero_shot is None else ZeroShotCalibration(*zero_shot),
+        tuple(lines),
+        None if calibrated is None else calibrated.everything,
+    )
 
 
 class _Calibrated(NamedTuple):
-    """Raw scores, calibrated ones and labels (h, C) of the held-out images of all folds, and the map between them."""
+    """Raw scores, calibrated ones and labels (k, C) of the held-out images with known labels, and the map between them.
+
+    everything: calibrated scores (h, C) of all held-out images.
+    """
 
     raw: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
     calibration: ScoreCalibration
+    everything: np.ndarray
 
 
 def _calibrated(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.ndarray) -> _Calibrated | None:
@@ -124,19 +135,19 @@ def _calibrated(folds: Sequence[tuple[FoldScores, np.ndarray]], references: np.n
         return None
     labels = np.concatenate([truth for _, truth in folds])
     known = (labels >= 0).any(1)
-    labels, raw = labels[known], np.concatenate([fold.scores for fold, _ in folds])[known]
+    raw = np.concatenate([fold.scores for fold, _ in folds])
     if len(references):
         spread = Spread.of(references)
-        parts = [Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds]
-        values = np.concatenate(parts)[known]
+        values = np.concatenate([Spread.of(fold.references).standardised(fold.scores) for fold, _ in folds])
     else:
-        spread = Spread.of(raw)
+        spread = Spread.of(raw[known])
         values = spread.standardised(raw)
-    maps = fit_maps(values, labels)
+    maps = fit_maps(values[known], labels[known])
     if maps is None:
         return None
     slope, offset = (tuple(numbers.tolist()) for numbers in maps.of_raw(spread))
-    return _Calibrated(raw, maps(values), labels, ScoreCalibration(slope, offset, 'platt'))
+    scores = maps(values)
+    return _Calibrated(raw[known], scores[known], labels[known], ScoreCalibration(slope, offset, 'platt'), scores)
 
 
 def _nothing_to_fit(

@@ -18,6 +18,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.wrong_labels import checked_share
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.calibration import calibration
+from cssa_mm.evaluation.held_out_scores import forget_held_out
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
 from cssa_mm.evaluation.pseudo_label_records import FILE, append_record, keep_records
 from cssa_mm.features.frozen_features import FrozenFeatures
@@ -106,7 +107,7 @@ class PseudoLabelHook(Hook):
         return SemiSupervision(model, dataset, self.features(model, dataset, config), self.settings, seed)
 
     def before_train(self, runner: Runner) -> None:
-        """Prepare the algorithm, and drop the records of an earlier run; a resumed run keeps those before it."""
+        """Prepare the algorithm, and drop what an earlier run wrote; a resumed run keeps the records before it."""
         loop = runner.train_loop
         if 0 < runner.epoch >= getattr(loop, 'max_epochs', math.inf):
             return  # a finished run was resumed: the model stays as it is
@@ -116,6 +117,7 @@ class PseudoLabelHook(Hook):
         self.semi_supervision.prepare()
         if is_main_process():
             keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch)
+            forget_held_out(runner.work_dir)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Label the unlabelled images for the coming epoch, unless it is one of the warm-up.

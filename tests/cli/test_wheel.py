@@ -77,6 +77,7 @@ def test_the_wheel_holds_configs_the_demo_s_clip_and_nothing_of_the_tests(wheel)
         'cssa_mm/demo/clip/cssa_demo_rn.safetensors',
         'cssa_mm/models/background_nouns.txt',
         'cssa_mm/py.typed',
+        *(f'cssa_mm/visualization/pages/{name}' for name in ('frame.html', 'style.css', 'report.html', 'report.js')),
         'cssa.py',
     ):
         assert wanted in names

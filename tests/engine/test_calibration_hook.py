@@ -9,6 +9,7 @@ import cssa_mm
 from cssa_mm.engine import CSSARunner
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.cross_fitting import cross_fitted_readings, snapshot
+from cssa_mm.evaluation.held_out_scores import read_held_out
 from cssa_mm.semi import PseudoLabelHook
 from cssa_mm.semi.semi_supervision import SemiSupervision
 
@@ -49,6 +50,19 @@ def test_labels_of_one_group_cannot_be_held_out(tiny_config, tmp_path):
     runner = trained(tiny_config(**QUICK), before_train=one_group)
     assert (runner.model.thresholds.rule, runner.model.calibration.rule) == ('rate', 'none')
     assert 'do not make 2 folds; thresholds follow the rates' in log_of(tmp_path)
+
+
+def test_held_out_scores_of_every_labelled_image_stay_in_the_work_directory(tiny_config, tmp_path):
+    """Those of an earlier run in the same directory don't, if this one finds none."""
+    runner = trained(tiny_config(**QUICK))
+    dataset, found = runner.train_dataloader.dataset, read_held_out(tmp_path / 'run')
+    indices = [dataset.image_ids.index(image_id) for image_id in found.image_ids]
+    assert sorted(indices) == dataset.labelled_indices.tolist()
+    assert list(found.class_names) == dataset.class_names
+    np.testing.assert_array_equal(found.labels, dataset.labels[indices])
+    assert found.scores.std() > 0
+    trained(tiny_config(**QUICK, **NO_CALIBRATION))
+    assert read_held_out(tmp_path / 'run') is None
 
 
 def test_labels_without_a_negative_give_no_thresholds(tiny_config, tmp_path):

@@ -14,7 +14,7 @@ from cssa_mm.errors import ConfigError, is_whole_number, nearest, require_whole_
 SCOPE = 'mmpretrain'
 SWITCHES = (
     'randomness.deterministic', 'randomness.diff_rank_seed', 'env_cfg.cudnn_benchmark', 'resume',
-    'auto_scale_lr.enable',
+    'auto_scale_lr.enable', 'report',
 )  # fmt: skip
 COUNTS = ('default_hooks.logger.interval', 'log_processor.window_size')
 STARTS = ('fork', 'spawn', 'forkserver')

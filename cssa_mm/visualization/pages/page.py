@@ -20,7 +20,7 @@ PAGES = Path(__file__).parent
 SHARED_STYLE = 'style.css'
 
 
-def render_page(name: str, *, title: str, **values: Any) -> str:
+def render_page(name: str, *, title: str, shares: str = '', **values: Any) -> str:
     """The text of the page `name`.
 
     All that the template prints is escaped, whatever a class or a file is called. A script gets its data from the
@@ -30,6 +30,7 @@ def render_page(name: str, *, title: str, **values: Any) -> str:
     Args:
         name: of the template, without its ending.
         title: of the page.
+        shares: another page, whose style and script come before those of this one.
         values: what the template prints; `Markup` of markupsafe stays as it is.
 
     Raises:
@@ -43,9 +44,14 @@ def render_page(name: str, *, title: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.policies['json.dumps_kwargs'] = dict(ensure_ascii=False, allow_nan=False, separators=(',', ':'))
-    style = _text(SHARED_STYLE) + _text(f'{name}.css')
-    template = environment.get_template(f'{name}.html')
-    return template.render(title=title, style=Markup(style), script=Markup(_text(f'{name}.js')), **values)
+    names = [each for each in (shares, name) if each]
+    style = _text(SHARED_STYLE) + ''.join(_text(f'{each}.css') for each in names)
+    script = ''.join(_text(f'{each}.js') for each in names)
+    text = environment.get_template(f'{name}.html').render(
+        title=title, style=Markup(style), script=Markup(script), **values
+    )
+    # Half a character, as in file names that are no text in UTF-8, becomes its escape.
+    return text.encode('utf-8', 'backslashreplace').decode('utf-8')
 
 
 def plain(value: Any) -> Any:

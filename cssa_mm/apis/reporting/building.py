@@ -1,0 +1,182 @@
+"""From what a run left to the value that a page shows."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+from mmengine.logging import print_log
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import squareform
+
+from cssa_mm.apis.reporting.class_rows import class_rows
+from cssa_mm.apis.reporting.gallery import Overlay, Thumbnails, pictures_of, shown_name
+from cssa_mm.apis.reporting.run import Run
+from cssa_mm.apis.reporting.scalars import curves_of
+from cssa_mm.apis.reporting.scoring import ScoredImages, metrics_of, score_images
+from cssa_mm.apis.reporting.settings import config_text, settings_of, split_of
+from cssa_mm.errors import CSSAError
+from cssa_mm.evaluation.held_out_scores import HeldOutScores
+from cssa_mm.evaluation.label_errors import error_pairs, suspected_errors
+from cssa_mm.features.view import model_view
+from cssa_mm.semi.contexts import affinity
+from cssa_mm.version import __version__
+from cssa_mm.visualization.pages.report_data import (
+    Contexts,
+    PairOfErrors,
+    PseudoLabelEpoch,
+    Report,
+    SuspectedLabel,
+)
+
+# Test images that are scored, rows of the table, labels of the matrix, pairs, and suspected labels, at most.
+MOST_IMAGES, MOST_CLASSES, MOST_NAMES, MOST_PAIRS, MOST_SUSPECTS = 5000, 3000, 60, 20, 24
+
+
+def build_report(run: Run, overlay: Overlay | None = None) -> Report:
+    """Score the test images of a run, and say all that is known of it.
+
+    Args:
+        run: what it left.
+        overlay: gives each label of the gallery a picture to lay over its image, such as where the model looked.
+    """
+    missing: dict[str, str] = {}
+    notes: list[str] = []
+    tested = _tested(run, missing)
+    thumbnails = None if run.model is None else Thumbnails(model_view(run.model))
+    suspects = _suspects(run, thumbnails, missing)
+    curves = curves_of(run.scalars)
+    if 'mAP' not in curves:
+        missing['curves'] = (
+            'This run was not validated, so that there is no curve of mAP.'
+            if curves
+            else 'This run has logged no step: vis_data/scalars.json is missing or empty.'
+        )
+    records = tuple(
+        PseudoLabelEpoch(
+            int(record['epoch']),
+            *(float(record.get(key, math.nan)) for key in ('micro_precision', 'micro_recall', 'masked_share')),
+        )
+        for record in run.records
+    )
+    if not records:
+        missing['pseudo_labels'] = run.missing['records']
+    if run.train is None:
+        missing['split'] = run.missing['train']
+    contexts = _contexts(run, missing)
+    metrics: dict[str, float] = {}
+    classes = pictures = pairs = ()
+    if tested is not None and run.model is not None and run.test is not None and thumbnails is not None:
+        metrics = metrics_of(tested)
+        rows = class_rows(run, tested)
+        if len(rows) > MOST_CLASSES:
+            rows = sorted(rows, key=lambda row: -row.positives)[:MOST_CLASSES]
+            notes.append(f'The table shows the {MOST_CLASSES:,} classes that the most test images show.')
+        classes, pictures = tuple(rows), tuple(pictures_of(run.model, run.test, tested, thumbnails, overlay))
+        pairs = _pairs(run.model.class_names, tested)
+        notes += _notes(run, tested)
+    return Report(
+        title=run.title,
+        made_by=f'cssa_mm {__version__}',
+        settings=settings_of(run),
+        config=config_text(run.config),
+        split=split_of(run),
+        metrics=metrics,
+        num_images=0 if tested is None else len(tested.indices),
+        num_all=0 if run.test is None else len(run.test),
+        classes=classes,
+        curves=curves,
+        pseudo_labels=records,
+        contexts=contexts,
+        pictures=pictures,
+        error_pairs=pairs,
+        suspects=suspects,
+        missing=missing,
+        notes=tuple(notes),
+    )
+
+
+def _tested(run: Run, missing: dict[str, str]) -> ScoredImages | None:
+    if run.tested is not None:
+        return run.tested
+    for part in ('model', 'test'):
+        if part in run.missing:
+            missing['scores'] = run.missing[part]
+            return None
+    if run.model is None or run.test is None:
+        return None
+    try:
+        return score_images(run.model, run.test, MOST_IMAGES)
+    except CSSAError as error:
+        missing['scores'] = f'The test images cannot be scored: {" ".join(str(error).split())}'
+        print_log(f'Report: {missing["scores"]}', 'current', logging.WARNING)
+    return None
+
+
+def _notes(run: Run, tested: ScoredImages) -> list[str]:
+    notes = []
+    if run.test is not None and len(tested.indices) < len(run.test):
+        notes.append(
+            f'Scored are {len(tested.indices):,} of {len(run.test):,} test images, drawn with a fixed seed; cssa test '
+            'has the figures of all.'
+        )
+    if not (tested.labels == 1).any():
+        notes.append('No test image shows any of the classes, so that no figure but the calibration means anything.')
+    return notes
+
+
+def _pairs(names: list[str], tested: ScoredImages) -> tuple[PairOfErrors, ...]:
+    found = error_pairs(tested.predicted, tested.labels, MOST_PAIRS)
+    return tuple(
+        PairOfErrors((names[a], kind_a), (names[b], kind_b), images, expected)
+        for (a, kind_a), (b, kind_b), images, expected in found
+    )
+
+
+def _suspects(run: Run, thumbnails: Thumbnails | None, missing: dict[str, str]) -> tuple[SuspectedLabel, ...]:
+    held_out: HeldOutScores | None = run.held_out
+    if held_out is None:
+        missing['suspects'] = run.missing['held_out']
+        return ()
+    places = {} if run.train is None else {image_id: index for index, image_id in enumerate(run.train.image_ids)}
+    result = []
+    for suspect in suspected_errors(held_out.labels, held_out.scores, MOST_SUSPECTS):
+        image_id = held_out.image_ids[suspect.row]
+        is_there = run.train is not None and thumbnails is not None and image_id in places
+        thumbnail = thumbnails.of(run.train, places[image_id]) if is_there else ''  # type: ignore[union-attr,arg-type]
+        name = held_out.class_names[suspect.class_index]
+        result.append(SuspectedLabel(shown_name(image_id), thumbnail, name, suspect.label == 1, suspect.confidence))
+    return tuple(result)
+
+
+def _contexts(run: Run, missing: dict[str, str]) -> Contexts | None:
+    """The labels that occur together among the labelled images, in the order of the contexts or of a clustering."""
+    if run.train is None:
+        missing['contexts'] = run.missing['train']
+        return None
+    positive = (run.train.labels == 1).astype(np.float64)
+    counts = positive.sum(0)
+    shown = np.sort(np.argsort(-counts, kind='stable')[:MOST_NAMES])
+    shown = shown[counts[shown] > 0]
+    if len(shown) < 2:
+        missing['contexts'] = 'The labelled images show fewer than two classes: nothing occurs together.'
+        return None
+    names = run.train.class_names
+    head = None if run.model is None else run.model.context_head
+    is_learned = head is not None and bool((head.assignment >= 0).all())
+    if is_learned:
+        assignment = head.assignment.cpu().numpy()
+        order = shown[np.argsort(assignment[shown], kind='stable')]
+        groups = tuple(
+            tuple(names[c] for c in np.flatnonzero(assignment == number)) for number in np.unique(assignment)
+        )
+    else:
+        near = affinity(run.train.labels[:, shown])
+        distances = squareform(near.max() - near, checks=False)
+        order = shown[leaves_list(linkage(distances, 'average', optimal_ordering=True))]
+        groups = (tuple(names[c] for c in order),)
+    both = positive[:, order].T @ positive[:, order]
+    shares = both / np.maximum(np.diag(both), 1)[:, None]
+    np.fill_diagonal(shares, np.nan)
+    return Contexts(groups, tuple(names[c] for c in order), tuple(map(tuple, shares.tolist())), is_learned)
