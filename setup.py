@@ -53,7 +53,7 @@ setup(
         'cssa_mm': ['py.typed'],
         'cssa_mm.models': ['*.txt'],
         'cssa_mm.demo.clip': ['*.json', '*.safetensors', '*.gz', '*.md'],
-        'cssa_mm.visualization': ['pages/*'],
+        'cssa_mm.visualization.pages': ['*.html', '*.css', '*.js'],
     },
     # The lowest versions that the tests pass with (requirements/lowest.txt); cssa_mm/compat.py checks them at import.
     install_requires=[
@@ -65,6 +65,7 @@ setup(
         'pillow>=9.4',
         'safetensors>=0.4',
         'matplotlib>=3.7',
+        'jinja2>=3.1',
         'tqdm>=4.65',
         'pyarrow>=14',  # scores.parquet
     ],

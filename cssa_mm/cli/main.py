@@ -24,6 +24,8 @@ COMMANDS = {
     'train': 'train a model',
     'test': 'test a checkpoint, or the untrained model',
     'predict': 'label images with a model, and write what other tools read',
+    'suggest': 'choose which photos to label next, and write a page to label them in',
+    'merge': 'merge answers of that page, or labels of any form, into labels.csv',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",

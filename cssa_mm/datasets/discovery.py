@@ -100,6 +100,11 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
     return _with_image_folders(result, Path(data_root))
 
 
+def has_label_file(data_root: str) -> bool:
+    """Whether a folder holds a label file for training; folders with photos may be albums as well as classes."""
+    return any(_part_of(name) == 'train' for name in _candidates(data_root))
+
+
 def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[str, dict[str, str]]:
     """The parts with the folder of the images of each, where these have the same names: instances_val.json, val/."""
     folders: dict[str, Path] = {}
