@@ -7,10 +7,10 @@ import time
 
 from mmengine.config import Config
 
-from cssa_mm.apis.loading import untrained_model
 from cssa_mm.apis.predicting.loading import default_workers
 from cssa_mm.apis.predicting.sources import ImageList
 from cssa_mm.apis.predictor import Predictor
+from cssa_mm.apis.scorer import Scorer
 from cssa_mm.errors import DataError
 
 SAMPLE = 8  # photos that are timed, after as many that are not
@@ -18,9 +18,9 @@ SAMPLE = 8  # photos that are timed, after as many that are not
 STEP_SECONDS, CELL_SECONDS = 0.02, 2e-5
 
 
-def seconds_per_photo(config: Config, images: ImageList, device: str | None = None) -> float:
-    """Seconds to read and encode a photo in this process, with the config's tower; nan if no sample can be read."""
-    predictor = Predictor(untrained_model(config, device=device), batch_size=SAMPLE)
+def seconds_per_photo(scorer: Scorer, images: ImageList) -> float:
+    """Seconds to read and encode a photo in this process; nan if no photo of a sample can be read."""
+    predictor = Predictor(scorer, batch_size=SAMPLE)
     paths = [images.path(row) for row in range(min(len(images), 2 * SAMPLE))]
     try:
         list(predictor.predict(paths[:SAMPLE]))  # the first batch pays for the start

@@ -34,6 +34,7 @@ class Project:
         positives: class name -> labelled photos that show it.
         labelled: how many photos are labelled.
         tested: how many photos with labels are held out for a test.
+        labels: the label file, relative to the folder; '' without labels.
         form: the form of the labels, as `check` calls it; '' without labels.
         digest: a hash of the labels, by which changed labels are seen; '' without labels.
     """
@@ -44,6 +45,7 @@ class Project:
     positives: dict[str, int] = field(default_factory=dict)
     labelled: int = 0
     tested: int = 0
+    labels: str = ''
     form: str = ''
     digest: str = ''
 
@@ -114,16 +116,9 @@ def has_class_names(folder: Path) -> bool:
     return has_label_file(str(folder)) or _class_file(folder) is not None or _has_class_folders(folder)
 
 
-def settings_of(project: Project, labels: str | None = None, **options: object) -> Config:
-    """The config that trains on a project; `options` are those of `load_config`."""
-    overrides = dict(options.pop('overrides', None) or {})  # type: ignore[call-overload]
-    if labels is not None:
-        overrides['train_dataloader.dataset.ann_file'] = labels
-    return load_config(CONFIG, data_root=project.folder, overrides=overrides, **options)  # type: ignore[arg-type]
-
-
 def _labelled_project(folder: Path, names: tuple[str, ...] | None, labels: str | None) -> Project:
-    settings = settings_of(Project(folder, 0, ()), labels)
+    overrides = {} if labels is None else {'train_dataloader.dataset.ann_file': labels}
+    settings = load_config(CONFIG, data_root=folder, overrides=overrides)
     data = DATASETS.build(dict(settings.train_dataloader.dataset, pipeline=[]))
     if names is not None and set(names) != set(data.class_names):
         raise ConfigError(
@@ -140,6 +135,7 @@ def _labelled_project(folder: Path, names: tuple[str, ...] | None, labels: str |
         positives=dict(zip(data.class_names, positives, strict=True)),
         labelled=len(rows),
         tested=_test_images(settings),
+        labels=data.ann_file,
         form=getattr(data.understanding, 'format', ''),
         digest=_digest(data),
     )

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cssa_mm.apis.labelling.merging import merge
+from cssa_mm.apis.config import load_config
+from cssa_mm.apis.merging import merge
+from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.apis.starting.pace import in_words, seconds_of_reading, seconds_of_training, seconds_per_photo
-from cssa_mm.apis.starting.project import Project, open_project, settings_of
+from cssa_mm.apis.starting.project import CONFIG, Project, open_project
 from cssa_mm.apis.starting.rounds import Rounds
 from cssa_mm.apis.starting.steps import Options, Step, steps_of
 from cssa_mm.engine.runner import checked_device
+from cssa_mm.errors import DataError
 
 LABELS = 'labels.csv'
 
@@ -50,9 +53,9 @@ def start(
     """Go from a folder of photos to labels, as far as its labels allow.
 
     Without labels, CLIP labels the photos, and a page asks for the labels of those that tell most. With labels, the
-    photos are checked, a model is trained, it labels all photos, and the page asks for the next ones. The same call goes
-    on where an earlier one was killed, and with more labels it begins a round of its own; each round trains anew, since
-    thresholds that are found on held-out labels need a model that has not seen them.
+    photos are checked, a model is trained, it labels all photos, and the page asks for the next ones. The same call
+    goes on where an earlier one was killed, and with more labels it begins a round of its own. Each round trains anew:
+    thresholds are found on labels that are held out, and prompts of an earlier round have seen them.
 
     Args:
         photos: folder of the photos, with labels of any form or without.
@@ -82,7 +85,10 @@ def start(
     project = open_project(folder, classes=classes, labels=own)
     rounds = Rounds.of(Path(out or Path('work_dirs', folder.resolve().name)).expanduser(), folder, tower)
     if answers is not None:
-        say(merge([answers], into=folder / LABELS).text())
+        merged = merge(answers=answers, into=folder / (project.labels or LABELS))
+        if merged.is_refused:
+            raise DataError(merged.text())
+        say(merged.text())
         project = open_project(folder)
     options = Options(rounds.tower, device, own, dict(overrides or {}), seed)
     say(project.text())
@@ -111,9 +117,10 @@ def _own_or_answers(folder: Path, labels: str | os.PathLike | None) -> tuple[str
 
 def _plan(project: Project, steps: Sequence[Step], options: Options) -> str:
     """How long the steps will take on this machine."""
-    settings = settings_of(project, options.labels, overrides=options.overrides, tower=options.tower)
+    settings = load_config(CONFIG, overrides=options.overrides, tower=options.tower)
+    scorer = open_for_prediction(None, settings, classes=project.class_names, device=options.device).scorer
     device = checked_device(options.device)
-    pace = seconds_per_photo(settings, find_images(project.folder), options.device)
+    pace = seconds_per_photo(scorer, find_images(project.folder))
     seconds = 0.0
     for step in steps:
         if step.trains:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mmengine.config import Config
+
 from cssa_mm.apis.checking import check
-from cssa_mm.apis.labelling.suggesting import suggest
+from cssa_mm.apis.config import load_config
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.apis.starting.project import CONFIG, Project
 from cssa_mm.apis.starting.rounds import Rounds
+from cssa_mm.apis.suggesting import suggest
 from cssa_mm.apis.training import train
 from cssa_mm.errors import DataError, OpenQuestionsError
 
@@ -70,36 +73,37 @@ def steps_of(project: Project, rounds: Rounds, options: Options) -> list[Step]:
 
 def _without_labels(project: Project, folder: Path, options: Options) -> list[Step]:
     photos, names = os.fspath(project.folder), ','.join(project.class_names)
-    common = dict(
-        images=photos, checkpoint=None, config=CONFIG, classes=names, tower=options.tower, device=options.device
-    )
-    zero_shot = ['--checkpoint', 'none', '--classes', names, '--config', CONFIG]
+    zero_shot = ['--checkpoint', 'none', '--classes', names, *options.words(tower=True)]
+    configured = ['--config', CONFIG, *options.words(overrides=True)] if options.overrides else []
+
+    def settings() -> Config:
+        return load_config(CONFIG, overrides=options.overrides, tower=options.tower)
 
     def label() -> str:
-        return predict(**common, neighbours=True, out=folder / 'predictions').text()  # type: ignore[arg-type]
+        return predict(
+            images=photos, checkpoint=None, config=settings(), classes=names, neighbours=True,
+            out=folder / 'predictions', device=options.device,
+        ).text()  # fmt: skip
 
     def page() -> str:
-        found = suggest(
-            images=photos, checkpoint=None, classes=names, tower=options.tower, device=options.device,
-            count=FIRST, seed=options.seed, out=folder / 'suggestions', replaces=True,
-        )  # fmt: skip
-        return found.text()
+        return suggest(
+            images=photos, checkpoint=None, config=settings(), classes=names, neighbours=True, count=FIRST,
+            seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
+        ).text()  # fmt: skip
 
-    words = options.words(tower=True)
+    predictions, suggestions = str(folder / 'predictions'), str(folder / 'suggestions')
     return [
         Step(
             'Label all photos with what CLIP knows; photos that look alike help each other',
-            _command('predict', photos, *zero_shot, '--neighbours', '--out', str(folder / 'predictions'), *words),
+            _command('predict', photos, *zero_shot, '--neighbours', '--out', predictions, *configured),
             label,
             photos=2 * project.images,  # they are read once for neighbours, and once to be scored
         ),
         Step(
             f'Choose the {FIRST} photos to label first, and write a page to label them with',
-            _command(
-                'suggest', photos, *zero_shot, '--count', str(FIRST), '--out', str(folder / 'suggestions'), *words
-            ),
+            _command('suggest', photos, *zero_shot, '--neighbours', '--count', str(FIRST), '--out', suggestions),
             page,
-            photos=project.images,
+            photos=2 * project.images,
         ),
     ]
 
@@ -160,11 +164,10 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
         ).text()
 
     def page() -> str:
-        found = suggest(
+        return suggest(
             images=photos, checkpoint=rounds.checkpoint(project), labels=options.labels, count=NEXT,
             seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
-        )  # fmt: skip
-        return found.text()
+        ).text()  # fmt: skip
 
     words, unlabelled = options.words(), project.images - project.labelled
     steps = [
