@@ -88,7 +88,7 @@ def start(
         merged = merge(answers=answers, into=folder / (project.labels or LABELS))
         if merged.is_refused:
             raise DataError(merged.text())
-        say(merged.text())
+        say(merged.text().partition('Train on')[0].rstrip())
         project = open_project(folder)
     options = Options(rounds.tower, device, own, dict(overrides or {}), seed)
     say(project.text())
@@ -97,7 +97,7 @@ def start(
     steps = steps_of(project, rounds, options)
     say(_plan(project, steps, options))
     for number, step in enumerate(steps, start=1):
-        say(f'\n{number} of {len(steps)}: {step.title}\n  {step.command}')
+        say(f'\n{number} of {len(steps)}: {step.title}\n  {step.command()}')
         say(step.run())
     result = _result(project, rounds)
     say('\n' + _what_next(result, folder, rounds))

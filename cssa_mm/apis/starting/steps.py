@@ -28,14 +28,14 @@ class Step:
 
     Attributes:
         title: what it does.
-        command: the command that does it alone.
+        command: gives the command that does it alone.
         run: does it, and returns lines that tell what came out.
         photos: photos that it reads and encodes, two views of a photo as two.
         trains: whether it trains.
     """
 
     title: str
-    command: str
+    command: Callable[[], str]
     run: Callable[[], str]
     photos: int = 0
     trains: bool = False
@@ -86,10 +86,11 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
         ).text()  # fmt: skip
 
     def page() -> str:
-        return suggest(
+        found = suggest(
             images=photos, checkpoint=None, config=settings(), classes=names, neighbours=True, count=FIRST,
             seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
-        ).text()  # fmt: skip
+        )  # fmt: skip
+        return _short(found.text())
 
     predictions, suggestions = str(folder / 'predictions'), str(folder / 'suggestions')
     return [
@@ -125,8 +126,9 @@ def _train(project: Project, rounds: Rounds, work_dir: Path, options: Options) -
     goes_on = (work_dir / 'last_checkpoint').is_file()
 
     def learn() -> str:
+        quiet = dict(log_level='WARNING', custom_hooks=[dict(type='ProgressHook')])
         result = train(
-            config=CONFIG, data_root=project.folder, overrides=_overrides(options), tower=options.tower,
+            config=CONFIG, data_root=project.folder, overrides=quiet | _overrides(options), tower=options.tower,
             work_dir=work_dir, resume=goes_on, device=options.device,
         )  # fmt: skip
         if result.checkpoint is None:
@@ -154,36 +156,40 @@ def _train(project: Project, rounds: Rounds, work_dir: Path, options: Options) -
 
 
 def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options) -> list[Step]:
-    photos = os.fspath(project.folder)
-    known = rounds.checkpoint(project)
-    shown = str(known or folder / 'training' / 'epoch_N.pth')
+    photos, unlabelled = os.fspath(project.folder), project.images - project.labelled
+    count = min(NEXT, unlabelled)
+
+    def model() -> Path:
+        # It is there as soon as the training has ended.
+        return rounds.checkpoint(project) or folder / 'training'
+
+    def command(name: str, part: str, *words: str) -> Callable[[], str]:
+        return lambda: _command(name, photos, '--checkpoint', str(model()), '--out', str(folder / part), *words)()
 
     def label() -> str:
-        return predict(
-            images=photos, checkpoint=rounds.checkpoint(project), out=folder / 'predictions', device=options.device
-        ).text()
+        return predict(images=photos, checkpoint=model(), out=folder / 'predictions', device=options.device).text()
 
     def page() -> str:
-        return suggest(
-            images=photos, checkpoint=rounds.checkpoint(project), labels=options.labels, count=NEXT,
-            seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
-        ).text()  # fmt: skip
+        found = suggest(
+            images=photos, checkpoint=model(), labels=options.labels, count=count, seed=options.seed,
+            out=folder / 'suggestions', device=options.device, replaces=True,
+        )  # fmt: skip
+        return _short(found.text())
 
-    words, unlabelled = options.words(), project.images - project.labelled
     steps = [
         Step(
             'Label all photos with the trained model',
-            _command('predict', photos, '--checkpoint', shown, '--out', str(folder / 'predictions'), *words),
+            command('predict', 'predictions', *options.words()),
             label,
             photos=project.images,
         )
     ]
     if unlabelled:
-        words = [*options.words(labels=True), '--count', str(min(NEXT, unlabelled))]
+        words = ['--count', str(count), *options.words(labels=True)]
         steps.append(
             Step(
-                f'Choose the {min(NEXT, unlabelled)} photos to label next',
-                _command('suggest', photos, '--checkpoint', shown, '--out', str(folder / 'suggestions'), *words),
+                f'Choose the {count} photos to label next, and write a page to label them with',
+                command('suggest', 'suggestions', *words),
                 page,
                 photos=unlabelled,
             )
@@ -195,5 +201,10 @@ def _overrides(options: Options) -> dict[str, object]:
     return ({'train_dataloader.dataset.ann_file': options.labels} if options.labels else {}) | dict(options.overrides)
 
 
-def _command(name: str, *words: str) -> str:
-    return shlex.join(['cssa', name, *words])
+def _command(name: str, *words: str) -> Callable[[], str]:
+    return lambda: shlex.join(['cssa', name, *words])
+
+
+def _short(text: str) -> str:
+    """The first line: what comes next is told at the end."""
+    return text.partition('\n')[0]
