@@ -17,6 +17,8 @@
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
+#   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
+#           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -97,6 +99,11 @@ neighbours() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/neighbours_cost.py" "$@"
 }
 
+suggestions() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/suggestions.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -112,9 +119,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading) "$@" ;;
+    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac

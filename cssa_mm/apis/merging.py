@@ -125,8 +125,8 @@ def merge(
 ) -> MergeResult:
     """Add the labels of some files to those of a project.
 
-    Photos are matched by name, as everywhere. Where a label contradicts an earlier one, nothing at all is written unless
-    `prefer` says which counts.
+    Photos are matched by name, as everywhere. Where a label contradicts an earlier one, nothing at all is written
+    unless `prefer` says which counts.
 
     Args:
         answers: what the labelling page saved, or labels in any form of docs/formats.md; later ones count as newer.

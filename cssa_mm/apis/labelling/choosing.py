@@ -1,4 +1,4 @@
-"""Which photos are worth a label: those that the model doubts, unlike each other in what is doubted and how they look."""
+"""Which photos are worth a label: those that the model doubts, unlike each other in doubts and in looks."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ def signed_doubt(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 def choose(doubt: np.ndarray, features: np.ndarray, count: int, seed: int) -> np.ndarray:
     """The rows of photos to label, the first the most useful (ours, after BADGE of Ash et al. 2020).
 
-    The embedding of a photo is the outer product of its doubt and its centred feature, so that photos are far apart if
-    they are doubted, and differ in the classes in doubt (and so in the contexts, which are classes that are doubted
-    together) or in looks. k-means++ draws photos that lie far from those drawn before.
+    The embedding of a photo is the outer product of its doubt and its centred feature with a constant behind it, as the
+    gradient of a linear layer and its bias would be. So photos are far apart if they are doubted, and differ in the
+    classes in doubt (and so in contexts, which are classes that are doubted together) or in looks. k-means++ draws
+    photos that lie far from those drawn before.
 
     Args:
         doubt: what `signed_doubt` gives (N, C).
@@ -78,6 +79,7 @@ def _embedding(doubt: np.ndarray, features: np.ndarray, seed: int) -> np.ndarray
     looks = features - features.mean(axis=0)
     looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
     doubt, looks = _main_directions(doubt, DOUBT_COLUMNS, seed), _main_directions(looks, LOOK_COLUMNS, seed)
+    looks = np.hstack([looks, np.ones((len(looks), 1))])
     return (doubt[:, :, None] * looks[:, None, :]).reshape(len(doubt), -1)
 
 

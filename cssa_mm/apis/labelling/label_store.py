@@ -13,7 +13,7 @@ import numpy as np
 
 from cssa_mm.apis.truth_labels import CLASS_FILES, classes_beside
 from cssa_mm.datasets.class_index import ClassIndex
-from cssa_mm.datasets.discovery import LocalFiles, discover, has_label_file
+from cssa_mm.datasets.discovery import LocalFiles, discover, label_files
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.readers import read_labels
@@ -132,7 +132,7 @@ def write_store(store: LabelStore, known: Known) -> tuple[Path | None, list[Path
 def _label_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    if (path / TABLE).is_file() or not has_label_file(str(path)):
+    if (path / TABLE).is_file() or not label_files(str(path))['train']:
         return path / TABLE
     return path / discover(str(path))['train']['ann_file']
 

@@ -1,4 +1,4 @@
-"""The photos that wait for a label: those of a folder, or of the training set of a config, without the labelled ones."""
+"""The photos that wait for a label: those of a folder, or of the training set of a config, but the labelled ones."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import is_photo_folder, load_config
 from cssa_mm.apis.predicting.sources import ImageList, Images, find_images, natural
-from cssa_mm.datasets.discovery import LocalFiles, has_label_file
-from cssa_mm.datasets.readers.source import LabelSource
+from cssa_mm.datasets.discovery import LocalFiles, label_files
+from cssa_mm.datasets.readers import read_labels
+from cssa_mm.datasets.readers.matching.joining import images_of
+from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import shipped_config
@@ -69,7 +71,7 @@ def pool_of(
         isinstance(images, Config) or isinstance(images, str | os.PathLike) and not is_folder and _is_config(images)
     )
     folder = os.path.expanduser(os.fspath(images)) if is_folder else ''
-    if is_config or is_folder and (labels is not None or has_label_file(folder)):
+    if is_config or is_folder and (labels is not None or label_files(folder)['train']):
         given = dict(overrides or {})
         if labels is not None:
             given = {'train_dataloader.dataset.ann_file': _label_file(labels, data_root or folder)} | given
@@ -94,13 +96,19 @@ def _label_file(labels: str, root: str | os.PathLike) -> str:
 
 
 def _of_folder(folder: str) -> Pool:
-    """All photos of a folder, by the names that a table in it gives them."""
-    path = os.path.join(folder, LABELS)
-    found = LabelSource(LocalFiles(folder), path).images
+    """All photos of a folder but those of test and validation tables, by the names that a table in it gives them."""
+    files, path = LocalFiles(folder), os.path.join(folder, LABELS)
+    found = LabelSource(files, path).images
     if not found.image_ids:
         return Pool(find_images(folder), labels=path)  # which says what it found
-    names = sorted(found.image_ids, key=natural)
-    left_out = {reason: len(files) for reason, files in found.left_out.items()}
+    held_out: set[str] = set()
+    for name in (name for part, names in label_files(folder).items() if part != 'train' for name in names):
+        table = read_labels(LabelSource(files, os.path.join(folder, name)), ReadOptions())
+        held_out.update(images_of(table, table.folder or found))
+    names = sorted(found.image_ids.keys() - held_out, key=natural)
+    if not names:
+        raise DataError(f'{folder}: found no photo that no test or validation table lists, expected some; add photos')
+    left_out = {reason: len(others) for reason, others in found.left_out.items()}
     images = ImageList(folder, found.root, names, [found.path_of(name) for name in names], left_out)
     return Pool(images, labels=path, notes=_left_out(left_out))
 
@@ -122,7 +130,7 @@ def _of_config(config: Config, images: Images | Config) -> Pool:
         found = ImageList(source, root, [ids[row] for row in rows], [os.path.relpath(path, root) for path in chosen])
         place = data.in_root(data.ann_file)
     left_out = data.understanding.left_out if data.understanding else {}
-    notes = _left_out({reason: len(files) for reason, files in left_out.items()})
+    notes = _left_out({reason: len(others) for reason, others in left_out.items()})
     return Pool(found, len(data.labelled_indices), config, place, notes)
 
 

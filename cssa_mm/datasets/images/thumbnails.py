@@ -1,4 +1,4 @@
-"""Small copies of photos for pages: JPEG of the pixels alone, so that neither EXIF nor a place of a photo is in them."""
+"""Small copies of photos for pages: JPEG of the pixels alone, without EXIF and the place of the photo."""
 
 from __future__ import annotations
 

@@ -76,8 +76,8 @@ def labelling_page(
     notes = list(notes)
     if left_out:
         notes.append(
-            f'{left_out:,} of {total:,} photos are left out: a page of more than {MOST_BYTES // 10**6} MB opens on no '
-            'phone. Label these, and let the next ones be suggested.'
+            f'{left_out:,} of {total:,} photos are left out: the page would have more than '
+            f'{MOST_BYTES // 10**6} MB. Label these, and let the next ones be suggested.'
         )
     data = dict(
         project=project_key(class_names, names),
