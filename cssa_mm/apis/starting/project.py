@@ -14,7 +14,7 @@ from mmpretrain.registry import DATASETS
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.discovery import discover, has_label_file
+from cssa_mm.datasets.discovery import discover, label_files
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import write_text
 from cssa_mm.models.class_names import given_classes, resolve_classes
@@ -88,7 +88,7 @@ def open_project(
     if not folder.is_dir():
         raise DataError(f"start: found no folder '{folder}', expected a folder of photos")
     names = None if classes is None else _names(classes)
-    if labels is not None or has_label_file(str(folder)):
+    if labels is not None or label_files(str(folder))['train']:
         return _labelled_project(folder, names, labels)
     if names is None and not _class_file(folder) and _has_class_folders(folder):
         return _labelled_project(folder, None, None)
@@ -113,7 +113,7 @@ def has_class_names(folder: Path) -> bool:
     """Whether the classes of a folder of photos are known: by labels, by a class file, or by folders of photos."""
     if not folder.is_dir():
         return False
-    return has_label_file(str(folder)) or _class_file(folder) is not None or _has_class_folders(folder)
+    return bool(label_files(str(folder))['train']) or _class_file(folder) is not None or _has_class_folders(folder)
 
 
 def _labelled_project(folder: Path, names: tuple[str, ...] | None, labels: str | None) -> Project:

@@ -108,11 +108,9 @@ def _own_or_answers(folder: Path, labels: str | os.PathLike | None) -> tuple[str
     """The label file in the folder, or the file elsewhere whose answers are merged."""
     if labels is None:
         return None, None
-    path = Path(labels).expanduser()
-    if (folder / path).exists():
-        return os.path.relpath(folder / path, folder), None
-    is_below = path.resolve().is_relative_to(folder.resolve())
-    return (os.path.relpath(path.resolve(), folder.resolve()), None) if is_below else (None, path)
+    path, root = Path(labels).expanduser(), folder.resolve()
+    own = (folder / path).resolve() if (folder / path).exists() else path.resolve()
+    return (os.path.relpath(own, root), None) if own.is_relative_to(root) else (None, path)
 
 
 def _plan(project: Project, steps: Sequence[Step], options: Options) -> str:

@@ -51,11 +51,13 @@ class Options:
     overrides: Mapping[str, object]
     seed: int
 
-    def words(self, *, tower: bool = False, labels: bool = False, overrides: bool = False) -> list[str]:
+    def words(
+        self, *, tower: bool = False, labels: bool = False, overrides: bool = False, device: bool = True
+    ) -> list[str]:
         """The options as a command has them."""
         result = ['--tower', self.tower] if tower and self.tower else []
         result += ['--labels', self.labels] if labels and self.labels else []
-        result += ['--device', self.device] if self.device else []
+        result += ['--device', self.device] if device and self.device else []
         if overrides and self.overrides:
             result += ['--cfg-options', *(f'{key}={value}' for key, value in self.overrides.items())]
         return result
@@ -118,7 +120,7 @@ def _check(project: Project, options: Options) -> Step:
             raise kind(f'{wrong}\nstart: what is said above must be answered or mended before training')
         return '\n'.join(finding.line() for finding in report.findings) or 'nothing looks wrong'
 
-    words = options.words(tower=True, labels=True, overrides=True)
+    words = options.words(tower=True, labels=True, overrides=True, device=False)
     return Step('Check photos and labels', _command('check', str(project.folder), *words), look)
 
 
@@ -184,7 +186,8 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
             photos=project.images,
         )
     ]
-    if unlabelled:
+    page_file = folder / 'suggestions' / 'label.html'
+    if unlabelled and not page_file.is_file():
         words = ['--count', str(count), *options.words(labels=True)]
         steps.append(
             Step(
