@@ -141,7 +141,7 @@ def merge(
         ConfigError: an option is wrong, or the table cannot be written.
         DataError: a file cannot be read, is of another project, or names a class that the project has not.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.merging import merge
         >>> merge(answers='Downloads/labels.csv', into='photos/labels.csv').added  # doctest: +SKIP
         20

@@ -111,7 +111,7 @@ def suggest(
         DataError: no photo is unlabelled, or none can be read.
         CheckpointError: the checkpoint is none.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.suggesting import suggest
         >>> suggest(images='photos', checkpoint='model.pth', out='next').names[0]  # doctest: +SKIP
         'IMG_0412.jpg'

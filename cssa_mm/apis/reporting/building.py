@@ -23,8 +23,10 @@ from cssa_mm.features.view import model_view
 from cssa_mm.semi.contexts import affinity
 from cssa_mm.version import __version__
 from cssa_mm.visualization.pages.report_data import (
+    ClassRow,
     Contexts,
     PairOfErrors,
+    Picture,
     PseudoLabelEpoch,
     Report,
     SuspectedLabel,
@@ -66,7 +68,9 @@ def build_report(run: Run, overlay: Overlay | None = None) -> Report:
         missing['split'] = run.missing['train']
     contexts = _contexts(run, missing)
     metrics: dict[str, float] = {}
-    classes = pictures = pairs = ()
+    classes: tuple[ClassRow, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    pairs: tuple[PairOfErrors, ...] = ()
     if tested is not None and run.model is not None and run.test is not None and thumbnails is not None:
         metrics = metrics_of(tested)
         rows = class_rows(run, tested)
@@ -164,8 +168,9 @@ def _contexts(run: Run, missing: dict[str, str]) -> Contexts | None:
         return None
     names = run.train.class_names
     head = None if run.model is None else run.model.context_head
-    is_learned = head is not None and bool((head.assignment >= 0).all())
-    if is_learned:
+    is_learned = False
+    if head is not None and bool((head.assignment >= 0).all()):
+        is_learned = True
         assignment = head.assignment.cpu().numpy()
         order = shown[np.argsort(assignment[shown], kind='stable')]
         groups = tuple(

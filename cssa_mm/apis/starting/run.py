@@ -74,7 +74,7 @@ def start(
         DataError: there is no photo, or labels cannot be read or merged.
         OpenQuestionsError: what was read looks wrong, and `overrides` don't accept it.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.starting.run import start
         >>> started = start(photos='photos', classes='dog, cat')  # doctest: +SKIP
         >>> started.page  # doctest: +SKIP
