@@ -13,7 +13,7 @@ README = (ROOT / 'README.md').read_text('utf-8')
 RUNNING = ['get_started', 'own_photos', 'trust', 'how_it_works', 'configuration', 'extending', 'distributed']
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
 PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
-PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'troubleshooting', 'api')]
+PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'troubleshooting', 'api')]
 
 # Training for held-out scores would triple the time.
 NO_FOLDS = 'default_hooks.calibration.folds=0'
@@ -30,6 +30,7 @@ SHORTER = {
     'bash tools/run_tests.sh': f'--collect-only -q --rootdir {ROOT} {ROOT}/tests/test_compat.py',
     'python tools/train.py photos': SMALL_TOWER,
     'python tools/test.py photos': SMALL_TOWER,
+    'python tools/start.py photos': f'--tower demo --yes --cfg-options view.size=128 {NO_FOLDS} {IN_PROCESS}',
     'python tools/demo_data.py': '--num-train 120 --num-test 24',
     'python tools/study.py': '--seeds 1 2 --rows zero_shot linear_probe',
     # The checkpoint of its last epoch, 162, is tested afterwards.
