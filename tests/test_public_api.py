@@ -66,7 +66,7 @@ def test_whatever_is_called_says_what_it_raises_and_shows_an_example(name):
     for line in raised.splitlines():
         if line[4] != ' ':
             assert line.split(':')[0].strip() in vars(cssa_mm.errors)
-    assert '>>> import cssa_mm' in section(CALLED[name], 'Example')
+    assert '>>> import cssa_mm' in section(CALLED[name], 'Examples')
 
 
 @pytest.mark.parametrize('name', VALUES)

@@ -36,6 +36,7 @@ COMPONENTS = {
         'BadImageHook',
         'GuardHook',
         'PlainCheckpointHook',
+        'ProgressHook',
         'PseudoLabelHook',
         'StepLoggerHook',
         'StepSchedulerHook',

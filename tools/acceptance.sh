@@ -2,7 +2,8 @@
 # Proofs that take too long for the tests: bash tools/acceptance.sh NAME
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
-#   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 200, always the same)
+#   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 60, always the same)
+#   sizes     annotation files of the published sizes of COCO, VOC and NUS-WIDE: split sizes, and what loading COCO takes
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
 #           --sets 20 --seed 0 --keep FOLDER
@@ -17,6 +18,8 @@
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
+#   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
+#           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -67,6 +70,12 @@ round-trips() {
     CSSA_ROUND_TRIPS=2000 "$PYTHON" -m pytest -q tests/reliability/test_round_trips.py
 }
 
+sizes() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_REAL_SIZES=1 "$PYTHON" -m pytest -q tests/datasets/test_real_sizes.py
+}
+
 label-studio() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
@@ -97,6 +106,11 @@ neighbours() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/neighbours_cost.py" "$@"
 }
 
+suggestions() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/suggestions.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -112,9 +126,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading) "$@" ;;
+    wheel | round-trips | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours or reading" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac

@@ -80,7 +80,7 @@ def browse(
         ConfigError: the config has no training data, `num` is below 1, or `out` is not the name of a picture.
         DataError: images, annotations or class names are missing or don't fit.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.browsing import browse
         >>> browse(config='cssa_demo', num=4).path  # doctest: +SKIP
         PosixPath('work_dirs/cssa_demo/browse_data.png')

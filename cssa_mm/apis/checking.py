@@ -106,7 +106,7 @@ def check(
         ConfigError: a key or component of the config is unknown.
         DataError: a process that opens images was killed. What is wrong with the data is a finding, not an error.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.checking import check
         >>> check(config='cssa_table', data_root='photos').trains  # doctest: +SKIP
         True

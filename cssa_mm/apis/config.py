@@ -55,7 +55,7 @@ def load_config(
         ConfigError: the file is missing or broken, a key, component or tower is unknown, or an override does not fit.
         CheckpointError: the weights of `tower` are missing.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> config = cssa_mm.load_config('cssa_demo', overrides={'train_cfg.semi_epochs': 3})
         >>> config.train_cfg.semi_epochs

@@ -48,7 +48,7 @@ def convert_checkpoint(checkpoint: str | os.PathLike, *, out: str | os.PathLike 
     Raises:
         CheckpointError: the file is missing, unreadable or not of format 1, or holds no readable config.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> from cssa_mm.apis.conversion import convert_checkpoint
         >>> path = convert_checkpoint('old/epoch_162.pth')  # doctest: +SKIP

@@ -46,7 +46,7 @@ class CSSAInferencer(ImageClassificationInferencer):
         ConfigError: the model, device or an argument is unknown, or the model has no view.
         CheckpointError: the checkpoint is missing, unreadable, or that of another config.
 
-    Example:
+    Examples:
         >>> import cssa_mm, numpy as np
         >>> names = ['anchor', 'coffee']
         >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=128)
@@ -163,7 +163,9 @@ class CSSAInferencer(ImageClassificationInferencer):
             preds: their samples.
             show: open a window.
             wait_time: seconds that a window stays open; 0 is for ever.
-            resize, rescale_factor, draw_score: see `draw_picture`.
+            resize: see `draw_picture`.
+            rescale_factor: see `draw_picture`.
+            draw_score: see `draw_picture`.
             show_dir: see `draw_labels`.
             channel_order: as in a call.
 

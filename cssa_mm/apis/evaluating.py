@@ -101,7 +101,7 @@ def evaluate(
         ConfigError: `out` or `picture` cannot be written, or there are no scores for a picture.
         DataError: one of them cannot be read, is of another model than it seems, or they share no image or class.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.evaluating import evaluate
         >>> evaluate(predictions='predictions', truth='photos/test.csv').text()  # doctest: +SKIP
     """

@@ -94,7 +94,7 @@ def import_labels(
         DataError: the labels cannot be read, or cannot be written so that they read back the same.
         OpenQuestionsError: something in the labels looks wrong, and ``accept`` does not name it.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.importing import import_labels
         >>> import_labels(source='export.json', out='photos')  # doctest: +SKIP
     """

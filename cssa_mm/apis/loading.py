@@ -54,7 +54,7 @@ def load_model(
             missing or another one.
         ConfigError: the machine has no such device.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> model = cssa_mm.load_model('work_dirs/cssa_demo/epoch_162.pth')  # doctest: +SKIP
         >>> model.class_names[:2]  # doctest: +SKIP
@@ -108,7 +108,7 @@ def zero_shot(
         CheckpointError: the weights are missing or belong to another tower.
         DataError: there is no photo in `neighbours`, or no two that can be read.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> names = ['anchor', 'coffee', 'flag']
         >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=None)

@@ -109,7 +109,7 @@ def pointing_game(
         CheckpointError: the checkpoint is missing or was made for another model.
         DataError: no image has a box, or model and data set have different classes.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.pointing import pointing_game
         >>> report = pointing_game(config='cssa_voc_p05', data_root='VOC2012')  # doctest: +SKIP
         >>> report.classes['all']['attention']['hit']  # doctest: +SKIP

@@ -54,7 +54,7 @@ class Predictor:
         ConfigError: the batch size, threshold, top or channel order is invalid, the machine has no such device, or the
             model does not know the view that images are scored on.
 
-    Example:
+    Examples:
         >>> import cssa_mm, numpy as np
         >>> names = ['anchor', 'coffee']
         >>> model = cssa_mm.zero_shot(class_names=names, model_name='cssa-demo-rn', pretrained='demo', size=128)

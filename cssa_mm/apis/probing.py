@@ -51,7 +51,7 @@ def linear_probe(
         ConfigError: a key or component of the config is unknown, or `penalty` is not positive.
         DataError: images, annotations or class names are missing or don't fit.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.probing import linear_probe
         >>> linear_probe(config='cssa_demo')['num_labelled']  # doctest: +SKIP
         100

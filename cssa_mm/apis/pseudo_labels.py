@@ -40,7 +40,7 @@ def show_pseudo_labels(*, work_dir: str | os.PathLike, out: str | os.PathLike | 
         ConfigError: the run has no records, or `out` is not the name of a picture.
         DataError: its records cannot be read.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.pseudo_labels import show_pseudo_labels
         >>> show_pseudo_labels(work_dir='work_dirs/cssa_demo').records[-1]['CF1']  # doctest: +SKIP
         0.71

@@ -75,7 +75,7 @@ def split(
             too few images, or the draw would label an image of which the annotation says nothing.
         DataError: annotations or class names are missing or don't fit.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.splitting import split
         >>> len(split(config='cssa_demo', labelled=0.1).split.image_ids)  # doctest: +SKIP
         200

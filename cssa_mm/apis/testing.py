@@ -77,7 +77,7 @@ def test(
         DataError: images, annotations or class names are missing or don't fit.
         CheckpointError: the checkpoint is missing or was made for another model.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> cssa_mm.test(config='cssa_demo')['ema/mAP']  # doctest: +SKIP
         47.9

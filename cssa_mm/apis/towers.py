@@ -117,7 +117,7 @@ def towers(*, pattern: str | None = None, measure: bool = False) -> TowerList:
     Raises:
         ConfigError: the pattern fits no tower.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.towers import towers
         >>> towers(pattern='ViT-B-32:laion2b_s34b').entries[0].works
         True

@@ -78,7 +78,7 @@ def train(
         DataError: images, annotations or class names are missing or don't fit.
         CheckpointError: the checkpoint to resume from is missing or was made for another model.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> short = {'train_cfg.warmup_epochs': 1, 'train_cfg.semi_epochs': 1}  # doctest: +SKIP
         >>> result = cssa_mm.train(config='cssa_demo', overrides=short, work_dir='work_dirs/short')  # doctest: +SKIP

@@ -66,17 +66,10 @@ def read_truth(path: str | os.PathLike, images: Sequence[str], class_names: Sequ
     unnamed = [name for name in class_names if plain_name(name) not in named]
     values, others = labels_for(table, class_names, declared)
     folder = ImageFolder(f'predictions://{path.name}', '', {one_form(image): image for image in images})
-    rows, unmatched = _matched(table, folder)
+    rows, unmatched = matched_rows(table, folder)
     labels = np.full((len(images), len(class_names)), UNKNOWN, np.int8)
     if rows:
-        part = replace(
-            table,
-            paths=[table.paths[row] for row in rows],
-            labels=table.labels[rows],
-            others=table.others[rows],
-            where=lambda row: table.where(rows[row]),
-            groups=None,
-        )
+        part = part_of(table, rows)
         index = {one_form(image): number for number, image in enumerate(images)}
         for image_id, known in join_rows(part, images_of(part, folder), values[rows]).items():
             labels[index[image_id]] = known
@@ -130,8 +123,20 @@ def _read(path: Path) -> tuple[LabelTable, list[str]]:
     return table, declared
 
 
-def _matched(table: LabelTable, folder: ImageFolder) -> tuple[list[int], list[str]]:
-    """The rows that mean one of the images, or may mean several, and the paths of the others."""
+def part_of(table: LabelTable, rows: Sequence[int]) -> LabelTable:
+    """Some rows of a table."""
+    return replace(
+        table,
+        paths=[table.paths[row] for row in rows],
+        labels=table.labels[rows],
+        others=table.others[rows],
+        where=lambda row: table.where(rows[row]),
+        groups=None,
+    )
+
+
+def matched_rows(table: LabelTable, folder: ImageFolder) -> tuple[list[int], list[str]]:
+    """The rows of a table that mean one of the images, or may mean several, and the paths of the others."""
     finder = ImageFinder(folder)
     found = {path: find_meant(path, finder) for path in dict.fromkeys(table.paths) if path not in folder.image_ids}
     is_sure = {

@@ -7,9 +7,11 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from cssa_mm.apis.check_report import Style
 from cssa_mm.apis.checking import check
+from cssa_mm.apis.config_reference import config_page
 from cssa_mm.cli.arguments import add_config, add_tower, add_yes, command_parser, overrides_of, run
 from cssa_mm.files import write_json
 
@@ -21,6 +23,21 @@ DESCRIPTION = (
 EXAMPLE = 'cssa check cssa_table --data-root photos --out report.json'
 
 
+class Keys(argparse.Action):
+    """Print the page of all config keys and stop."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Print, and exit with status 0."""
+        print(config_page(), end='')
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Arguments of `cssa check`."""
     result = command_parser('check', DESCRIPTION, EXAMPLE)
@@ -28,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     add_tower(result)
     add_yes(result)
     result.add_argument('--out', help='JSON file for all that was found')
+    result.add_argument('--keys', action=Keys, nargs=0, help='print every config key: docs/configuration.md')
     result.add_argument('--num-workers', type=int, help='processes that open images; all cores by default')
     return result
 

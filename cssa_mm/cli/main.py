@@ -16,6 +16,7 @@ from pathlib import Path
 
 COMMANDS = {
     'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
+    'start': 'go from a folder of photos to labels, with a page to label the next photos in between',
     'import': 'turn labels of any form into a table of your own, with the images beside it',
     'check': 'check images, labels and split of a config before training on them',
     'browse': 'draw training images in their weak and strong view, with their labels',
@@ -23,6 +24,8 @@ COMMANDS = {
     'train': 'train a model',
     'test': 'test a checkpoint, or the untrained model',
     'predict': 'label images with a model, and write what other tools read',
+    'suggest': 'choose which photos to label next, and write a page to label them in',
+    'merge': 'merge answers of that page, or labels of any form, into labels.csv',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
     'report': 'write one page of a training run, or of several side by side',

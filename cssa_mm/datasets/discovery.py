@@ -73,11 +73,7 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
     Raises:
         DataError: There is no label file, or there are several to choose from.
     """
-    found: dict[str, list[str]] = {'train': [], 'val': [], 'test': []}
-    for name in _candidates(data_root):
-        part = _part_of(name)
-        if part == 'train' or not _is_bare_list(Path(data_root, name)):
-            found[part].append(name)
+    found = label_files(data_root)
     if labels is not None:
         found = {part: [name for name in names if name != labels] for part, names in found.items()} | {
             'train': [labels]
@@ -98,6 +94,16 @@ def discover(data_root: str, labels: str | None = None) -> dict[str, dict[str, s
     for part, subset in subsets_of(os.path.join(data_root, result['train']['ann_file'])).items():
         result[part] = dict(ann_file=result['train']['ann_file'], subset=subset)
     return _with_image_folders(result, Path(data_root))
+
+
+def label_files(data_root: str) -> dict[str, list[str]]:
+    """The label files below a directory: 'train', 'val' and 'test' -> relative paths; folders of photos are none."""
+    found: dict[str, list[str]] = {'train': [], 'val': [], 'test': []}
+    for name in _candidates(data_root):
+        part = _part_of(name)
+        if part == 'train' or not _is_bare_list(Path(data_root, name)):
+            found[part].append(name)
+    return found
 
 
 def _with_image_folders(found: dict[str, dict[str, str]], root: Path) -> dict[str, dict[str, str]]:

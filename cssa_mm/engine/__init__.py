@@ -6,6 +6,7 @@ from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
+from cssa_mm.engine.progress_hook import ProgressHook
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.engine.schedule_hook import StepSchedulerHook
 from cssa_mm.engine.step_logger_hook import StepLoggerHook
@@ -17,6 +18,7 @@ __all__ = [
     'GuardHook',
     'LabelPictureHook',
     'PlainCheckpointHook',
+    'ProgressHook',
     'SemiSupervisedTrainLoop',
     'StepLoggerHook',
     'StepSchedulerHook',

@@ -16,7 +16,7 @@ class Calendar:
     Args:
         lengths: steps of each epoch.
 
-    Example:
+    Examples:
         >>> Calendar([1, 1, 4, 4]).steps(3)
         6
         >>> Calendar([1, 1, 4, 4]).steps(2.5)

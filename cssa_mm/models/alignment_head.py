@@ -77,7 +77,8 @@ class LabelAlignmentHead(nn.Module):
         shared_prompts: use one prompt per class for both attention and score.
         renormalise: unit label-specific features; False is DualCoOp++'s evidence-guided pooling.
         attention_temperature: tau_s.
-        temperature: initial tau_c, learned unless `learn_temperature` is False.
+        temperature: tau_c, at the start if it is learned.
+        learn_temperature: learn tau_c.
         score: `'sigmoid'`; `'dual'`, a negative prompt per class and a two-way softmax (DualCoOp);
             `'negative_embedding'`, a free negative vector per class (PositiveCoOp).
         bias: learn a bias b_c per class; without it every CLIP score starts above one half.

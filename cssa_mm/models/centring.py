@@ -37,10 +37,10 @@ class BackgroundCentring(nn.Module):
     """The background vocabulary and its weight; all that is learned is a buffer.
 
     Args:
-        encoder: the frozen text tower.
+        encoder: the frozen text tower (given by the head).
         weight: 'auto', fitted to images (`fit`) and .25 until then; or w in 0..1.
         vocabulary: the words; a file with one a line; or None for the common nouns of this package.
-        initial_words: what prompts start with, `prompts.initial_words` of the head.
+        initial_words: what prompts start with (given by the head).
 
     Attributes:
         text: unit text features (V, D) of the words.

@@ -128,6 +128,12 @@ def masked_asymmetric_loss(
 class MaskedAsymmetricLoss(nn.Module):
     """:func:`masked_asymmetric_loss` with its options, for configs.
 
+    Args:
+        gamma_negative: focusing power of the negatives.
+        gamma_positive: focusing power of the positives.
+        clip: negatives whose probability is at or below it cost nothing.
+        reduction: 'sum' over the known cells, their 'mean', or 'batch_mean', the sum divided by the images.
+
     Raises:
         ConfigError: an option is out of its range.
     """

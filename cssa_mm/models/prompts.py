@@ -25,8 +25,8 @@ class ClassPrompts(nn.Module):
     """M learnable vectors before each class name (paper: learnable class-specific prompts; CoOp's layout).
 
     Args:
-        encoder: the frozen text tower.
-        class_names: C readable names, or several wordings in place of a name.
+        encoder: the frozen text tower (given by the head).
+        class_names: C readable names, or several wordings in place of a name (given by the head).
         num_context: M. 0 leaves the bare name and nothing to learn.
         initial_words: words whose embeddings initialise the last of the M vectors; the others start from
             N(0, 0.02^2).

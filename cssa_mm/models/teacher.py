@@ -16,7 +16,7 @@ class ParameterEMA(nn.Module):
     half of the initial prompts after 2,300 steps.
 
     Args:
-        module: the student; no reference to it is kept.
+        module: the student (given by the classifier); no reference to it is kept.
         decay: the final decay (CAP: .9997).
         warm_up: False uses `decay` from the first step.
     """

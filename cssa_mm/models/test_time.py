@@ -24,7 +24,7 @@ class AverageViewsTTA(BaseTTAModel):
     `tta_model`, and the views as `tta_pipeline`; `cssa test --tta` and mmpretrain's own `test.py --tta` read both.
 
     Args:
-        module: a `CSSAClassifier` or its config.
+        module: a `CSSAClassifier` or its config (given by the runner).
         average: of 'logits' or 'scores'.
 
     Raises:

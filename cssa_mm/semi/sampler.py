@@ -34,11 +34,11 @@ class SemiSupervisedSampler(Sampler):
     (seed, epoch) alone.
 
     Args:
-        dataset: data set that knows which images are labelled.
+        dataset: data set that knows which images are labelled (given by the loader).
         labelled_per_batch: labelled images in each global batch of a semi-supervised epoch.
         seed: seed of the order and of the augmentations; None draws one for all ranks from numpy's global generator.
-        rank: of this process, mmengine's by default.
-        world_size: number of processes, mmengine's by default.
+        rank: of this process (given by the launcher); mmengine's by default.
+        world_size: number of processes (given by the launcher); mmengine's by default.
 
     `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop, and
     `accumulation`, too: over how many batches the gradients of a step accumulate. A step on k batches shows the images

@@ -17,7 +17,7 @@ OPTIONS = [
     'train_cfg.val_begin=12',
     'train_dataloader.dataset.split.proportion=0.4',
     'train_dataloader.batch_size=16',
-    'default_hooks.calibration.folds=2',
+    'default_hooks.calibration.folds=0',
 ]
 
 

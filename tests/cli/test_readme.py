@@ -7,7 +7,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,68 +15,20 @@ from PIL import Image
 
 import cssa_mm
 from cssa_mm.demo.scenes import generate_demo
-
-ROOT = Path(__file__).parents[2]
-README = (ROOT / 'README.md').read_text('utf-8')
-PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
-PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
-
-# Training for held-out scores would triple the time.
-NO_FOLDS = 'default_hooks.calibration.folds=0'
-IN_PROCESS = 'train_dataloader.num_workers=0 val_dataloader.num_workers=0 default_hooks.pseudo_labels.num_workers=0'
-SHORT_TRAINING = f'train_cfg.warmup_epochs=2 train_cfg.semi_epochs=1 train_cfg.val_begin=3 {IN_PROCESS}'
-SMALL_TOWER = (
-    '--cfg-options model.backbone.model_name=cssa-demo-rn model.backbone.pretrained=demo '
-    f'model.head.prompts.num_context=4 view.size=128 {IN_PROCESS}'
+from tests.cli.pages import (
+    PAGES,
+    README,
+    ROOT,
+    RUNNING,
+    blocks_of,
+    commands_of,
+    config_rows,
+    lines_of,
+    make_new_photos,
+    make_photos,
+    of_any_loader,
+    what_is_added,
 )
-# What is appended to a command that begins so, to keep it small; all others run as they stand.
-SHORTER = {
-    'bash tools/quickstart.sh': '--cfg-options train_cfg.warmup_epochs=2 train_cfg.val_begin=1 '
-    f'{NO_FOLDS} {IN_PROCESS}',
-    'bash tools/run_tests.sh': f'--collect-only -q --rootdir {ROOT} {ROOT}/tests/test_compat.py',
-    'python tools/train.py photos': SMALL_TOWER,
-    'python tools/test.py photos': SMALL_TOWER,
-    'python tools/demo_data.py': '--num-train 120 --num-test 24',
-    'python tools/study.py': '--seeds 1 2 --rows zero_shot linear_probe',
-    # The checkpoint of its last epoch, 162, is tested afterwards.
-    'python tools/train.py configs/cssa_demo.py': f'--cfg-options train_cfg.val_begin=162 {NO_FOLDS} {IN_PROCESS}',
-    'python tools/train.py configs/cssa_demo.py --work-dir work_dirs/no_context': SHORT_TRAINING,
-    'python tools/train.py configs/cssa_demo.py --work-dir work_dirs/split': SHORT_TRAINING,
-    'bash tools/dist_train.sh configs/cssa_demo.py 2': f'--cfg-options {SHORT_TRAINING}',
-}
-
-
-class Block(NamedTuple):
-    """A fenced block of a page: the section that it stands in, its language, and its text."""
-
-    section: str
-    language: str
-    text: str
-
-
-def blocks_of(text: str) -> list[Block]:
-    found = []
-    for section in re.split(r'^(?=## )', text, flags=re.MULTILINE):
-        title = section.partition('\n')[0]
-        found += [Block(title, *match) for match in re.findall(r'^```(\w*)\n(.*?)^```', section, re.DOTALL | re.M)]
-    return found
-
-
-def lines_of(block: Block) -> list[str]:
-    return [line for line in block.text.splitlines() if line.strip()]
-
-
-def commands_of(block: Block) -> list[str]:
-    """What is run of a block: each command, or the whole program."""
-    if block.language == 'python':
-        return [block.text]
-    return [line for line in lines_of(block) if not line.startswith('#')]
-
-
-def what_is_added(command: str) -> str:
-    beginnings = [beginning for beginning in SHORTER if command.startswith(beginning)]
-    return SHORTER[max(beginnings, key=len)] if beginnings else ''
-
 
 RUN = [block for block in blocks_of(README) if block.language in ('bash', 'python')]
 SETTING_UP = ('bash tools/quickstart.sh', 'bash tools/run_tests.sh')
@@ -93,7 +44,11 @@ def is_set_up_here() -> bool:
 # -- what is written -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize('block', [block for block in RUN if block.language == 'bash'], ids=lambda block: block.section)
+COMMENTED = [README, *((ROOT / 'docs' / f'{name}.md').read_text('utf-8') for name in RUNNING)]
+COMMANDS = [block for text in COMMENTED for block in blocks_of(text) if block.language == 'bash']
+
+
+@pytest.mark.parametrize('block', COMMANDS, ids=lambda block: block.section)
 def test_each_command_stands_below_a_comment_of_its_own(block):
     lines = lines_of(block)
     assert [line.startswith('# ') for line in lines] == [True, False] * (len(lines) // 2), lines
@@ -120,12 +75,14 @@ def test_the_sections_that_a_page_links_to_are_there(page):
 
 @pytest.mark.parametrize('page', PAGES)
 def test_the_config_keys_that_a_page_names_are_there(page):
-    """Keys such as `model.evidence.anchor`, in any of the configs that set it."""
+    """Keys such as `model.evidence.anchor`, in any of the configs that set it, or with a row in the reference."""
     configs = [cssa_mm.load_config(name) for name in ('cssa_demo', 'cssa_plus_demo', 'cssa_table')]
-    text = (ROOT / page).read_text('utf-8')
+    text = re.sub(r'^```python.*?^```', '', (ROOT / page).read_text('utf-8'), flags=re.MULTILINE | re.DOTALL)
+    rows = config_rows()
     heads = 'model|view|train_cfg|default_hooks|optim_wrapper|train_dataloader|val_dataloader|test_dataloader'
     for key in re.findall(rf'(?<![\w./])(?:{heads})(?:\.(?!json)[a-z_]+)+', text):
-        assert any(has_key(config, key) for config in configs), key
+        section, _, name = of_any_loader(key).rpartition('.')
+        assert any(has_key(config, key) for config in configs) or name in rows.get(section, ()), key
 
 
 def has_key(config: Config, key: str) -> bool:
@@ -153,32 +110,6 @@ def test_the_citation_names_this_version():
 
 
 # -- what runs -------------------------------------------------------------------------------------------------
-
-
-def make_photos(root: Path) -> None:
-    """The files of the section 'Your own photos'; no labelled photo shows a sheep."""
-    rng = np.random.default_rng(0)
-    names = [f'{"holiday/" * (index % 2)}IMG_{index:04}.jpg' for index in range(40)]
-    for name in names:
-        (root / 'images' / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(root / 'images' / name)
-    labelled = [f'{name},{label}' for name, label in zip(names, ['dog;person', 'cat', 'none', ''] * 3, strict=False)]
-    tested = [
-        f'{name},{label}'
-        for name, label in zip(names[-6:], ['cat', 'dog', 'sheep', 'person', 'none', 'cat'], strict=True)
-    ]
-    for table, rows in (('labels', labelled), ('test', tested)):
-        (root / f'{table}.csv').write_text('\n'.join(['image,labels', *rows]) + '\n')
-    (root / 'classes.txt').write_text('cat\ndog\nperson\nsheep\n')
-
-
-def make_new_photos(root: Path) -> None:
-    """The folder that is labelled: new photos, and the true labels of some."""
-    rng = np.random.default_rng(1)
-    root.mkdir()
-    for number in range(900, 906):
-        Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(root / f'IMG_{number:04}.jpg')
-    (root / 'labels.csv').write_text('image,labels\nIMG_0900.jpg,cat\nIMG_0902.jpg,dog;person\nIMG_0903.jpg,none\n')
 
 
 def make_coco(root: Path) -> None:

@@ -1,6 +1,10 @@
-"""Annotation files of the published sizes: split sizes, CAP's rule, and what loading COCO takes."""
+"""Annotation files of the published sizes: split sizes, CAP's rule, and what loading COCO takes.
+
+`bash tools/acceptance.sh sizes` runs them.
+"""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,7 +18,7 @@ from cssa_mm.datasets.readers.objects.instances import read_instances
 from cssa_mm.datasets.splits.split import make_split
 from cssa_mm.datasets.voc import VOC_CLASSES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.skipif('CSSA_REAL_SIZES' not in os.environ, reason='files of 80,000 images take long')
 
 # Training images, and the labelled ones at 5, 10, 15 and 20 %.
 COCO = 82081, {0.05: 4104, 0.1: 8208, 0.15: 12312, 0.2: 16416}

@@ -28,6 +28,7 @@ def run_toy(small_demo, features):
 
     def call(study: str, work_dir: Path, **arguments) -> dict:
         overrides = {'train_cfg.warmup_epochs': 1, 'default_hooks.pseudo_labels.num_workers': 0}
+        overrides['default_hooks.calibration.folds'] = 0  # training again for each fold is tested with the calibration
         overrides |= arguments.pop('overrides', {})
         arguments = dict(data_root=small_demo, seeds=[1], features=features) | arguments
         return run_study(study=study, work_dir=work_dir, overrides=overrides, **arguments)

@@ -86,7 +86,7 @@ def export_hub(
         ConfigError: the folder holds something, the tower's weights are no file that could be copied, or the model
             does not know its view.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.exporting.hub import export_hub
         >>> export_hub(checkpoint='work_dirs/cssa_demo/epoch_162.pth', out='hub').files  # doctest: +SKIP
         ('README.md', 'config.json', 'model.safetensors', 'preprocessor_config.json')

@@ -94,7 +94,7 @@ def predict(
         DataError: there is no image, or none of them can be read.
         CheckpointError: the checkpoint is none.
 
-    Example:
+    Examples:
         >>> import cssa_mm
         >>> run = cssa_mm.predict(images='photos', checkpoint='model.pth', out='predictions')  # doctest: +SKIP
         >>> run.images, run.bad, run.files[0]  # doctest: +SKIP

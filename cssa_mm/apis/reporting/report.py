@@ -65,7 +65,7 @@ def report(
     Raises:
         ConfigError: a work directory does not exist or holds no training, or `out` cannot be written.
 
-    Example:
+    Examples:
         >>> from cssa_mm.apis.reporting.report import report
         >>> report(work_dirs='work_dirs/cssa_demo').page  # doctest: +SKIP
         PosixPath('work_dirs/cssa_demo/report.html')

@@ -77,7 +77,7 @@ def near_duplicates_of(
 
     Files that are the same byte by byte are no near-duplicates.
 
-    Example:
+    Examples:
         >>> near_duplicates_of([], [])
         []
     """

@@ -1,0 +1,1 @@
+"""From a folder of photos to labels, as far as its labels allow."""
