@@ -24,10 +24,8 @@ from cssa_mm.features.view import model_view
 from cssa_mm.semi.contexts import affinity
 from cssa_mm.version import __version__
 from cssa_mm.visualization.pages.report_data import (
-    ClassRow,
     Contexts,
     PairOfErrors,
-    Picture,
     PseudoLabelEpoch,
     Report,
     SuspectedLabel,
