@@ -79,6 +79,10 @@ def explain_files(
     """
     require_whole_number('limit', limit, 1)
     found = named_images(images)
+    if checkpoint is None and classes is None:
+        raise ConfigError(
+            "classes: found none for --checkpoint none, expected the names of the classes; give --classes 'dog, cat'"
+        )
     if checkpoint is None:
         model = explainable(open_for_prediction(None, tower=tower, classes=classes, device=device).scorer)
     elif classes is not None:

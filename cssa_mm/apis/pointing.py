@@ -23,8 +23,8 @@ from cssa_mm.files import write_json
 from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.visualization.pointing_figure import draw_pointing_game
 
-# Parts of all trials: where boxes fill most of the image everything hits, and where an image shows one class alone, a map
-# that knows no class points as well as any.
+# Parts of all trials: where boxes fill most of the image everything hits, and where an image shows one class alone, a
+# map that knows no class points as well as any.
 SHARES = {'boxes up to 60 %': 0.6, 'boxes up to 30 %': 0.3}
 SEVERAL = 'images of several classes'
 
@@ -34,9 +34,9 @@ class PointingReport:
     """How often the maps of each method hit a box of their class.
 
     Attributes:
-        classes: for each class with trials, for `all`, and for parts of all (`SHARES` of the image that boxes cover, and
-            `SEVERAL`, images with boxes of two classes or more): the `count` of its trials, and for each of `METHODS`
-            its `hit`, a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
+        classes: for each class with trials, for `all`, and for parts of all (`SHARES` of the image that boxes cover,
+            and `SEVERAL`, images with boxes of two classes or more): the `count` of its trials, and for each of
+            `METHODS` its `hit`, a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
         left_out: classes without trials.
         picture: picture of a few images; None without trials.
     """

@@ -18,8 +18,7 @@ from cssa_mm.errors import ConfigError
 # How a tower pools. MEAN: the global feature is the mean of the local ones. ATTENTION: a query weighs them (CLIP's
 # ResNets). OTHER: a class token, a learned query whose values are not the local features, a norm after the mean.
 MEAN, ATTENTION, OTHER = POOLINGS = ('mean', 'attention', 'other')
-# Of the numbers of two ways to compute the same feature, at reduced precision, too.
-CLOSE = 0.02
+CLOSE = 1e-3  # relative: between two ways to compute the same feature
 
 
 @dataclass(frozen=True)
