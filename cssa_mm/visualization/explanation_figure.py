@@ -15,8 +15,9 @@ from cssa_mm.visualization.fonts import DrawableNames
 from cssa_mm.visualization.style import INK, MUTED, new_figure, save_figure
 
 MOST = 12
-# In inches: the height of a panel, the text above it, gaps and margin, a line below; the narrowest figure.
-HEIGHT, ABOVE, GAP, MARGIN, LINE, NARROWEST = 1.75, 0.42, 0.12, 0.12, 0.16, 5.2
+# In inches: a panel's height and least width, which score and threshold need; the text above it, gaps and margin; a line
+# below; the narrowest figure.
+HEIGHT, NARROW, ABOVE, GAP, MARGIN, LINE, NARROWEST = 1.75, 1.55, 0.42, 0.12, 0.12, 0.16, 5.2
 LETTERS = 15.5  # of the caption in an inch
 
 
@@ -35,7 +36,7 @@ def explanation_figure(explanation: Explanation) -> Figure:
     columns = -(-count // rows)
     # A panorama or a tower would leave no room for the others.
     aspect = float(np.clip(explanation.image.shape[1] / explanation.image.shape[0], 0.6, 2))
-    panel = (HEIGHT * aspect, HEIGHT)
+    panel = (max(HEIGHT * aspect, NARROW), HEIGHT)
     high = rows * (ABOVE + HEIGHT) + (rows - 1) * GAP
     photo = ((high - ABOVE) * aspect, high - ABOVE)
     width = max(2 * MARGIN + photo[0] + columns * (GAP + panel[0]), NARROWEST)
@@ -61,8 +62,15 @@ def explanation_figure(explanation: Explanation) -> Figure:
         axes = axes_at(left, ABOVE + row * (ABOVE + HEIGHT + GAP), *panel)
         draw_label(axes, explanation, number, _shortened(names.names[number], int(11 * panel[0])), pad=15)
         axes.title.set_family(families)
-        axes.text(
-            0.5, 1.025, explanation.verdict(number), transform=axes.transAxes, ha='center', fontsize=7.5, color=INK
+        axes.annotate(
+            explanation.verdict(number),
+            (0.5, 1),
+            xytext=(0, 4),
+            xycoords='axes fraction',
+            textcoords='offset points',
+            ha='center',
+            fontsize=7.5,
+            color=INK,
         )
     figure.text(
         MARGIN / width, (below - MARGIN) / height, '\n'.join(lines), va='top', fontsize=8, color=MUTED, parse_math=False
