@@ -48,7 +48,8 @@ def explain(
 
     Raises:
         CheckpointError: the checkpoint is missing or none, or an ONNX file.
-        ConfigError: the model has no label attention, a label is unknown, or `top` or `max_labels` is invalid.
+        ConfigError: the model has no label attention, a label is unknown, or `top` or `max_labels` is invalid, or more
+            labels are asked for than `max_labels`.
         ImageError: a file is missing or unreadable.
 
     Example:
@@ -60,15 +61,60 @@ def explain(
         >>> len(found.names), found.maps.shape, found.peaks.shape
         (2, (2, 90, 120), (2, 2))
     """
-    scorer = explainable(model, tower=tower, device=device)
-    require_whole_number('max_labels', max_labels, 1)
-    names = scorer.class_names
-    if top is not None:
-        require_whole_number('top', top, 1)
-        if labels is not None:
-            raise ConfigError('top: found it together with labels, expected one of the two; leave one out')
-    wanted = None if labels is None else _indices(labels, names)
-    return _explained(scorer, several(images), wanted, top, max_labels)
+    explainer = Explainer(model, labels=labels, top=top, max_labels=max_labels, tower=tower, device=device)
+    return map(explainer, several(images))
+
+
+class Explainer:
+    """Explains images one by one with the same model and options; the text side is computed once. See `explain`."""
+
+    def __init__(
+        self,
+        model: CSSAClassifier | Scorer | str | os.PathLike,
+        *,
+        labels: str | Sequence[str] | None = None,
+        top: int | None = None,
+        max_labels: int = MOST,
+        tower: str | os.PathLike | None = None,
+        device: str | torch.device | None = None,
+    ) -> None:
+        require_whole_number('max_labels', max_labels, 1)
+        if top is not None:
+            require_whole_number('top', top, 1)
+            if labels is not None:
+                raise ConfigError('top: found it together with labels, expected one of the two; leave one out')
+            if top > max_labels:
+                raise ConfigError(f'top: found {top}, expected at most {max_labels}, as many as a picture has room for')
+        self.scorer = explainable(model, tower=tower, device=device)
+        self.wanted = None if labels is None else _indices(labels, self.scorer.class_names, max_labels)
+        self.top = top
+        self.max_labels = max_labels
+        self.rule = rule_of(self.scorer.model).text
+        self.text = label_text(self.scorer.model)
+
+    def __call__(self, image: ImageLike) -> Explanation:
+        """The explanation of an image."""
+        scorer, model = self.scorer, self.scorer.model
+        array, path = decoded(image, scorer.view)
+        viewed = scorer.view.of_image(array)
+        with torch.no_grad(), in_eval_mode(model):
+            local, pooled = scorer.features(torch.from_numpy(np.ascontiguousarray(viewed.transpose(2, 0, 1)))[None])
+            scores = scorer.of_logits(model.logits(local, pooled)).calibrated[0]
+        reached = scorer.thresholds.reached(scores[None])[0]
+        chosen = chosen_labels(scores, reached, self.wanted, self.top)[: self.max_labels]
+        found = label_maps(model, local, self.text[chosen], viewed.shape[:2])
+        maps = [found.of(0, number) for number in range(len(chosen))]
+        shown = _reduced(array)
+        return Explanation(
+            image=shown,
+            names=tuple(scorer.class_names[c] for c in chosen),
+            scores=tuple(float(scores[c]) for c in chosen),
+            thresholds=tuple(float(scorer.thresholds.values[c]) for c in chosen),
+            maps=np.stack([each.spread(shown.shape) for each in maps]),
+            peaks=np.array([each.peak(shown.shape) for each in maps]),
+            rule=self.rule,
+            path=path,
+        )
 
 
 def explainable(
@@ -105,35 +151,6 @@ def explainable(
     return model
 
 
-@torch.no_grad()
-def _explained(
-    scorer: TorchScorer, images: Iterable[ImageLike], wanted: list[int] | None, top: int | None, max_labels: int
-) -> Iterator[Explanation]:
-    model = scorer.model
-    text = label_text(model)
-    thresholds, rule = scorer.thresholds, rule_of(model).text
-    for image in images:
-        array, path = decoded(image, scorer.view)
-        viewed = scorer.view.of_image(array)
-        with in_eval_mode(model):
-            local, pooled = scorer.features(torch.from_numpy(np.ascontiguousarray(viewed.transpose(2, 0, 1)))[None])
-            scores = scorer.of_logits(model.logits(local, pooled)).calibrated[0]
-        chosen = chosen_labels(scores, thresholds.reached(scores[None])[0], wanted, top)[:max_labels]
-        found = label_maps(model, local, text[chosen], viewed.shape[:2])
-        maps = [found.of(0, number) for number in range(len(chosen))]
-        shown = _reduced(array)
-        yield Explanation(
-            image=shown,
-            names=tuple(scorer.class_names[c] for c in chosen),
-            scores=tuple(float(scores[c]) for c in chosen),
-            thresholds=tuple(float(thresholds.values[c]) for c in chosen),
-            maps=np.stack([each.spread(shown.shape) for each in maps]),
-            peaks=np.array([each.peak(shown.shape) for each in maps]),
-            rule=rule,
-            path=path,
-        )
-
-
 @contextmanager
 def in_eval_mode(model: CSSAClassifier) -> Iterator[None]:
     """Put a model into eval mode, and back: what is folded in training mode may be out of date."""
@@ -161,10 +178,15 @@ def chosen_labels(
     return order[:count].tolist()
 
 
-def _indices(labels: str | Sequence[str], names: Sequence[str]) -> list[int]:
+def _indices(labels: str | Sequence[str], names: Sequence[str], most: int) -> list[int]:
     asked = [name.strip() for name in (labels.split(',') if isinstance(labels, str) else labels)]
     if not asked or not all(asked):
         raise ConfigError(f"labels: found {labels!r}, expected names of classes with commas between them, 'dog, cat'")
+    if len(asked) > most:
+        raise ConfigError(
+            f'labels: found {len(asked)}, expected at most {most}, as many as a picture has room for; ask for the rest '
+            'in a second picture'
+        )
     unknown = next((name for name in asked if name not in names), None)
     if unknown is not None:
         raise ConfigError(f"labels: found '{unknown}', expected classes of the model.{nearest(unknown, names)}")

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from tqdm import tqdm
 
-from cssa_mm.apis.explaining import explain, explainable
+from cssa_mm.apis.explaining import Explainer, explainable
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.sources import ImageList, find_images, is_address
 from cssa_mm.datasets.bad_images import reason_of
@@ -92,8 +92,8 @@ def explain_files(
         )
     else:
         model = explainable(checkpoint, tower=tower, device=device)
-    explain(model, [], labels=labels, top=top)  # raises before the first image is read
-    run = ExplanationRun(_folder(out))
+    explain = Explainer(model, labels=labels, top=top)
+    run = ExplanationRun(_folder(out), rule=explain.rule)
     if len(found) > limit:
         run.notes.append(f'found {len(found):,} images and drew the first {limit:,}; --limit {len(found)} draws all')
     error: ImageError | None = None
@@ -101,7 +101,7 @@ def explain_files(
     names = picture_names([found.names[position] for position in positions])
     for position, name in zip(tqdm(positions, unit='image', disable=None if limit > 1 else True), names, strict=True):
         try:
-            (explanation,) = explain(model, found.path(position), labels=labels, top=top)
+            explanation = explain(found.path(position))
         except ImageError as bad:
             error = bad
             run.notes.append(f'left out: {found.names[position]} ({reason_of(bad, found.path(position))})')
@@ -110,10 +110,9 @@ def explain_files(
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_explanation(explanation, path)
         run.lines.append(f'{path}: {in_words(explanation)}')
-        rule = explanation.rule
     if error is not None and not run.lines:
         raise error
-    return ExplanationRun(run.out, run.lines, run.notes, rule)
+    return run
 
 
 def named_images(images: Sequence[str | os.PathLike]) -> ImageList:

@@ -32,20 +32,20 @@ class MapRule(NamedTuple):
 # image's own score; elsewhere the length of a local feature says nothing of its place.
 RULES = {
     MEAN: MapRule(
-        "Bright: the part's features are long and point the way of the label's prompt (their similarity times their "
-        'length, smoothed by one cell). The tower averages the features of all parts, so these add most to the image.',
+        "Bright cells speak for the label: likeness of the cell's feature to the label's prompt, times the feature's "
+        'length, smoothed by one cell (this tower averages its cells, so that long ones count most).',
         has_length=True,
         smoothing=1.0,
     ),
     ATTENTION: MapRule(
-        "Bright: the part's features point the way of the label's prompt (their cosine). The tower pools by attention, "
-        'so their length says nothing.',
+        "Bright cells speak for the label: cosine of the cell's feature with the label's prompt (this tower pools by "
+        'attention, so that lengths say nothing).',
         has_length=False,
         smoothing=0.0,
     ),
     OTHER: MapRule(
-        "Bright: the part's features point the way of the label's prompt (their cosine). They have passed the last "
-        'layer of the tower, where each part has seen all the others.',
+        "Bright cells speak for the label: cosine of the cell's last-layer feature with the label's prompt (in this "
+        'tower each cell has also seen the others).',
         has_length=False,
         smoothing=0.0,
     ),

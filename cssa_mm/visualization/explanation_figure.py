@@ -15,8 +15,8 @@ from cssa_mm.visualization.fonts import DrawableNames
 from cssa_mm.visualization.style import INK, MUTED, new_figure, save_figure
 
 MOST = 12
-# In inches: a panel's height and least width, which score and threshold need; the text above it, gaps and margin; a line
-# below; the narrowest figure.
+# In inches: a panel's height and least width, which score and threshold need; the text above it, gaps and margin; a
+# line below; the narrowest figure.
 HEIGHT, NARROW, ABOVE, GAP, MARGIN, LINE, NARROWEST = 1.75, 1.55, 0.42, 0.12, 0.12, 0.16, 5.2
 LETTERS = 15.5  # of the caption in an inch
 

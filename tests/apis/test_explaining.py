@@ -136,6 +136,8 @@ def test_wrong_input_is_named(model, make_model, paths, tmp_path):
         (dict(top=0), '^top: found 0, expected a whole number from 1'),
         (dict(top=2, labels='dog'), '^top: found it together with labels'),
         (dict(max_labels=0), '^max_labels: found 0'),
+        (dict(top=13), '^top: found 13, expected at most 12'),
+        (dict(labels=['dog', 'cat', 'table'], max_labels=2), '^labels: found 3, expected at most 2'),
     ):
         with pytest.raises(ConfigError, match=message):
             explain(model, paths[0], **options)  # before an image is asked for

@@ -26,7 +26,7 @@ def test_a_folder_becomes_pictures_and_a_line_each(tool, checkpoint, toy_data, t
     assert 'dog 0.' in lines[0]
     assert 'table 0.' in lines[0]
     assert lines[2] == 'found 12 images and drew the first 2; --limit 12 draws all'
-    assert lines[3].startswith(f'{tmp_path}: 2 pictures. Bright: ')
+    assert lines[3].startswith(f'{tmp_path}: 2 pictures. Bright cells speak for the label: ')
 
 
 @pytest.mark.parametrize(

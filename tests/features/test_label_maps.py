@@ -64,8 +64,10 @@ def smoothed(cells: np.ndarray) -> np.ndarray:
 def test_each_rule_is_said_in_words_of_its_own(model):
     texts = [rule_of(as_pooled(model, pooling)).text for pooling in POOLINGS]
     assert len(set(texts)) == 3
-    assert ['length, smoothed' in text for text in texts] == [RULES[pooling].has_length for pooling in POOLINGS]
-    assert all(text.startswith('Bright: ') for text in texts)
+    assert ['length, smoothed by one cell' in text for text in texts] == [
+        RULES[pooling].has_length for pooling in POOLINGS
+    ]
+    assert all(text.startswith('Bright cells speak for the label: ') for text in texts)
 
 
 def test_the_prompts_are_those_of_the_averaged_model(model):

@@ -19,10 +19,10 @@ from cssa_mm.apis.toolbox.opening import opened
 from cssa_mm.errors import ConfigError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.visualization.explanation import Explanation
-from cssa_mm.visualization.explanation_figure import explanation_figure
+from cssa_mm.visualization.explanation_figure import MOST, explanation_figure
 from cssa_mm.visualization.style import checked_picture, save_figure
 
-MOST = 6  # labels that are drawn where none is asked for
+DEFAULT = 6  # labels that are drawn where none is asked for
 # Of gradients, and of the layers that they are followed to.
 WITHOUT_EFFECT = ('target_layers', 'eigen_smooth', 'aug_smooth', 'vit_like', 'num_extra_tokens')
 
@@ -66,7 +66,7 @@ def explanation_of(model: CSSAClassifier, path: str, classes: list[int]) -> Expl
     if any(not 0 <= c < count for c in classes):
         raise ConfigError(f'--target-category: found {classes}, expected numbers from 0 to {count - 1}')
     labels = [model.class_names[c] for c in classes] or None
-    (found,) = explain(model, path, labels=labels, max_labels=MOST)
+    (found,) = explain(model, path, labels=labels, max_labels=MOST if classes else DEFAULT)
     return found
 
 
