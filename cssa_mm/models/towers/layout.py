@@ -106,7 +106,7 @@ def first_centre(
         Pixels down and across.
     """
     generator = torch.Generator().manual_seed(0)
-    patch = [2 * max(1, round(step)) for step in stride]
+    patch = [max(1, round(min(2 * step, pixels / 2))) for pixels, step in zip(size, stride, strict=True)]
     places = [(down, across) for down, across in product((-1, 0, 1), repeat=2) if down or across]
     corners = [
         [round((size[axis] - patch[axis]) / 2 + place[axis] * stride[axis] / 4) for axis in (0, 1)] for place in places
