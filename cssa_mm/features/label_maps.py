@@ -38,14 +38,14 @@ RULES = {
         smoothing=1.0,
     ),
     ATTENTION: MapRule(
-        "Bright cells speak for the label: cosine of the cell's feature with the label's prompt (this tower pools by "
-        'attention, so that lengths say nothing).',
+        "Bright cells speak for the label: cosine of the cell's feature with the label's prompt, where it is above the "
+        'mean of all cells (this tower pools by attention, so that lengths say nothing).',
         has_length=False,
         smoothing=0.0,
     ),
     OTHER: MapRule(
-        "Bright cells speak for the label: cosine of the cell's last-layer feature with the label's prompt (in this "
-        'tower each cell has also seen the others).',
+        "Bright cells speak for the label: cosine of the cell's last-layer feature with the label's prompt, where it "
+        'is above the mean of all cells (in this tower each cell has also seen the others).',
         has_length=False,
         smoothing=0.0,
     ),
@@ -99,6 +99,7 @@ def label_maps(model: CSSAClassifier, local: Tensor, text: Tensor, size: tuple[i
         found = (text @ cells.transpose(1, 2)).clamp(min=0) * cells.norm(dim=-1)[:, None]
     else:
         found = text @ F.normalize(cells, dim=-1).transpose(1, 2)
+        found = (found - found.mean(-1, keepdim=True)).clamp(min=0)
     grid = layout.grid(cells.shape[1], size)
     values = found.cpu().numpy().reshape(*found.shape[:2], *grid)
     if rule.smoothing:
