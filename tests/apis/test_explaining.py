@@ -110,8 +110,8 @@ def test_a_large_photo_is_reduced_and_its_peaks_with_it(make_model):
 
 
 def test_a_model_in_training_stays_in_training_and_shows_its_present_prompts(model, paths):
-    (before,) = explain(model, paths[0], top=6)
     model.train()
+    (before,) = explain(model, paths[0], top=6)  # folds the text, which must not outlive the next step
     for value in model.teacher.buffers():
         if value.is_floating_point():
             value.add_(torch.randn(value.shape, generator=torch.Generator().manual_seed(1)))
