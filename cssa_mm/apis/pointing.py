@@ -1,4 +1,4 @@
-"""Compare label attention, plain CLIP's similarity and chance with the boxes of a config's test images."""
+"""Compare the map that is shown, label attention, plain CLIP and chance with the boxes of a config's test images."""
 
 from __future__ import annotations
 
@@ -8,40 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.browsing import choose
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.loading import load_model, untrained_model
+from cssa_mm.apis.pointing_trials import MAPS, METHODS, example_trials, images_with_boxes, play
 from cssa_mm.apis.training import work_dir_of
-from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.voc import VOCMultiLabelDataset
-from cssa_mm.datasets.voc_boxes import voc_boxes
 from cssa_mm.engine.config.data_parts import require_test_data
-from cssa_mm.errors import ConfigError, DataError
-from cssa_mm.evaluation.pointing_game import Boxes, chance, hits, wilson_interval
+from cssa_mm.evaluation.pointing_game import wilson_interval
 from cssa_mm.evaluation.text_table import aligned
-from cssa_mm.features.class_maps import class_maps
-from cssa_mm.features.view import model_view
 from cssa_mm.files import write_json
-from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.statistics import check_same_classes
-from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game
+from cssa_mm.visualization.pointing_figure import draw_pointing_game
 
-# What is compared, in the order of the table.
-METHODS = {
-    'attention': "the model's label attention",
-    'cosine': 'cosine of each position with the zero-shot text',
-    'dot': 'the same without normalising the positions',
-    'random': 'a random cell',
-    'centre': 'the centre of the image',
-}
-# Those with a map, as the picture calls them.
-MAPS = {'attention': 'label attention', 'cosine': 'cosine map of CLIP', 'dot': 'dot-product map of CLIP'}
-PHOTOS = 6
+# Parts of all trials: where boxes fill most of the image everything hits, and where an image shows one class alone, a
+# map that knows no class points as well as any.
+SHARES = {'boxes up to 60 %': 0.6, 'boxes up to 30 %': 0.3}
+SEVERAL = 'images of several classes'
 
 
 @dataclass(frozen=True)
@@ -49,8 +34,9 @@ class PointingReport:
     """How often the maps of each method hit a box of their class.
 
     Attributes:
-        classes: for each class with trials, and `all`: the `count` of its trials, and for each of `METHODS` its `hit`,
-            a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
+        classes: for each class with trials, for `all`, and for parts of all (`SHARES` of the image that boxes cover,
+            and `SEVERAL`, images with boxes of two classes or more): the `count` of its trials, and for each of
+            `METHODS` its `hit`, a share from 0 to 1, and the `interval` of it (Wilson, 95 %).
         left_out: classes without trials.
         picture: picture of a few images; None without trials.
     """
@@ -88,12 +74,13 @@ def pointing_game(
     tower: str | os.PathLike | None = None,
     device: str | None = None,
 ) -> PointingReport:
-    """Does the label attention point at the object? With the EMA model of a checkpoint, or with the untrained one.
+    """Do the maps of a model point at the object? With the EMA model of a checkpoint, or with the untrained one.
 
     Each pair of an image and a class that it has boxes of is one trial.
 
     Args:
-        config: a config file, or a shipped config by its name, whose test set is in VOC form.
+        config: a config file, or a shipped config by its name, whose test set has boxes: in VOC or COCO form, or the
+            demo's.
         checkpoint: a checkpoint of a training; None takes the untrained model.
         tolerance: pixels by which a point may miss its box.
         max_box_share: leave out trials whose boxes cover more than this share of the grid; 1 keeps all.
@@ -105,14 +92,14 @@ def pointing_game(
         device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
 
     Raises:
-        ConfigError: the test set is not in VOC form, or the model has no label attention.
+        ConfigError: the annotations of the test set hold no boxes, or the model has no label attention.
         CheckpointError: the checkpoint is missing or was made for another model.
         DataError: no image has a box, or model and data set have different classes.
 
     Examples:
         >>> from cssa_mm.apis.pointing import pointing_game
         >>> report = pointing_game(config='cssa_voc_p05', data_root='VOC2012')  # doctest: +SKIP
-        >>> report.classes['all']['attention']['hit']  # doctest: +SKIP
+        >>> report.classes['all']['shown']['hit']  # doctest: +SKIP
         0.74
     """
     settings = load_config(config, overrides=overrides, data_root=data_root, tower=tower)
@@ -127,9 +114,10 @@ def pointing_game(
         check_same_classes(model, dataset, 'test_dataloader.dataset')
     found = play(model, dataset, chosen, boxes, sizes, tolerance)
     # Where a box fills nearly all of the image, everything hits.
+    has_box = np.isfinite(found['random'])
     too_large = found['random'] > max_box_share
     found = {name: np.where(too_large, np.nan, value) for name, value in found.items()}
-    classes = _summary(found, model.class_names)
+    classes = _summary(found, has_box, model.class_names)
     if out:
         write_json(out, classes, indent=2)
     picture = None
@@ -141,106 +129,20 @@ def pointing_game(
     return PointingReport(classes, tuple(name for name in model.class_names if name not in classes), picture)
 
 
-def images_with_boxes(dataset: SemiMultiLabelDataset) -> tuple[np.ndarray, list[Boxes], list[tuple[float, float]]]:
-    """The indices of the images that have boxes, the boxes of each by class, and each one's width and height.
-
-    Raises:
-        ConfigError: the data set is not in VOC form.
-        DataError: no image has a box.
-    """
-    if not isinstance(dataset, VOCMultiLabelDataset):
-        raise ConfigError(
-            f'test_dataloader.dataset: found a {type(dataset).__name__}, expected a VOCMultiLabelDataset, whose XML '
-            'files hold the boxes; take a config such as configs/cssa_voc_p05.py'
-        )
-    boxes, sizes = zip(*(voc_boxes(dataset, image_id) for image_id in dataset.image_ids), strict=True)
-    chosen = np.flatnonzero([len(of_image) > 0 for of_image in boxes])
-    if not len(chosen):
-        raise DataError(
-            f'{dataset.in_root("Annotations")}: found no box (bndbox) in the files of {len(dataset)} images, expected '
-            'some; take a data set with boxes'
-        )
-    return chosen, [boxes[i] for i in chosen], [sizes[i] for i in chosen]
-
-
-def play(
-    model: CSSAClassifier,
-    dataset: SemiMultiLabelDataset,
-    indices: Sequence[int] | np.ndarray,
-    boxes: Sequence[Boxes],
-    sizes: Sequence[tuple[float, float]],
-    tolerance: float = 0.0,
-) -> dict[str, np.ndarray]:
-    """Hits (n, C) of each of `METHODS` on n images, nan where an image has no box of the class.
-
-    Raises:
-        ConfigError: the model aligns the global feature, or its positions are not a square grid.
-    """
-    results: dict[str, list[np.ndarray]] = {name: [] for name in METHODS}
-    start = 0
-    for maps in class_maps(model, dataset, indices, 'Test images'):
-        count, _, height, width = maps['dot'].shape
-        rows = slice(start, start + count)
-        start += count
-        for name, grids in maps.items():
-            results[name].append(hits(grids.numpy(), boxes[rows], sizes[rows], tolerance))
-        for name, grid in (('random', (height, width)), ('centre', (1, 1))):
-            results[name].append(chance(boxes[rows], sizes[rows], len(model.class_names), grid, tolerance))
-    return {name: np.concatenate(parts) for name, parts in results.items()}
-
-
-def example_trials(
-    model: CSSAClassifier,
-    dataset: VOCMultiLabelDataset,
-    indices: Sequence[int] | np.ndarray,
-    boxes: Sequence[Boxes],
-    sizes: Sequence[tuple[float, float]],
-    found: Mapping[str, np.ndarray],
-    seed: int,
-) -> list[PointingTrial]:
-    """Up to `PHOTOS` trials, drawn by the seed: half of them hits of the label attention if there are enough.
-
-    Args:
-        model: the model whose maps are shown.
-        dataset: the test set.
-        indices: the n images in it.
-        boxes: of the n images.
-        sizes: width and height (n, 2), in the pixels of the boxes.
-        found: hits (n, C) of each of `METHODS`, nan where there is no trial.
-        seed: of the draw.
-    """
-    hit = found['attention'].ravel()
-    flat = choose(np.flatnonzero(hit >= 0.5), np.flatnonzero(hit < 0.5), PHOTOS, np.random.default_rng(seed))
-    rows, classes = np.unravel_index(flat, found['attention'].shape)
-    batches = list(class_maps(model, dataset, [indices[row] for row in rows], 'Picture'))
-    maps = {name: torch.cat([batch[name] for batch in batches]) for name in MAPS}
-    trials = []
-    for number, (row, c) in enumerate(zip(rows, classes, strict=True)):
-        path = dataset.img_paths[indices[row]]
-        trials.append(
-            PointingTrial(
-                image_id=dataset.image_ids[indices[row]],
-                image=model_view(model).decode(dataset.read_bytes(path, 'an image'), path),
-                class_name=model.class_names[c],
-                boxes=boxes[row][c] / np.tile(sizes[row], 2),
-                maps={title: maps[name][number, c] for name, title in MAPS.items()},
-                is_hit={title: bool(found[name][row, c] >= 0.5) for name, title in MAPS.items()},
-            )
-        )
-    return trials
-
-
-def _summary(found: Mapping[str, np.ndarray], class_names: Sequence[str]) -> dict[str, dict]:
-    """For each class with trials, and `all`: how many, and of each method the share of hits and its interval."""
-    columns = {name: slice(index, index + 1) for index, name in enumerate(class_names)} | {'all': slice(None)}
+def _summary(found: Mapping[str, np.ndarray], has_box: np.ndarray, class_names: Sequence[str]) -> dict[str, dict]:
+    """For each class with trials, `all` and its parts: how many, and by method hits and their interval."""
+    kept = {name: has_box & (np.arange(len(class_names)) == index) for index, name in enumerate(class_names)}
+    kept |= {'all': has_box} | {title: found['random'] <= share for title, share in SHARES.items()}
+    kept[SEVERAL] = has_box & (has_box.sum(1) > 1)[:, None]
     report = {}
-    for title, column in columns.items():
-        count = int(np.isfinite(found['random'][:, column]).sum())
+    for title, chosen in kept.items():
+        chosen = chosen & np.isfinite(found['random'])
+        count = int(chosen.sum())
         if count:
             report[title] = dict(count=count) | {
                 name: dict(hit=rate, interval=wilson_interval(rate, count))
                 for name in METHODS
-                for rate in [float(np.nanmean(found[name][:, column]))]
+                for rate in [float(found[name][chosen].mean())]
             }
     return report
 

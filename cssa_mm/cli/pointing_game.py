@@ -1,4 +1,4 @@
-"""`cssa pointing-game`: does the label attention point at the object? On boxes in VOC form."""
+"""`cssa pointing-game`: do the maps of a model point at the object? On boxes in VOC or COCO form, or the demo's."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cssa_mm.cli.arguments import (
 )
 
 DESCRIPTION = (
-    'Count how often the label attention points into a box of its class, beside plain CLIP and chance. The test set of '
-    'the config must be in VOC form, whose XML files hold the boxes.'
+    'Count how often the map that `cssa explain` draws points into a box of its class, beside the label attention, '
+    'plain CLIP and chance. The test set of the config must have boxes: in VOC or COCO form, or the demo.'
 )
 EXAMPLE = 'cssa pointing-game cssa_voc_p05 none --data-root VOC2012 --max-box-share 0.8'
 

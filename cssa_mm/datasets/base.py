@@ -43,6 +43,7 @@ from cssa_mm.datasets.splits.folds import checked_fold
 from cssa_mm.datasets.splits.option import SplitOption, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.evaluation.pointing_game import ImageBoxes
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
@@ -230,6 +231,12 @@ class SemiMultiLabelDataset(LabelledImages, BaseDataset):
                 f'repair or remove the image (no other image takes its place).'
             )
         return item
+
+    def boxes(self) -> list[ImageBoxes]:
+        """The boxes of each image; ``ConfigError`` where the annotations of such a set hold none."""
+        raise ConfigError(
+            f'dataset: found a {type(self).__name__}, whose annotations hold no boxes, expected one in VOC or COCO form'
+        )
 
     def extra_repr(self) -> list[str]:
         """Lines of the printed form."""

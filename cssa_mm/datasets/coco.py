@@ -8,6 +8,7 @@ import numpy as np
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
+from cssa_mm.datasets.coco_boxes import coco_boxes
 from cssa_mm.datasets.image_table import UNKNOWN
 from cssa_mm.datasets.images.named_images import find_written
 from cssa_mm.datasets.last_instances import LastInstances
@@ -21,6 +22,7 @@ from cssa_mm.datasets.readers.objects.unannotated import (
     resolve_unannotated,
 )
 from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.evaluation.pointing_game import ImageBoxes
 from cssa_mm.names import plain_name
 
 COCO_CLASSES = (
@@ -108,6 +110,10 @@ class COCOMultiLabelDataset(SemiMultiLabelDataset):
             for row in sorted(range(len(ids)), key=ids.__getitem__)
             if instances.is_annotated[row] or self.unannotated != 'drop'
         ]
+
+    def boxes(self) -> list[ImageBoxes]:
+        """The boxes of each image, read from the annotation: see `coco_boxes`."""
+        return coco_boxes(self)
 
     def declared(self, names: list[str]) -> list[str]:
         """The names of the classes that an annotation with categories of these names was made for."""

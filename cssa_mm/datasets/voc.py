@@ -15,8 +15,10 @@ from cssa_mm.datasets.readers.objects.unannotated import note_unannotated, note_
 from cssa_mm.datasets.readers.objects.voc import xml_folder
 from cssa_mm.datasets.readers.objects.voc_files import VocFile
 from cssa_mm.datasets.readers.understanding import Understanding
+from cssa_mm.datasets.voc_boxes import voc_boxes
 from cssa_mm.datasets.voc_layout import Entry, all_entries, files_below, listed_entries
 from cssa_mm.errors import DataError
+from cssa_mm.evaluation.pointing_game import ImageBoxes
 from cssa_mm.names import plain_name
 
 VOC_CLASSES = (
@@ -104,6 +106,10 @@ class VOCMultiLabelDataset(SemiMultiLabelDataset):
     def annotation_path(self, image_id: str) -> str:
         """The XML file of an image."""
         return self._xml_paths.get(image_id) or self.in_root('Annotations', f'{image_id}.xml')
+
+    def boxes(self) -> list[ImageBoxes]:
+        """The boxes of each image, read from its XML file: see `voc_boxes`."""
+        return [voc_boxes(self, image_id) for image_id in self.image_ids]
 
     def _labels_of(self, file: VocFile | None) -> np.ndarray:
         if file is None or (not file.objects and self.unannotated == 'unlabelled'):

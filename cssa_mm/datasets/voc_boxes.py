@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,12 +10,14 @@ from PIL import Image
 
 from cssa_mm.datasets.readers.objects.voc_files import EXPECTED, size_in
 from cssa_mm.datasets.readers.objects.xml_text import parse_xml
-from cssa_mm.datasets.voc import VOCMultiLabelDataset
 from cssa_mm.errors import DataError
-from cssa_mm.evaluation.pointing_game import Boxes
+from cssa_mm.evaluation.pointing_game import ImageBoxes
+
+if TYPE_CHECKING:
+    from cssa_mm.datasets.voc import VOCMultiLabelDataset
 
 
-def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tuple[float, float]]:
+def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> ImageBoxes:
     """Boxes of an image by class, and its width and height, as its XML file has them; objects without box left out.
 
     A file without size, or of size 0 as labelImg writes at times, gets that of the image.
@@ -24,7 +27,7 @@ def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tupl
     """
     path = dataset.annotation_path(image_id)
     if not dataset.backend(path).exists(path):
-        return {}, _size_of(dataset, image_id, path)
+        return ImageBoxes({}, _size_of(dataset, image_id, path))
     root = parse_xml(dataset.read_bytes(path, EXPECTED), path, EXPECTED)
     boxes: dict[int, list] = {}
     for item in root.iter('object'):
@@ -35,7 +38,7 @@ def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> tuple[Boxes, tupl
             corners = (left - 1, top - 1, right, bottom)
             boxes.setdefault(dataset.class_index.find(item.findtext('name', '').strip(), path), []).append(corners)
     size = size_in(root) or _size_of(dataset, image_id, path)
-    return {class_index: np.array(corners) for class_index, corners in boxes.items()}, size
+    return ImageBoxes({class_index: np.array(corners) for class_index, corners in boxes.items()}, size)
 
 
 def _number(root: ElementTree.Element, key: str, path: str) -> float:

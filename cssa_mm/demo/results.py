@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.attention import label_attention
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.explaining import explain
 from cssa_mm.apis.loading import load_model
 from cssa_mm.demo.curves import pseudo_label_records, validation_curve
-from cssa_mm.visualization.attention import LabelAttention
+from cssa_mm.visualization.explanation import Explanation
 from cssa_mm.visualization.quickstart_figure import draw_quickstart
 
 METHODS = dict(labelled_only='labelled-only', cssa='CSSA', cssa_plus='cssa_plus')
@@ -25,10 +26,17 @@ def draw_results(work_dir: Path, zero_shot: float) -> Path:
     return draw_quickstart(curves, zero_shot, records, _scenes(work_dir / 'cssa'), work_dir / 'quickstart.png')
 
 
-def _scenes(folder: Path) -> list[LabelAttention]:
-    """The attention of a trained model over the first test scenes with enough labels."""
+def _scenes(folder: Path) -> list[Explanation]:
+    """Where a trained model looked for its best labels, in the first test scenes with enough labels."""
     config = load_config(folder / 'cssa_demo.py')  # as it was trained: the runner writes it there
     model = load_model((folder / 'last_checkpoint').read_text().strip())
     dataset = DATASETS.build(config.test_dataloader.dataset)
     counts = np.minimum((dataset.labels == 1).sum(1), LABELS)
-    return label_attention(model, dataset, np.argsort(-counts, kind='stable')[:SCENES], LABELS)
+    indices = np.argsort(-counts, kind='stable')[:SCENES]
+    found = explain(model, [dataset.img_paths[index] for index in indices], top=LABELS)
+    return [
+        replace(
+            each, is_true=tuple(bool(dataset.labels[index, model.class_names.index(name)] == 1) for name in each.names)
+        )
+        for index, each in zip(indices, found, strict=True)
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +13,24 @@ from cssa_mm.errors import DataError
 Boxes = Mapping[int, np.ndarray]
 
 
+class ImageBoxes(NamedTuple):
+    """The boxes of an image by class, and the width and height of the image, in the pixels of the boxes."""
+
+    boxes: Boxes
+    size: tuple[float, float]
+
+
+def middles(count: int) -> np.ndarray:
+    """The middles (n,) of n equal parts of a side, as shares of it."""
+    return (np.arange(count) + 0.5) / count
+
+
 def hits(
-    attention: np.ndarray, boxes: Sequence[Boxes], sizes: np.ndarray | Sequence, tolerance: float = 0.0
+    attention: np.ndarray,
+    boxes: Sequence[Boxes],
+    sizes: np.ndarray | Sequence,
+    tolerance: float = 0.0,
+    centres: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """Which maps point at their class: 1 hit, 0 miss, nan where an image has no box of the class.
 
@@ -25,6 +42,7 @@ def hits(
         boxes: of each of the B images; their edges belong to them.
         sizes: width and height (B, 2) of the images, in the pixels of the boxes.
         tolerance: pixels by which a point may miss its box, to each side.
+        centres: of the rows (h,) and columns (w,) of cells, as shares of the image's sides; by default their middles.
 
     Returns:
         Hits (B, C), float64.
@@ -39,10 +57,10 @@ def hits(
             'images, expected maps (B, C, h, w), boxes and sizes of the same B images'
         )
     height, width = attention.shape[2:]
+    rows, columns = (middles(height), middles(width)) if centres is None else centres
     result = np.full(attention.shape[:2], np.nan)
     for image, (of_image, (image_width, image_height)) in enumerate(zip(boxes, sizes, strict=True)):
-        x = (np.arange(width) + 0.5) / width * image_width
-        y = (np.arange(height) + 0.5) / height * image_height
+        x, y = columns * image_width, rows * image_height
         for class_index, of_class in of_image.items():
             inside = np.zeros((height, width), bool)
             for left, top, right, bottom in of_class:

@@ -1,4 +1,4 @@
-"""Maps of each class over an image: the label attention of the model, and the similarity by CLIP."""
+"""Maps of each class over an image: what is shown, the label attention of the model, and the similarity by CLIP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.errors import ConfigError
+from cssa_mm.evaluation.pointing_game import middles
 from cssa_mm.features.encode import encode
+from cssa_mm.features.label_maps import LabelMaps, label_maps, label_text
 from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.prompts import mean_of_wordings
@@ -21,12 +23,13 @@ TEMPLATE = 'a photo of a {}.'
 
 def class_maps(
     model: CSSAClassifier, dataset: SemiMultiLabelDataset, indices: Sequence[int] | np.ndarray, description: str
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[dict[str, LabelMaps]]:
     """Maps of the images at `indices`, batch by batch: the label attention, and how similar each position is to a text.
 
     Returns:
-        Batches of maps (b, C, h, w) on the CPU: `attention`; `cosine` of each position with the zero-shot text of the
-        class; `dot`, the same without normalising the positions.
+        Batches of maps (b, C, h, w): `shown`, what a picture shows (`label_maps`); `attention`; `cosine` of each
+        position with the zero-shot text of the class; `dot`, the same without normalising the positions. The last three
+        stretch their cells over the whole image.
 
     Raises:
         ConfigError: the model aligns the global feature or has no view, or its positions are not a square grid.
@@ -34,6 +37,7 @@ def class_maps(
     model.eval()
     with torch.no_grad():
         text = zero_shot_text(model)
+    own = label_text(model)
     for local, pooled in encode(model, dataset, indices, model_view(model), description):
         attention = model.alignment_of(local, pooled).attention
         if attention is None:
@@ -43,7 +47,14 @@ def class_maps(
             'cosine': text @ F.normalize(local, dim=-1).transpose(1, 2),
             'dot': text @ local.transpose(1, 2),
         }
-        yield {name: to_grid(values, model.backbone.global_token).cpu() for name, values in maps.items()}
+        grids = {name: to_grid(values, model.backbone.global_token).cpu().numpy() for name, values in maps.items()}
+        height, width = grids['dot'].shape[2:]
+        size = model_view(model).size or tuple(  # whole cells
+            round(count * step) for count, step in zip((height, width), model.backbone.layout.stride, strict=True)
+        )
+        yield {'shown': label_maps(model, local, own, size)} | {
+            name: LabelMaps(values, middles(height), middles(width)) for name, values in grids.items()
+        }
 
 
 def zero_shot_text(model: CSSAClassifier) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import cached_property
 
 import torch
 from mmengine.model import BaseModule
@@ -13,6 +14,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.models.frozen import Frozen
 from cssa_mm.models.open_clip_loader import load_open_clip
 from cssa_mm.models.towers import feature_function
+from cssa_mm.models.towers.layout import CellLayout, cell_layout
 
 AUTOCAST = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -72,6 +74,12 @@ class OpenCLIPBackbone(BaseModule):
             precision=self.precision,
             **self.clip.source,
         )
+
+    @cached_property
+    def layout(self) -> CellLayout:
+        """Where the local features lie in the image, and how the tower pools them; found at the first use."""
+        visual = self.clip.visual
+        return cell_layout(visual, lambda images: self._features(visual, images, self.dense, False))
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

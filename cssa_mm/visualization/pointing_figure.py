@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from torch import Tensor
 
-from cssa_mm.visualization.attention import draw_heat, stretch
+from cssa_mm.visualization.explanation import CellMap, draw_heat, frame
 from cssa_mm.visualization.style import ACCENT, INK, MUTED, SECOND, new_figure, save_figure
 
 SIGNS = {True: ('hit', ACCENT, '✓'), False: ('miss', SECOND, '✗')}
@@ -26,7 +25,7 @@ NARROWEST, LINE = 4.5, 0.16
 
 @dataclass(frozen=True)
 class PointingTrial:
-    """A photo (H, W, 3) and a class in it, and for each method, by its title, a map (h, w) and whether it hits.
+    """A photo (H, W, 3) and a class in it, and for each method, by its title, a map and whether it hits.
 
     Boxes (k, 4) of the class: left, top, right, bottom as shares of width and height.
     """
@@ -35,7 +34,7 @@ class PointingTrial:
     image: np.ndarray
     class_name: str
     boxes: np.ndarray
-    maps: Mapping[str, Tensor]
+    maps: Mapping[str, CellMap]
     is_hit: Mapping[str, bool]
 
 
@@ -100,15 +99,12 @@ def _caption(trials: Sequence[PointingTrial], method: str, count: int) -> str:
 
 def _draw_trial(axes: Axes, trial: PointingTrial, method: str) -> None:
     height, width = trial.image.shape[:2]
-    draw_heat(axes, (0.55 * trial.image).astype(np.uint8), stretch(trial.maps[method], (height, width)))
+    draw_heat(axes, (0.55 * trial.image).astype(np.uint8), trial.maps[method].spread((height, width)))
     for left, top, right, bottom in trial.boxes * (width, height, width, height):
         box = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor='white', linewidth=1.3)
         axes.add_patch(box)
-    rows, columns = trial.maps[method].shape
-    row, column = divmod(int(trial.maps[method].argmax()), columns)
-    x, y = (column + 0.5) / columns * width, (row + 0.5) / rows * height
+    x, y = trial.maps[method].peak((height, width))
     label, colour, sign = SIGNS[trial.is_hit[method]]
     axes.plot(x, y, 'o', color=colour, markeredgecolor='white', markersize=12, clip_on=False, label=label)
     axes.text(x, y, sign, color='white', fontsize=8, ha='center', va='center_baseline')
-    axes.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
-    axes.spines[:].set_visible(False)
+    frame(axes, trial.image)

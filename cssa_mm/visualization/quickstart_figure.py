@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from cssa_mm.visualization.attention import LabelAttention, draw_attention
+from cssa_mm.visualization.explanation import Explanation, draw_label
 from cssa_mm.visualization.style import ACCENT, DOTS, INK, MUTED, SECOND, new_figure, plain_axes, save_figure
 
 Curve = Sequence[tuple[int, float]]
@@ -20,7 +20,7 @@ def draw_quickstart(
     curves: Mapping[str, Curve],
     zero_shot: float,
     records: Sequence[Mapping],
-    scenes: Sequence[LabelAttention],
+    scenes: Sequence[Explanation],
     out: Path,
 ) -> Path:
     """Write the picture that `quickstart_figure` makes; returns its path."""
@@ -28,9 +28,9 @@ def draw_quickstart(
 
 
 def quickstart_figure(
-    curves: Mapping[str, Curve], zero_shot: float, records: Sequence[Mapping], scenes: Sequence[LabelAttention]
+    curves: Mapping[str, Curve], zero_shot: float, records: Sequence[Mapping], scenes: Sequence[Explanation]
 ) -> Figure:
-    """Two panels above, scenes with the attention of their best labels below.
+    """Two panels above, and below scenes with where the model looked for their best labels.
 
     Args:
         curves: title of a method -> (training step, mAP) of each validation; three at most.
@@ -72,11 +72,15 @@ def _draw_quality(axes: Axes, records: Sequence[Mapping]) -> None:
     plain_axes(axes)
 
 
-def _draw_scenes(figure: SubFigure, scenes: Sequence[LabelAttention]) -> None:
+def _draw_scenes(figure: SubFigure, scenes: Sequence[Explanation]) -> None:
     columns = 1 + max(len(scene.names) for scene in scenes)
     grid = figure.subplots(2, columns * ((len(scenes) + 1) // 2), squeeze=False)
     for axes in grid.flat:
         axes.axis('off')
     for index, scene in enumerate(scenes):
         row, column = index % 2, index // 2 * columns
-        draw_attention(list(grid[row, column : column + columns]), scene)
+        grid[row, column].imshow(scene.image)
+        for number, name in enumerate(scene.names):
+            title = f'{name} {scene.scores[number]:.2f}'
+            draw_label(grid[row, column + 1 + number], scene, number, title, fontsize=9)
+    figure.supxlabel(scenes[0].rule, fontsize=8, color=MUTED)

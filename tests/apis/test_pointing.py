@@ -9,8 +9,10 @@ import torch
 from mmpretrain.registry import MODELS
 from PIL import Image
 
-from cssa_mm.apis.pointing import play, pointing_game
+from cssa_mm.apis.pointing import SEVERAL, SHARES, pointing_game
+from cssa_mm.apis.pointing_trials import play
 from cssa_mm.datasets.voc import VOC_CLASSES
+from cssa_mm.demo.scenes import generate_demo
 from cssa_mm.errors import CheckpointError, ConfigError, DataError
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +26,12 @@ IMAGES = [
     (50, 50, [('dog', None), ('dog', (26, 1, 50, 50))]),
     (70, 64, [('tvmonitor', (30, 20, 60, 40))]),
 ]
-TITLES = {'label attention': 'attention', 'cosine map of CLIP': 'cosine', 'dot-product map of CLIP': 'dot'}
+TITLES = {
+    'map that is shown': 'shown',
+    'label attention': 'attention',
+    'cosine map of CLIP': 'cosine',
+    'dot-product map of CLIP': 'dot',
+}
 CLASSES = {'dog': 'dog', 'cat': 'cat', 'tvmonitor': 'tv monitor'}
 
 
@@ -84,7 +91,7 @@ def points(voc: Path, backbone_config, checkpoint: str | None = None) -> dict[st
                 parameter.copy_(dict(model.teacher.named_buffers())[name.replace('.', '__')])
     mean = 255 * torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(3, 1, 1)
     std = 255 * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(3, 1, 1)
-    found = {'attention': [], 'cosine': [], 'dot': []}
+    found = {'shown': [], 'attention': [], 'cosine': [], 'dot': []}
     for number, (width, height, objects) in enumerate(IMAGES):
         picture = Image.open(voc / 'JPEGImages' / f'{number}.jpg').resize((224, 224), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float()
@@ -95,6 +102,7 @@ def points(voc: Path, backbone_config, checkpoint: str | None = None) -> dict[st
             semantic = model.head.semantic_prompts(model.text_encoder)[index]
             unit = local / local.norm(dim=1, keepdim=True)
             for key, scores in (
+                ('shown', unit @ semantic),  # a CLIP ResNet: the cosine, each cell in its middle
                 ('attention', unit @ semantic),
                 ('cosine', unit @ zero_shot),
                 ('dot', local @ zero_shot),
@@ -109,16 +117,29 @@ def is_hit(number: int, name: str, x: float, y: float) -> bool:
     return any(left - 1 <= x <= right and top - 1 <= y <= bottom for left, top, right, bottom in boxes)
 
 
+def is_in(title: str, number: int, name: str) -> bool:
+    """Whether a trial belongs to a row of the table."""
+    width, height, objects = IMAGES[number]
+    if title == SEVERAL:
+        return len({other for other, box in objects if box is not None}) > 1
+    if title in SHARES:
+        grid = [(i + 0.5) / 7 for i in range(7)]
+        return np.mean([is_hit(number, name, x * width, y * height) for x in grid for y in grid]) <= SHARES[title]
+    return title in ('all', CLASSES[name])
+
+
 @pytest.mark.smoke
 def test_the_shares_of_hits_are_those_of_maps_made_by_hand(game, voc, backbone_config, tmp_path):
     result = game(out=tmp_path / 'new' / 'figures.json')
     report = result.classes
     written = json.loads((tmp_path / 'new' / 'figures.json').read_text())
     assert written == json.loads(json.dumps(report))
-    assert {title: entry['count'] for title, entry in report.items()} == {'cat': 2, 'dog': 3, 'tv monitor': 1, 'all': 6}
+    counts = {'cat': 2, 'dog': 3, 'tv monitor': 1, 'all': 6} | dict.fromkeys(SHARES, 5) | {SEVERAL: 2}
+    counts['boxes up to 30 %'] = 2
+    assert {title: entry['count'] for title, entry in report.items()} == counts
     for method, all_points in points(voc, backbone_config).items():
         for title, entry in report.items():
-            mine = [point for point in all_points if title in ('all', CLASSES[point[1]])]
+            mine = [point for point in all_points if is_in(title, *point[:2])]
             assert entry[method]['hit'] == pytest.approx(np.mean([is_hit(*point) for point in mine])), (method, title)
     grid = [(i + 0.5) / 7 for i in range(7)]
     trials = [(number, name) for number, name, _, _ in points(voc, backbone_config)['dot']]
@@ -133,8 +154,8 @@ def test_the_shares_of_hits_are_those_of_maps_made_by_hand(game, voc, backbone_c
 def test_the_text_is_a_table_of_the_report(game):
     result = game()
     lines = result.text().splitlines()
-    assert lines[0].split() == 'hits in per cent n attention cosine dot random centre'.split()
-    assert [line.split('  ')[0] for line in lines[1:5]] == list(result.classes)
+    assert lines[0].split() == 'hits in per cent n shown attention cosine dot random centre'.split()
+    assert [line.split('  ')[0] for line in lines[1:8]] == list(result.classes)
     total = result.classes['all']
     low, high = total['attention']['interval']
     assert f'{100 * total["attention"]["hit"]:.1f} ({100 * low:.0f}-{100 * high:.0f})' in lines[4]
@@ -166,7 +187,7 @@ def drawn(game, voc, monkeypatch, tmp_path):
 
     def play(photos: int = 6, data: Path = voc, **options) -> tuple:
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr('cssa_mm.apis.pointing.PHOTOS', photos)
+        monkeypatch.setattr('cssa_mm.apis.pointing_trials.PHOTOS', photos)
         calls: list[tuple] = []
         report = game(calls, data_root=data, **options)
         return (*calls[0], report)
@@ -185,8 +206,7 @@ def test_the_picture_shows_the_trials_as_they_were_counted(drawn, voc, backbone_
             (trial,) = [t for t in trials if (t.image_id, t.class_name) == (str(number), CLASSES[name])]
             width, height, objects = IMAGES[number]
             assert trial.is_hit[title] is is_hit(number, name, x, y)
-            row, column = divmod(int(trial.maps[title].argmax()), 7)
-            assert (x, y) == pytest.approx(((column + 0.5) * width / 7, (row + 0.5) * height / 7))
+            assert trial.maps[title].peak((height, width)) == pytest.approx((x, y))
             boxes = [np.subtract(box, (1, 1, 0, 0)) for other, box in objects if other == name and box is not None]
             np.testing.assert_allclose(trial.boxes * (width, height, width, height), boxes)
             np.testing.assert_array_equal(trial.image, np.asarray(Image.open(voc / 'JPEGImages' / f'{number}.jpg')))
@@ -197,7 +217,7 @@ def test_half_of_the_photos_hit_and_the_seed_draws_them(drawn, tmp_path):
     boxes = [(1, 1, 50, 50)] * 10 + [(1, 1, 2, 2)] * 10
     data = write(tmp_path, [(50, 50, [('dog', box)]) for box in boxes])
     trials = drawn(data=data)[0]
-    assert [trial.is_hit['label attention'] for trial in trials] == [True] * 3 + [False] * 3
+    assert [trial.is_hit['map that is shown'] for trial in trials] == [True] * 3 + [False] * 3
     shown = [trial.image_id for trial in trials]
     assert len(set(shown)) == 6
     assert [int(image_id) < 10 for image_id in shown] == [True] * 3 + [False] * 3
@@ -205,7 +225,7 @@ def test_half_of_the_photos_hit_and_the_seed_draws_them(drawn, tmp_path):
     assert shown == [trial.image_id for trial in drawn(data=data)[0]]
     few, _, count, *_ = drawn(data=data, max_box_share=0.9)
     assert count == 10
-    assert not any(trial.is_hit['label attention'] for trial in few)
+    assert not any(trial.is_hit['map that is shown'] for trial in few)
     assert all(int(trial.image_id) >= 10 for trial in few)
     assert len(few) == 6
 
@@ -244,11 +264,25 @@ def test_wrong_input_is_named(game, tmp_path, write_config):
         game(checkpoint='nowhere.pth')
     with pytest.raises(ConfigError, match='no attention, expected True'):
         game(overrides={'model.head.label_specific': False})
-    with pytest.raises(ConfigError, match='found a COCOMultiLabelDataset, expected a VOCMultiLabelDataset'):
+    with pytest.raises(DataError, match='instances|size|box'):  # in COCO form, without any box
         pointing_game(config=write_config(tmp_path / 'coco.py'))
     bare = write(tmp_path / 'bare', [(50, 50, [('dog', None)])])
-    with pytest.raises(DataError, match=r'found no box \(bndbox\) in the files of 1 images'):
+    with pytest.raises(DataError, match='found no box in the annotations of 1 images'):
         game(data_root=bare)
     broken = write(tmp_path / 'broken', [(50, 50, [('dog', (1, 'x', 30, 40))])])
     with pytest.raises(DataError, match="0.xml: found 'x' as ymin, expected a number"):
         game(data_root=broken)
+
+
+def test_the_demo_s_scenes_can_be_played_with(tmp_path):
+    """As drawn: the point of a map is the peak of its picture."""
+    root = generate_demo(tmp_path / 'icons', num_train=2, num_test=12)
+    result = pointing_game(
+        config='cssa_demo', data_root=root, work_dir=tmp_path, device='cpu',
+        overrides={'test_dataloader.num_workers': 0},
+    )  # fmt: skip
+    total = result.classes['all']
+    assert total['count'] > 20
+    assert total['shown']['hit'] > 3 * total['random']['hit']  # the prompts start as the names
+    assert SEVERAL in result.classes
+    assert result.picture.is_file()

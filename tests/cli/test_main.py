@@ -141,7 +141,7 @@ def test_train_and_test_take_the_arguments_of_mmpretrain_s_tools(command, argume
     assert options_of(command) - own == set(arguments)
 
 
-@pytest.mark.parametrize('command', ['train', 'test', 'linear-probe', 'pointing-game'])
+@pytest.mark.parametrize('command', ['train', 'test', 'linear-probe', 'pointing-game', 'explain'])
 def test_commands_that_run_a_model_take_its_device(command):
     assert '--device' in options_of(command)
 

@@ -5,7 +5,7 @@ import pytest
 
 from cssa_mm.demo import dataset as module
 from cssa_mm.demo.dataset import IconsDataset
-from cssa_mm.demo.scenes import CLASS_NAMES, generate_demo
+from cssa_mm.demo.scenes import CLASS_NAMES, demo_scene, generate_demo
 from cssa_mm.errors import ConfigError, DataError
 
 
@@ -63,3 +63,15 @@ def test_scenes_of_another_generator_version_are_refused(tmp_path):
 def test_an_unknown_subset_is_refused_with_the_nearest_one():
     with pytest.raises(ConfigError, match="found 'tset', expected one of train, test. Did you mean 'test'"):
         IconsDataset(subset='tset')
+
+
+def test_scenes_know_the_boxes_of_their_icons(tmp_path):
+    """Oracle: the scenes drawn again."""
+    root = generate_demo(tmp_path / 'icons', num_train=2, num_test=4, seed=3)
+    found = IconsDataset(data_root=str(root), subset='test', keep_empty=True).boxes()
+    assert len(found) == 4
+    for index, (boxes, size) in enumerate(found):
+        scene = demo_scene('test', 3, index)
+        assert size == scene.image.size
+        expected = [(c, [x, y, x + w, y + h]) for c, (x, y, w, h) in zip(scene.classes, scene.boxes, strict=True)]
+        assert sorted((c, corners) for c, each in boxes.items() for corners in each.tolist()) == sorted(expected)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import DATASETS
@@ -6,6 +7,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
 from cssa_mm.features.class_maps import class_maps, to_grid
 from cssa_mm.features.encode import encode
+from cssa_mm.features.label_maps import label_maps, label_text
 
 VIEW = View(size=None)
 
@@ -19,10 +21,14 @@ def dataset(tiny_config):
 def test_maps_are_the_attention_and_the_similarity_of_each_position_to_the_name(make_model, dataset):
     model, indices = make_model(view=VIEW.as_config()), [3, 20, 5]
     (maps,) = class_maps(model, dataset, indices, '')
-    assert {name: tuple(values.shape) for name, values in maps.items()} == {
-        name: (3, 6, 2, 2) for name in ('attention', 'cosine', 'dot')
+    assert {name: found.values.shape for name, found in maps.items()} == {
+        name: (3, 6, 2, 2) for name in ('shown', 'attention', 'cosine', 'dot')
     }
+    for found in maps.values():  # the cells of a CLIP ResNet lie in their middles
+        assert found.rows.tolist() == found.columns.tolist() == [0.25, 0.75]
     ((local, pooled),) = encode(model, dataset, indices, VIEW, '')
+    own = label_maps(model, local, label_text(model), (64, 64)).values
+    np.testing.assert_allclose(maps['shown'].values, own, rtol=1e-5)
     attention = model.alignment_of(local, pooled).attention
     for image in range(3):
         for index, name in enumerate(model.class_names):
@@ -37,7 +43,8 @@ def test_maps_are_the_attention_and_the_similarity_of_each_position_to_the_name(
                     cosine=vector @ text / vector.norm(),
                 )
                 for kind, value in expected.items():
-                    torch.testing.assert_close(maps[kind][image, index, row, column], value, rtol=1e-4, atol=1e-6)
+                    found = maps[kind].values[image, index, row, column]
+                    assert found == pytest.approx(float(value), rel=1e-4, abs=1e-6)
 
 
 def test_a_model_that_aligns_the_global_feature_has_no_maps(make_model, dataset):

@@ -5,11 +5,11 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from cssa_mm.visualization.attention import stretch
+from cssa_mm.evaluation.pointing_game import middles
+from cssa_mm.visualization.explanation import CellMap
 from cssa_mm.visualization.pointing_figure import PointingTrial, draw_pointing_game, pointing_figure
 
 SHARES = {'label attention': 0.5634, 'cosine map of CLIP': 0.5, 'dot-product map of CLIP': 1.0}
@@ -28,8 +28,8 @@ def trial(number: int) -> PointingTrial:
     rng = np.random.default_rng(number)
     maps = {}
     for method, (row, column, _) in zip(SHARES, peaks, strict=True):
-        maps[method] = torch.from_numpy(rng.uniform(-1, 0.5, (4, 6)))
-        maps[method][row, column] = 1
+        maps[method] = CellMap(rng.uniform(-1, 0.5, (4, 6)), middles(4), middles(6))
+        maps[method].values[row, column] = 1
     return PointingTrial(
         image_id=f'2008_00000{number}',
         image=rng.integers(100, 256, (height, width, 3), dtype=np.uint8),
@@ -112,15 +112,7 @@ def test_all_boxes_are_drawn_in_pixels_over_the_dimmed_photo_and_its_map(figure)
             image = trial(number).image
             assert np.corrcoef(photo.get_array().ravel(), image.ravel())[0, 1] > 0.99
             assert photo.get_array().mean() < 0.7 * image.mean()
-            np.testing.assert_array_equal(heat.get_array(), stretch(trial(number).maps[method], (height, width)))
-
-
-def test_a_map_is_stretched_over_the_image_with_its_peak_in_the_peak_s_cell():
-    heat = stretch(trial(0).maps['label attention'], (200, 300))
-    y, x = np.unravel_index(heat.argmax(), heat.shape)
-    assert (y // 50, x // 50) == (1, 2)
-    assert (heat.shape, heat.min(), heat.max()) == ((200, 300), 0, 1)
-    assert not stretch(torch.full((4, 6), 0.3), (8, 8)).any()
+            np.testing.assert_array_equal(heat.get_array(), trial(number).maps[method].spread((height, width)))
 
 
 @pytest.mark.parametrize('numbers', [(0, 1, 2, 3), (0, 0, 2, 2, 1, 1), (1,), (3,), (1, 4, 0)])

@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from cssa_mm.visualization.attention import LabelAttention
+from cssa_mm.visualization.explanation import Explanation
 from cssa_mm.visualization.quickstart_figure import draw_quickstart, quickstart_figure
 from cssa_mm.visualization.style import ACCENT, SECOND
 
@@ -14,14 +14,17 @@ RECORDS = [
 ]
 
 
-def scene(seed: int) -> LabelAttention:
+def scene(seed: int) -> Explanation:
     rng = np.random.default_rng(seed)
-    return LabelAttention(
+    return Explanation(
         image=rng.integers(0, 256, (64, 64, 3), dtype=np.uint8),
-        names=['sun', 'moon', 'star'],
-        scores=[0.9, 0.5, 0.25],
-        is_true=[True, False, True],
-        maps=[rng.random((64, 64)) for _ in range(3)],
+        names=('sun', 'moon', 'star'),
+        scores=(0.9, 0.5, 0.25),
+        thresholds=(0.4, 0.4, 0.4),
+        is_true=(True, False, True),
+        maps=rng.random((3, 64, 64)),
+        peaks=np.full((3, 2), 32.0),
+        rule='Bright: here.',
     )
 
 

@@ -1,4 +1,4 @@
-"""What vis_tsne and vis_cam show: label-specific features of positive cells, and the attention of a label."""
+"""What vis_tsne and vis_cam show: label-specific features of positive cells, and where the model looks for a label."""
 
 from types import SimpleNamespace
 
@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.apis.toolbox.attention_map import attention_of
+from cssa_mm.apis.explaining import explain
+from cssa_mm.apis.toolbox.attention_map import explanation_of
 from cssa_mm.apis.toolbox.tsne import chosen_cells, chosen_classes, embedded, stage_features
 from cssa_mm.errors import ConfigError, ImageError
 from cssa_mm.features.view import view_of
@@ -79,30 +80,23 @@ def test_every_point_is_drawn_in_the_colour_of_its_class():
     assert len(colours) == 3  # 21 is drawn like 1, with another marker
 
 
-def test_the_map_of_a_label_is_its_attention(model_and_data):
-    model, dataset, view = model_and_data
+def test_the_map_of_a_label_is_that_of_explain(model_and_data):
+    model, dataset, _ = model_and_data
     path = dataset.img_paths[0]
-    scene = attention_of(model, path, [4, 1])
-    assert scene.names == ['table', 'cat']
-    inputs = model.data_preprocessor(dict(inputs=[pixels_of(view, path)]))['inputs']
-    local, pooled = model.backbone(inputs)
-    attention = model.alignment_of(local, pooled).attention[0, :, 1:].unflatten(-1, (2, 2)).numpy()
-    assert not np.allclose(attention[4], attention[1])
-    for drawn, c in zip(scene.maps, (4, 1), strict=True):
-        assert drawn.shape == (64, 64)
-        # Its corners have the values of the four positions, stretched to 0 and 1.
-        corners = drawn[[0, 0, -1, -1], [0, -1, 0, -1]].reshape(2, 2)
-        low, high = attention[c].min(), attention[c].max()
-        np.testing.assert_allclose(corners, (attention[c] - low) / (high - low), atol=1e-5)
-    assert scene.scores[0] == pytest.approx(float(model.score(local, pooled)[0, 4]), abs=1e-6)
+    found = explanation_of(model, path, [4, 1])
+    (expected,) = explain(model, path, labels=['table', 'cat'])
+    assert found.names == expected.names
+    assert set(found.names) == {'table', 'cat'}
+    np.testing.assert_array_equal(found.maps, expected.maps)
+    assert found.scores == expected.scores
 
 
 def test_labels_that_the_model_gives_are_drawn_by_default(model_and_data):
     model, dataset, _ = model_and_data
-    scene = attention_of(model, dataset.img_paths[1], [])
-    assert scene.scores == sorted(scene.scores, reverse=True)
+    scene = explanation_of(model, dataset.img_paths[1], [])
+    assert scene.scores == tuple(sorted(scene.scores, reverse=True))
     assert 1 <= len(scene.names) <= 6
     with pytest.raises(ConfigError, match='--target-category'):
-        attention_of(model, dataset.img_paths[0], [6])
+        explanation_of(model, dataset.img_paths[0], [6])
     with pytest.raises(ImageError):
-        attention_of(model, 'nowhere.jpg', [0])
+        explanation_of(model, 'nowhere.jpg', [0])
