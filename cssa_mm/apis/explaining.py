@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -143,7 +144,7 @@ def explainable(
             f'model: found a {type(model).__name__}, which gives scores alone, expected a model of torch; give the '
             'checkpoint that it was exported from'
         )
-    if not model.model.head.label_specific:
+    if not cast(CSSAClassifier, model.model).head.label_specific:
         raise ConfigError(
             'model.head.label_specific: found False, a model that sees the image as a whole and looks nowhere, '
             'expected True; train one with label attention'

@@ -121,7 +121,8 @@ def draw_label(axes: Axes, explanation: Explanation, number: int, title: str, **
     colour = ACCENT if explanation.reached[number] or math.isnan(explanation.thresholds[number]) else MUTED
     if explanation.is_true is not None:
         colour = ACCENT if explanation.is_true[number] else SECOND
-    axes.set_title(title, **dict(fontsize=10, color=colour, parse_math=False) | options)
+    settings: dict[str, Any] = dict(fontsize=10, color=colour, parse_math=False)
+    axes.set_title(title, **settings | options)
 
 
 def draw_heat(axes: Axes, image: np.ndarray, heat: np.ndarray) -> None:

@@ -61,7 +61,7 @@ def explanation_figure(explanation: Explanation) -> Figure:
         left = MARGIN + photo[0] + GAP + column * (panel[0] + GAP)
         axes = axes_at(left, ABOVE + row * (ABOVE + HEIGHT + GAP), *panel)
         draw_label(axes, explanation, number, _shortened(names.names[number], int(11 * panel[0])), pad=15)
-        axes.title.set_family(families)
+        axes.title.set_fontfamily(families)
         axes.annotate(
             explanation.verdict(number),
             (0.5, 1),

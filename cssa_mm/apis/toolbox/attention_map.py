@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmengine.config import DictAction
 
 from cssa_mm.apis.config import load_config
@@ -47,9 +48,10 @@ def run() -> str:
     if options.save_path:
         lines.append(f'picture: {save_figure(figure, checked_picture(options.save_path))}')
     else:
-        figure.canvas.draw()
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
         window = plt.figure(figsize=figure.get_size_inches(), dpi=figure.dpi)
-        window.figimage(np.asarray(figure.canvas.buffer_rgba()))
+        window.figimage(np.asarray(canvas.buffer_rgba()))
         plt.show()
         plt.close(window)
     return '\n'.join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ def cell_layout(visual: nn.Module, local_and_global: Callable[[Tensor], tuple[Te
         visual: the tower.
         local_and_global: images (B, 3, H, W) -> local features (B, N, D) without a global token, global ones (B, D).
     """
-    size = _sides(visual.image_size)
+    size = _sides(cast(Any, visual.image_size))
     device = next(visual.parameters()).device
     noise = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
