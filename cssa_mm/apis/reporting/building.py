@@ -12,7 +12,8 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from cssa_mm.apis.reporting.class_rows import class_rows
-from cssa_mm.apis.reporting.gallery import Overlay, Thumbnails, pictures_of, shown_name
+from cssa_mm.apis.reporting.gallery import Thumbnails, pictures_of, shown_name
+from cssa_mm.apis.reporting.overlays import overlays_of
 from cssa_mm.apis.reporting.run import Run
 from cssa_mm.apis.reporting.scalars import curves_of
 from cssa_mm.apis.reporting.scoring import ScoredImages, metrics_of, score_images
@@ -35,12 +36,11 @@ from cssa_mm.visualization.pages.report_data import (
 MOST_IMAGES, MOST_CLASSES, MOST_NAMES, MOST_PAIRS, MOST_SUSPECTS = 5000, 3000, 60, 20, 24
 
 
-def build_report(run: Run, overlay: Overlay | None = None) -> Report:
+def build_report(run: Run) -> Report:
     """Score the test images of a run, and say all that is known of it.
 
     Args:
         run: what it left.
-        overlay: gives each label of the gallery a picture to lay over its image, such as where the model looked.
     """
     missing: dict[str, str] = {}
     notes: list[str] = []
@@ -76,7 +76,7 @@ def build_report(run: Run, overlay: Overlay | None = None) -> Report:
             metrics=metrics_of(tested),
             num_images=len(tested.indices),
             classes=tuple(rows),
-            pictures=tuple(pictures_of(run.model, run.test, tested, thumbnails, overlay)),
+            pictures=tuple(pictures_of(run.model, run.test, tested, thumbnails, overlays_of(run.model, run.test))),
             error_pairs=_pairs(run.model.class_names, tested),
         )
         notes += _notes(run, tested)
