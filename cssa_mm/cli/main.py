@@ -16,7 +16,7 @@ from pathlib import Path
 
 COMMANDS = {
     'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
-    'start': 'go from a folder of photos to labels, with a page to label the next photos in between',
+    'start': 'go from a folder of photos to labels, with a page to label the next ones in',
     'import': 'turn labels of any form into a table of your own, with the images beside it',
     'check': 'check images, labels and split of a config before training on them',
     'browse': 'draw training images in their weak and strong view, with their labels',
