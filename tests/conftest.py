@@ -69,9 +69,11 @@ _runs = itertools.count()
 
 
 def pytest_collection_modifyitems(items):
-    """Files with long tests come first, so that two processes end at about the same time."""
+    """Files with slow tests come first, so that two processes end at about the same time; long ones are left out."""
     weight = {}
     for item in items:
+        if item.get_closest_marker('long') and 'CSSA_LONG' not in os.environ:
+            item.add_marker(pytest.mark.skip(reason='takes minutes: bash tools/acceptance.sh long'))
         own = 2 * (item.get_closest_marker('slow') is not None) + (item.get_closest_marker('cli') is not None)
         weight[item.path] = max(weight.get(item.path, 0), own)
     items.sort(key=lambda item: -weight[item.path])

@@ -3,6 +3,7 @@
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 60, always the same)
+#   long      the tests that are marked so: quickstart at toy size twice, a killed study, the wheel's commands
 #   sizes     annotation files of the published sizes of COCO, VOC and NUS-WIDE: split sizes, and what loading COCO takes
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
@@ -70,6 +71,12 @@ round-trips() {
     CSSA_ROUND_TRIPS=2000 "$PYTHON" -m pytest -q tests/reliability/test_round_trips.py
 }
 
+long() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_LONG=1 "$PYTHON" -m pytest -q -m long tests
+}
+
 sizes() {
     cd "$ROOT"
     source tools/environment.sh
@@ -126,9 +133,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac

@@ -21,6 +21,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.long
 def test_the_quickstart_writes_table_picture_and_summary_and_reuses_them(run, tmp_path):
     data = generate_demo(tmp_path / 'icons', num_train=60, num_test=30)
     work_dir = tmp_path / 'quickstart'

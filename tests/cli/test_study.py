@@ -48,6 +48,7 @@ def is_gone(pid: int) -> bool:
 
 @pytest.mark.cli
 @pytest.mark.skipif(sys.platform != 'linux', reason='reads /proc')
+@pytest.mark.long
 def test_a_killed_study_goes_on_where_it_was(command, tmp_path):
     words = [str(word) for word in command]
     environment = os.environ | dict(OMP_NUM_THREADS='1')

@@ -90,6 +90,7 @@ def test_every_config_loads_by_name(installed):
     assert int(installed('-c', ALL_CONFIGS)) == len(list((ROOT / 'configs').glob('*.py')))
 
 
+@pytest.mark.long
 def test_train_study_and_predict_run_from_an_empty_folder(installed):
     installed('-m', 'cssa_mm', 'demo-data', '--out', 'data/icons', '--num-train', 60, '--num-test', 20)
     short = ['train_cfg.warmup_epochs=1', 'train_cfg.semi_epochs=1', 'train_cfg.val_begin=5']
