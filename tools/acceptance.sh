@@ -3,7 +3,7 @@
 #   wheel   builds the wheel, installs it with all that it needs into an empty environment, and from an empty folder runs
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 60, always the same)
-#   long      the tests that are marked so: quickstart at toy size twice, a killed study, the wheel's commands
+#   long      the tests that are marked so: quickstart at toy size twice, a killed study, the wheel's commands, bad images on two processes
 #   sizes     annotation files of the published sizes of COCO, VOC and NUS-WIDE: split sizes, and what loading COCO takes
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-pytestmark = [pytest.mark.cli, pytest.mark.slow]
+pytestmark = [pytest.mark.cli, pytest.mark.slow, pytest.mark.long]
 
 
 def test_two_processes_leave_out_the_bad_images_of_both(run, tool, port, write_config, toy_data, read_run, tmp_path):
