@@ -53,7 +53,7 @@ def explain(
             labels are asked for than `max_labels`.
         ImageError: a file is missing or unreadable.
 
-    Example:
+    Examples:
         >>> import cssa_mm, numpy as np
         >>> from cssa_mm.apis.explaining import explain
         >>> names = ['anchor', 'coffee', 'flag']
@@ -99,7 +99,7 @@ class Explainer:
         array, path = decoded(image, scorer.view)
         viewed = scorer.view.of_image(array)
         with torch.no_grad(), in_eval_mode(model):
-            local, pooled = scorer.features(torch.from_numpy(np.ascontiguousarray(viewed.transpose(2, 0, 1)))[None])
+            local, pooled = scorer.features_of(viewed)
             scores = scorer.of_logits(model.logits(local, pooled)).calibrated[0]
         reached = scorer.thresholds.reached(scores[None])[0]
         chosen = chosen_labels(scores, reached, self.wanted, self.top)[: self.max_labels]

@@ -83,8 +83,8 @@ class MergeResult:
         """Whether nothing was merged because nobody has said which labels count."""
         return bool(self.conflicts) and not self.is_written
 
-    def text(self) -> str:
-        """What was merged, what was not, and how to go on."""
+    def summary(self) -> str:
+        """What was merged, and what was not."""
         lines = [f'conflict: {conflict.line()}' for conflict in self.conflicts[:SHOWN]]
         if len(self.conflicts) > SHOWN:
             lines.append(f'... and {len(self.conflicts) - SHOWN:,} more')
@@ -100,12 +100,16 @@ class MergeResult:
         lines += self.notes
         if self.kept is not None:
             lines.append(f'The table as it was: {self.kept}')
+        return '\n'.join(lines)
+
+    def text(self) -> str:
+        """The summary, and how to go on."""
+        if not self.is_written:
+            return self.summary()
         labels = '' if self.path == self.root / TABLE else f' --labels {shlex.quote(str(self.path))}'
         start = f'load_from={shlex.quote(self.checkpoint)}'
-        lines.append(
-            f'Train on, from the earlier model: cssa train {shlex.quote(str(self.root))}{labels} --cfg-options {start}'
-        )
-        return '\n'.join(lines)
+        command = f'cssa train {shlex.quote(str(self.root))}{labels} --cfg-options {start}'
+        return f'{self.summary()}\nTrain on, from the earlier model: {command}'
 
     def _nothing(self) -> str:
         if self.conflicts:

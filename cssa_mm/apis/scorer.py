@@ -90,6 +90,10 @@ class TorchScorer:
         """What the scores rest on, as plain data; see `model_facts`."""
         return model_facts(self.model) | dict(zero_shot_names=list(self.zero_shot_names))
 
+    def features_of(self, viewed: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The same as `features` of one image, uint8 (H, W, 3), that the view has made."""
+        return self.features(torch.from_numpy(np.ascontiguousarray(viewed.transpose(2, 0, 1)))[None])
+
     @torch.no_grad()
     def features(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Local (B, N, D) and global (B, D) features of images that the view has made.

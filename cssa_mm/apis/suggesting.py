@@ -53,10 +53,14 @@ class Suggestions:
     labels: str
     notes: list[str] = field(default_factory=list)
 
-    def text(self) -> str:
-        """What was chosen, and how to go on."""
+    def summary(self) -> str:
+        """What was chosen, and what to know."""
         head = f'{self.out}: {len(self.names):,} of {self.unlabelled:,} unlabelled photos to label'
-        lines = [head + (f' ({self.labelled:,} are labelled)' if self.labelled else ''), *self.notes]
+        return '\n'.join([head + (f' ({self.labelled:,} are labelled)' if self.labelled else ''), *self.notes])
+
+    def text(self) -> str:
+        """The summary, and how to go on."""
+        lines = [self.summary()]
         lines.append(f'Open {self.out / PAGE} in a browser, label, and save labels.csv. Then merge the answers:')
         lines.append(f'cssa merge ~/Downloads/labels.csv --into {shlex.quote(self.labels)}')
         return '\n'.join(lines)

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from cssa_mm.visualization.style import ACCENT, INK, MUTED, SECOND
+
+COLOURS = 'magma'
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,19 @@ def draw_heat(axes: Axes, image: np.ndarray, heat: np.ndarray) -> None:
     """Draw an image (H, W, 3) and over it a map (H, W) from 0 to 1; the corner of the image is (0, 0)."""
     extent = (0, image.shape[1], image.shape[0], 0)
     axes.imshow(image, extent=extent)
-    axes.imshow(heat, cmap='magma', alpha=0.62 * heat + 0.12, vmin=0, vmax=1, extent=extent)
+    axes.imshow(heat, cmap=COLOURS, alpha=opacity(heat), vmin=0, vmax=1, extent=extent)
+
+
+def opacity(heat: np.ndarray) -> np.ndarray:
+    """How much a map (H, W) from 0 to 1 hides of the image below it."""
+    return 0.62 * heat + 0.12
+
+
+def blend(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """What `draw_heat` draws, as pixels: uint8 (H, W, 3)."""
+    alpha = opacity(heat)[..., None]
+    colours = matplotlib.colormaps[COLOURS](heat)[..., :3]
+    return (255 * ((1 - alpha) * image / 255 + alpha * colours)).round().astype(np.uint8)
 
 
 def frame(axes: Axes, image: np.ndarray) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
-import torch
 from PIL import Image
 
 from cssa_mm.apis.scorer import TorchScorer
@@ -12,6 +10,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.errors import CSSAError
 from cssa_mm.features.label_maps import LabelMaps, label_maps, label_text
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.visualization.explanation import blend
 
 SIDE = 160  # pixels of the longer side
 MOST = 3  # labels of an image that get a picture: those that are shown first
@@ -43,11 +42,7 @@ class Overlays:
         if self._maps is None or self._image is None or self._given == MOST:
             return None
         self._given += 1
-        heat = self._maps.of(0, class_index).spread(self._image.shape)[..., None]
-        colours = matplotlib.colormaps['magma'](heat[..., 0])[..., :3]
-        alpha = 0.62 * heat + 0.12  # as in `draw_heat`
-        blended = (1 - alpha) * self._image / 255 + alpha * colours
-        return Image.fromarray((255 * blended).round().astype(np.uint8))
+        return Image.fromarray(blend(self._image, self._maps.of(0, class_index).spread(self._image.shape)))
 
     def _read(self, index: int) -> None:
         path, view = self.dataset.img_paths[index], self.scorer.view
@@ -57,7 +52,7 @@ class Overlays:
         except CSSAError:  # the gallery shows the image as unreadable
             return
         viewed = view.of_image(image)
-        local, _ = self.scorer.features(torch.from_numpy(np.ascontiguousarray(viewed.transpose(2, 0, 1)))[None])
+        local, _ = self.scorer.features_of(viewed)
         self._maps = label_maps(self.model, local, self.text, viewed.shape[:2])
         small = Image.fromarray(image)
         small.thumbnail((SIDE, SIDE))

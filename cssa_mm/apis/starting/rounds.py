@@ -82,11 +82,6 @@ class Rounds:
         path = self.checkpoints.get(project.digest)
         return self.out / path if path and (self.out / path).is_file() else None
 
-    def latest(self) -> Path | None:
-        """The checkpoint of the latest finished training on other labels."""
-        paths = [self.out / path for path in self.checkpoints.values()]
-        return next((path for path in reversed(paths) if path.is_file()), None)
-
     def finish(self, project: Project, checkpoint: Path) -> None:
         """Note the checkpoint of a finished training."""
         self.checkpoints.pop(project.digest, None)

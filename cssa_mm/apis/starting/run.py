@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.labelling.outputs import PAGE
 from cssa_mm.apis.merging import merge
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.sources import find_images
+from cssa_mm.apis.reporting.report import FILE as REPORT
 from cssa_mm.apis.starting.pace import in_words, seconds_of_reading, seconds_of_training, seconds_per_photo
 from cssa_mm.apis.starting.project import CONFIG, Project, open_project
 from cssa_mm.apis.starting.rounds import Rounds
@@ -88,7 +90,7 @@ def start(
         merged = merge(answers=answers, into=folder / (project.labels or LABELS))
         if merged.is_refused:
             raise DataError(merged.text())
-        say(merged.text().partition('Train on')[0].rstrip())
+        say(merged.summary())
         project = open_project(folder)
     options = Options(rounds.tower, device, own, dict(overrides or {}), seed)
     say(project.text())
@@ -131,13 +133,13 @@ def _plan(project: Project, steps: Sequence[Step], options: Options) -> str:
 
 def _result(project: Project, rounds: Rounds) -> Started:
     folder = rounds.folder(project)
-    page = folder / 'suggestions' / 'label.html'
+    page = folder / 'suggestions' / PAGE
     return Started(project, folder, rounds.checkpoint(project), page if page.is_file() else None)
 
 
 def _what_next(result: Started, photos: Path, rounds: Rounds) -> str:
     lines = [f'labels of all photos: {result.folder / "predictions" / "predictions.csv"}']
-    report = result.folder / 'training' / 'report.html'
+    report = result.folder / 'training' / REPORT
     if report.is_file():
         lines.append(f'what the model can do: {report}')
     if result.page:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from cssa_mm.apis.checking import check
 from cssa_mm.apis.config import load_config
+from cssa_mm.apis.labelling.outputs import PAGE
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.apis.starting.project import CONFIG, Project
 from cssa_mm.apis.starting.rounds import Rounds
@@ -92,7 +93,7 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
             images=photos, checkpoint=None, config=settings(), classes=names, neighbours=True, count=FIRST,
             seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
         )  # fmt: skip
-        return _short(found.text())
+        return found.summary()
 
     predictions, suggestions = str(folder / 'predictions'), str(folder / 'suggestions')
     return [
@@ -144,8 +145,8 @@ def _train(project: Project, rounds: Rounds, work_dir: Path, options: Options) -
             if f'ema/{name}' in result.metrics
         ]
         tested = f'on {project.tested:,} test photos: {", ".join(figures)}\n' if figures else ''
-        report = work_dir / 'report.html'
-        return f'{tested}checkpoint {result.checkpoint}' + (f'\nreport {report}' if report.is_file() else '')
+        report = '' if result.report is None else f'\nreport {result.report}'
+        return f'{tested}checkpoint {result.checkpoint}{report}'
 
     words = ['--resume'] * goes_on + options.words(tower=True, labels=True, overrides=True)
     return Step(
@@ -176,7 +177,7 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
             images=photos, checkpoint=model(), labels=options.labels, count=count, seed=options.seed,
             out=folder / 'suggestions', device=options.device, replaces=True,
         )  # fmt: skip
-        return _short(found.text())
+        return found.summary()
 
     steps = [
         Step(
@@ -186,8 +187,7 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
             photos=project.images,
         )
     ]
-    page_file = folder / 'suggestions' / 'label.html'
-    if unlabelled and not page_file.is_file():
+    if unlabelled and not (folder / 'suggestions' / PAGE).is_file():
         words = ['--count', str(count), *options.words(labels=True)]
         steps.append(
             Step(
@@ -206,8 +206,3 @@ def _overrides(options: Options) -> dict[str, object]:
 
 def _command(name: str, *words: str) -> Callable[[], str]:
     return lambda: shlex.join(['cssa', name, *words])
-
-
-def _short(text: str) -> str:
-    """The first line: what comes next is told at the end."""
-    return text.partition('\n')[0]
