@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image
 
 from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.apis.image_input import ImageLike, decoded, several
-from cssa_mm.apis.scorer import Scorer, TorchScorer
+from cssa_mm.apis.scorer import Scorer, TorchScorer, in_eval_mode
 from cssa_mm.errors import CheckpointError, ConfigError, nearest, require_whole_number
 from cssa_mm.features.label_maps import label_maps, label_text, rule_of
 from cssa_mm.models import CSSAClassifier
@@ -150,19 +149,6 @@ def explainable(
             'expected True; train one with label attention'
         )
     return model
-
-
-@contextmanager
-def in_eval_mode(model: CSSAClassifier) -> Iterator[None]:
-    """Put a model into eval mode, and back: what is folded in training mode may be out of date."""
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            model.train()
 
 
 def chosen_labels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.image_input import ImageLike, checked_order, several, view_batches
-from cssa_mm.apis.scorer import Scorer, TorchScorer
+from cssa_mm.apis.scorer import Scorer, TorchScorer, in_eval_mode
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import require_whole_number
 from cssa_mm.models import CSSAClassifier
@@ -98,15 +99,10 @@ class Predictor:
             ImageError: a file is missing or unreadable.
             DataError: an array or tensor has another shape or type, or an image is too small for the tower.
         """
-        model = self.model if isinstance(self.model, CSSAClassifier) and self.model.training else None
-        if model is not None:  # in eval mode already, the folded text features are kept from call to call
-            model.eval()
-        try:
+        # In eval mode already, the folded text features are kept from call to call.
+        with in_eval_mode(self.model) if isinstance(self.model, CSSAClassifier) else nullcontext():
             for batch in view_batches(several(images), self.scorer.view, self.batch_size, self.channel_order):
                 yield from self.of_pixels(*batch)
-        finally:
-            if model is not None:
-                model.train()
 
     def of_pixels(self, pixels: Sequence[Tensor], paths: Sequence[str | None]) -> list[Prediction]:
         """Predictions of B images that the view has made, uint8 (3, H, W) of one size, with their paths."""

@@ -17,6 +17,7 @@ from cssa_mm.apis.reporting.building import build_report
 from cssa_mm.apis.reporting.last_validation import LastValidationHook
 from cssa_mm.apis.reporting.run import finished_run, open_run, validates_on_tests
 from cssa_mm.apis.reporting.settings import without_paths
+from cssa_mm.apis.scorer import in_eval_mode
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
 from cssa_mm.visualization.pages.comparison_page import render_comparison
@@ -97,10 +98,9 @@ def report_training(runner: Runner) -> Path | None:
     if not runner.cfg.get('report', True) or not is_main_process():
         return None
     page = Path(runner.work_dir, FILE)
-    was_training = runner.model.training
-    runner.model.eval()
     try:
-        write_text(page, render_report(_for_others(build_report(finished_run(runner)))))
+        with in_eval_mode(runner.model):
+            write_text(page, render_report(_for_others(build_report(finished_run(runner)))))
     # Hours of training hang on it.
     except Exception as error:
         reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
@@ -110,8 +110,6 @@ def report_training(runner: Runner) -> Path | None:
             logging.WARNING,
         )
         return None
-    finally:
-        runner.model.train(was_training)
     print_log(f'Report: {page}', 'current')
     return page
 
