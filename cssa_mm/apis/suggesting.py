@@ -19,7 +19,7 @@ from cssa_mm.apis.labelling.outputs import PAGE, WRITTEN, Suggested, reason, wri
 from cssa_mm.apis.labelling.pool import Pool, pool_of
 from cssa_mm.apis.labelling.reading import ReadPhotos, read_photos
 from cssa_mm.apis.predicting.loading import default_workers
-from cssa_mm.apis.predicting.neighbours import NearbyImages
+from cssa_mm.apis.predicting.neighbours import NearbyImages, readings_in
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.scorers import Opened, open_for_prediction
 from cssa_mm.apis.predicting.sources import Images
@@ -81,7 +81,7 @@ def suggest(
     config: str | os.PathLike | Config | None = None,
     tower: str | os.PathLike | None = None,
     classes: str | Sequence[str] | None = None,
-    neighbours: bool = False,
+    neighbours: bool | str | os.PathLike = False,
     replaces: bool = False,
     batch_size: int = 32,
     workers: int | None = None,
@@ -106,7 +106,8 @@ def suggest(
         data_root, overrides: of a config in `images`.
         config, classes: for `checkpoint` None: what `predict` takes. Without both they are those of `images`.
         tower: as in `predict`.
-        neighbours: for `checkpoint` None: each photo leans on those that look like it.
+        neighbours: for `checkpoint` None: each photo leans on those that look like it. A folder of predictions
+            that were made so has read them already.
         replaces: replace the files of an earlier call in `out`.
         batch_size, workers, device: as in `predict`.
 
@@ -129,12 +130,15 @@ def suggest(
         positions = _looked_at(len(pool.images), 2 * count if is_random else max(count, looked_at), seed)
         if workers is None:
             workers = default_workers(checked_device(device).type == 'cpu') if len(positions) > FEW else 0
-        nearby = NearbyImages(pool.images, batch_size=batch_size, workers=workers) if neighbours else None
+        nearby = None
+        if neighbours:
+            path = None if neighbours is True else readings_in(neighbours)
+            nearby = NearbyImages(pool.images, path, batch_size=batch_size, workers=workers)
         if checkpoint is None and config is None and classes is None:
             config, classes = pool.config, None if pool.config else pool.images.class_file
             tower = None if config else tower  # the pool's config has it
         opened = open_for_prediction(checkpoint, config, tower=tower, classes=classes, neighbours=nearby, device=device)
-        read = read_photos(opened.scorer, pool.images, positions, batch_size=batch_size, workers=workers)
+        read = read_photos(opened.scorer, pool.images, positions, nearby=nearby, batch_size=batch_size, workers=workers)
         if not len(read.positions):
             raise DataError(f'images: found none of {len(positions):,} photos that can be read ({read.bad[0]})')
         chosen = _chosen(read, opened, pool, count, is_random, seed)

@@ -45,7 +45,14 @@ def parser() -> argparse.ArgumentParser:
     add_overrides(data)
     zero_shot = result.add_argument_group('zero-shot CLIP, without --checkpoint')
     zero_shot.add_argument('--classes', metavar='"A, B"|FILE', help='class names, or a file with one a line')
-    zero_shot.add_argument('--neighbours', action='store_true', help='each photo leans on those that look like it')
+    zero_shot.add_argument(
+        '--neighbours',
+        nargs='?',
+        const=True,
+        default=False,
+        metavar='PREDICTIONS',
+        help='each photo leans on those that look like it; a folder of predict --neighbours has read them already',
+    )
     zero_shot.add_argument('--config', help=f'{CONFIG_HELP}; its classes and tower')
     machine = result.add_argument_group('model and machine')
     machine.add_argument(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cssa_mm.apis.predicting.scoring import read_in_chunks
+from cssa_mm.apis.predicting.neighbours import NearbyImages
+from cssa_mm.apis.predicting.scoring import ReadImages, read_in_chunks
 from cssa_mm.apis.predicting.sources import ImageList
 from cssa_mm.apis.scorer import Scorer, TorchScorer
 
@@ -31,7 +32,13 @@ class ReadPhotos(NamedTuple):
 
 
 def read_photos(
-    scorer: Scorer, images: ImageList, positions: np.ndarray, *, batch_size: int, workers: int
+    scorer: Scorer,
+    images: ImageList,
+    positions: np.ndarray,
+    *,
+    nearby: NearbyImages | None = None,
+    batch_size: int,
+    workers: int,
 ) -> ReadPhotos:
     """Score some photos of a list, and show progress on stderr.
 
@@ -40,11 +47,40 @@ def read_photos(
     Args:
         scorer: the model.
         images: the list.
-        positions: in it.
+        positions: in it, in order.
+        nearby: the neighbours of an untrained model, which have read some of the photos.
         batch_size: photos scored at a time.
         workers: processes that decode.
     """
 
+    known = np.zeros(0, np.int64) if nearby is None else nearby.among(positions)
+    others = np.setdiff1d(positions, known)
+    found = ReadImages([], [], [], [])
+    if len(others):
+        found = _read(scorer, images, others, batch_size, workers)
+    if nearby is not None and len(known):
+        found = _joined(found, nearby, cast(TorchScorer, scorer), known)
+    positions = np.concatenate([others, known])
+    is_good = np.array([not reason for reason in found.reasons])
+    bad = [f'{name}: {reason}' for name, reason in zip(found.names, found.reasons, strict=True) if reason]
+    order = np.argsort(positions[is_good])
+    scores, raw_scores, features = (values[is_good][order] for values in found.values)
+    return ReadPhotos(positions[is_good][order], scores, raw_scores, features, bad)
+
+
+def _joined(found: ReadImages, nearby: NearbyImages, scorer: TorchScorer, known: np.ndarray) -> ReadImages:
+    """What was read, and after it the photos that the neighbours have read."""
+    ((_, shard),) = nearby.scored(scorer, known, len(known))
+    values = [shard.scores, shard.raw_scores, nearby.features(known)]
+    return ReadImages(
+        found.names + shard.names,
+        found.facts + shard.facts,
+        found.reasons + shard.reasons,
+        [np.concatenate(pair) for pair in zip(found.values, values, strict=True)] if found.values else values,
+    )
+
+
+def _read(scorer: Scorer, images: ImageList, positions: np.ndarray, batch_size: int, workers: int) -> ReadImages:
     def of_pixels(pixels: Tensor) -> list[np.ndarray]:
         if not isinstance(scorer, TorchScorer):
             found = scorer(pixels)
@@ -65,18 +101,10 @@ def read_photos(
         images,
         positions,
         widths=[columns, columns, width],
-        chunk_size=max(1, len(positions)),
+        chunk_size=len(positions),
         batch_size=batch_size,
         workers=workers,
         description='Looking at photos',
     )
     with closing(read):
-        _, found = next(read)
-    is_good = np.array([not reason for reason in found.reasons])
-    bad = [
-        f'{images.names[position]}: {reason}'
-        for position, reason in zip(positions, found.reasons, strict=True)
-        if reason
-    ]
-    scores, raw_scores, features = (values[is_good] for values in found.values)
-    return ReadPhotos(positions[is_good], scores, raw_scores, features, bad)
+        return next(read)[1]

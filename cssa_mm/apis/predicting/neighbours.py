@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -24,6 +25,7 @@ from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.neighbours import Neighbours
 
 FILE = 'neighbours.pt'
+KEPT = Path('shards', FILE)  # in the folder of predictions
 FEWEST = 2  # readable images: one alone has no neighbour
 
 
@@ -119,6 +121,10 @@ class NearbyImages:
             scores = scorer.of_logits(_neighbours_of(scorer.model).smooth(logits, pooled))
             yield chunk, Shard(names, facts, reasons, *scores)
 
+    def features(self, positions: np.ndarray) -> np.ndarray:
+        """Frozen global features (n, D) of the images at some positions in the list, all of them `among`."""
+        return self._read.values[1][[self._rows[position] for position in positions]]
+
     def text(self) -> str:
         """What to know of them."""
         count = sum(not reason for reason in self._read.reasons)
@@ -183,6 +189,21 @@ class NearbyImages:
                 'given; give another --out, or --force to start anew'
             )
         return True
+
+
+def readings_in(predictions: str | os.PathLike) -> Path:
+    """The file that predictions with neighbours keep in their folder.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = Path(predictions).expanduser() / KEPT
+    if not path.is_file():
+        raise ConfigError(
+            f"neighbours: found no {KEPT} in '{predictions}', expected a folder that predict --neighbours has written; "
+            'give --neighbours alone to read the photos'
+        )
+    return path
 
 
 def _hash(content: Any) -> str:

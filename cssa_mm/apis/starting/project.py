@@ -101,8 +101,8 @@ def open_project(
     known = None if _class_file(folder) is None else tuple(resolve_classes(str(_class_file(folder))).names)
     if names is not None and known is not None and set(names) != set(known):
         raise ConfigError(
-            f"classes: found other names ({_some(names)}) than those of '{_class_file(folder)}' ({_some(known)}), "
-            'expected the same; leave --classes out, or change the file'
+            f"classes: found other names than those of '{_class_file(folder)}' ({_difference(names, known)}), expected "
+            'the same; leave --classes out, or change the file'
         )
     if known is None and names is not None:
         write_text(folder / CLASSES, '\n'.join(names) + '\n')
@@ -122,9 +122,8 @@ def _labelled_project(folder: Path, names: tuple[str, ...] | None, labels: str |
     data = DATASETS.build(dict(settings.train_dataloader.dataset, pipeline=[]))
     if names is not None and set(names) != set(data.class_names):
         raise ConfigError(
-            f"classes: found other names ({_some(names)}) than the labels in '{folder}' have "
-            f'({_some(data.class_names)}), expected the same; leave --classes out, or write all names to '
-            f'{folder / CLASSES}'
+            f"classes: found other names than the labels in '{folder}' have ({_difference(names, data.class_names)}), "
+            f'expected the same; leave --classes out, or write all names to {folder / CLASSES}'
         )
     rows = data.labelled_indices
     positives = (data.labels[rows] == 1).sum(axis=0).tolist()
@@ -170,6 +169,14 @@ def _class_file(folder: Path) -> Path | None:
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:
     names = classes.split(',') if isinstance(classes, str) else classes
     return tuple(given_classes([name.strip() for name in names], 'classes').names)
+
+
+def _difference(given: Sequence[str], known: Sequence[str]) -> str:
+    """In words: which names only one of two lists has."""
+    more = [name for name in given if name not in set(known)]
+    fewer = [name for name in known if name not in set(given)]
+    said = [f'only in --classes: {_some(more)}'] if more else []
+    return '; '.join(said + ([f'only there: {_some(fewer)}'] if fewer else []))
 
 
 def _some(names: Sequence[str], most: int = 8) -> str:

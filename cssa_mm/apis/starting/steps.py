@@ -90,8 +90,8 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
 
     def page() -> str:
         found = suggest(
-            images=photos, checkpoint=None, config=settings(), classes=names, neighbours=True, count=FIRST,
-            seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
+            images=photos, checkpoint=None, config=settings(), classes=names, neighbours=folder / 'predictions',
+            count=FIRST, seed=options.seed, out=folder / 'suggestions', device=options.device, replaces=True,
         )  # fmt: skip
         return found.summary()
 
@@ -101,13 +101,14 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
             'Label all photos with what CLIP knows; photos that look alike help each other',
             _command('predict', photos, *zero_shot, '--neighbours', '--out', predictions, *configured),
             label,
-            photos=2 * project.images,  # they are read once for neighbours, and once to be scored
+            photos=project.images,
         ),
         Step(
             f'Choose the {FIRST} photos to label first, and write a page to label them with',
-            _command('suggest', photos, *zero_shot, '--neighbours', '--count', str(FIRST), '--out', suggestions),
+            _command(
+                'suggest', photos, *zero_shot, '--neighbours', predictions, '--count', str(FIRST), '--out', suggestions
+            ),
             page,
-            photos=2 * project.images,
         ),
     ]
 

@@ -18,6 +18,7 @@ from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.shards import Shards
 from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.apis.scorer import TorchScorer
+from cssa_mm.apis.suggesting import suggest
 from cssa_mm.errors import ConfigError, DataError
 
 NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
@@ -275,3 +276,18 @@ def test_a_damaged_file_is_one_line(predict, tmp_path):
         predict()
     assert '\n' not in str(refused.value)
     assert predict(replaces=True).images == 10
+
+
+def test_suggestions_take_what_predictions_have_read(predict, settings, photos, tmp_path, monkeypatch):
+    common = dict(images=photos, config=settings(), classes=NAMES, count=3, workers=0, device='cpu')
+    with pytest.raises(ConfigError, match='neighbours: found no shards/neighbours.pt in'):
+        suggest(out=tmp_path / 'early', neighbours=tmp_path / 'out', **common)
+    predict()
+    expected = suggest(out=tmp_path / 'reads', neighbours=True, **common)
+
+    def never(*_):
+        raise AssertionError('an image was encoded')
+
+    monkeypatch.setattr(TorchScorer, 'features', never)
+    found = suggest(out=tmp_path / 'takes', neighbours=tmp_path / 'out', **common)
+    assert (found.names, found.why) == (expected.names, expected.why)
