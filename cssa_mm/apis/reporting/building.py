@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.logging import print_log
@@ -16,8 +16,9 @@ from cssa_mm.apis.reporting.gallery import Thumbnails, pictures_of, shown_name
 from cssa_mm.apis.reporting.overlays import overlays_of
 from cssa_mm.apis.reporting.run import Run
 from cssa_mm.apis.reporting.scalars import curves_of
-from cssa_mm.apis.reporting.scoring import ScoredImages, metrics_of, score_images
+from cssa_mm.apis.reporting.scoring import ScoredImages, metrics_of, score_held_out, score_images
 from cssa_mm.apis.reporting.settings import config_text, settings_of, split_of
+from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.errors import CSSAError
 from cssa_mm.evaluation.held_out_scores import HeldOutScores
 from cssa_mm.evaluation.label_errors import error_pairs, suspected_errors
@@ -44,7 +45,7 @@ def build_report(run: Run) -> Report:
     """
     missing: dict[str, str] = {}
     notes: list[str] = []
-    tested = _tested(run, missing)
+    measured = _measured(run, missing)
     thumbnails = None if run.model is None else Thumbnails(model_view(run.model))
     suspects = _suspects(run, thumbnails, missing)
     curves = curves_of(run.scalars)
@@ -67,19 +68,21 @@ def build_report(run: Run) -> Report:
         missing['split'] = run.missing['train']
     contexts = _contexts(run, missing)
     tests: dict[str, Any] = {}
-    if tested is not None and run.model is not None and run.test is not None and thumbnails is not None:
-        rows = class_rows(run, tested)
+    if measured is not None and run.model is not None and thumbnails is not None:
+        images, dataset = measured.images, measured.dataset
+        rows = class_rows(run, images)
         if len(rows) > MOST_CLASSES:
             rows = sorted(rows, key=lambda row: -row.positives)[:MOST_CLASSES]
             notes.append(f'The table shows the {MOST_CLASSES:,} classes that the most test images show.')
         tests = dict(
-            metrics=metrics_of(tested),
-            num_images=len(tested.indices),
+            metrics=metrics_of(images),
+            num_images=len(images.indices),
+            is_held_out=measured.is_held_out,
             classes=tuple(rows),
-            pictures=tuple(pictures_of(run.model, run.test, tested, thumbnails, overlays_of(run.model, run.test))),
-            error_pairs=_pairs(run.model.class_names, tested),
+            pictures=tuple(pictures_of(run.model, dataset, images, thumbnails, overlays_of(run.model, dataset))),
+            error_pairs=_pairs(run.model.class_names, images),
         )
-        notes += _notes(run, tested)
+        notes += _notes(run, measured)
     return Report(
         title=run.title,
         made_by=f'cssa_mm {__version__}',
@@ -96,31 +99,50 @@ def build_report(run: Run) -> Report:
     )
 
 
-def _tested(run: Run, missing: dict[str, str]) -> ScoredImages | None:
-    if run.tested is not None:
-        return run.tested
-    for part in ('model', 'test'):
-        if part in run.missing:
-            missing['scores'] = run.missing[part]
-            return None
-    if run.model is None or run.test is None:
+class Measured(NamedTuple):
+    """The images that the figures are of, their data set, and whether they are labelled images that were held out."""
+
+    images: ScoredImages
+    dataset: SemiMultiLabelDataset
+    is_held_out: bool
+
+
+def _measured(run: Run, missing: dict[str, str]) -> Measured | None:
+    """Test images; where there are none, labelled ones with the scores of models that did not see their labels."""
+    if run.tested is not None and run.test is not None:
+        return Measured(run.tested, run.test, False)
+    if run.model is None:
+        missing['scores'] = run.missing['model']
         return None
     try:
-        return score_images(run.model, run.test, MOST_IMAGES)
+        if run.test is not None:
+            return Measured(score_images(run.model, run.test, MOST_IMAGES), run.test, False)
+        if run.held_out is not None and run.train is not None:
+            return Measured(score_held_out(run.model, run.train, run.held_out, MOST_IMAGES), run.train, True)
     except CSSAError as error:
-        missing['scores'] = f'The test images cannot be scored: {" ".join(str(error).split())}'
+        missing['scores'] = f'The images cannot be scored: {" ".join(str(error).split())}'
         print_log(f'Report: {missing["scores"]}', 'current', logging.WARNING)
+        return None
+    missing['scores'] = run.missing['test']
     return None
 
 
-def _notes(run: Run, tested: ScoredImages) -> list[str]:
+def _notes(run: Run, measured: Measured) -> list[str]:
     notes = []
-    if run.test is not None and len(tested.indices) < len(run.test):
+    number = len(measured.images.indices)
+    if measured.is_held_out:
         notes.append(
-            f'Scored are {len(tested.indices):,} of {len(run.test):,} test images, drawn with a fixed seed; cssa test '
-            'has the figures of all.'
+            f'There are no test images. All figures are of {number:,} labelled images, each scored by a model that did '
+            'not see its labels. Thresholds and calibration were found on the same scores, so that precision, recall, '
+            'CF1, OF1 and calibration error are better than they would be on new images; and of few images, all '
+            'figures scatter. For figures to rely on, label some images for a test set (test.csv).'
         )
-    if not (tested.labels == 1).any():
+    elif number < len(measured.dataset):
+        notes.append(
+            f'Scored are {number:,} of {len(measured.dataset):,} test images, drawn with a fixed seed; cssa test has '
+            'the figures of all.'
+        )
+    if not (measured.images.labels == 1).any():
         notes.append('No test image shows any of the classes, so that no figure but the calibration means anything.')
     return notes
 

@@ -29,7 +29,7 @@ class ClassRow:
     Attributes:
         name: of the class.
         labelled: labelled training images that show it; None where the training set is not at hand.
-        positives: test images that show it.
+        positives: scored images that show it.
         ap: average precision.
         zero_shot_ap: that of CLIP with untrained prompts, on the same images.
         precision, recall: of the labels that the model gives.
@@ -154,7 +154,9 @@ class Report:
         config: text of the whole config.
         split: name and value: which images are labelled.
         metrics: mAP, CF1, OF1, ECE, Brier of the test images, and the mAP of zero-shot CLIP.
-        num_images: test images that were scored.
+        num_images: images that were scored.
+        is_held_out: whether these are labelled images, scored by models that did not see their labels, as there are no
+            test images.
         curves: by panel, such as 'mAP' or 'loss'.
         missing: part of `PARTS` -> why it is not there, in one sentence.
         notes: what else to know.
@@ -167,6 +169,7 @@ class Report:
     split: Facts = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
     num_images: int = 0
+    is_held_out: bool = False
     classes: tuple[ClassRow, ...] = ()
     curves: Mapping[str, tuple[Curve, ...]] = field(default_factory=dict)
     pseudo_labels: tuple[PseudoLabelEpoch, ...] = ()

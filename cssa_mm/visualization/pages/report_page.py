@@ -50,6 +50,7 @@ def render_report(report: Report) -> str:
         columns=_columns(report),
         cards=_cards(report),
         gain=gain,
+        images='labelled images that were held out' if report.is_held_out else 'test images',
         kinds=[(kind, text) for kind, text in KINDS.items() if any(kind in each.kinds for each in report.pictures)],
         shown_classes=sorted({label.name for picture in report.pictures for label in picture.labels}),
         pooled=any(row.source == 'pooled' for row in report.classes),
@@ -109,9 +110,9 @@ def _columns(report: Report) -> list[Column]:
             lambda row: number(100 * row.threshold) + ('*' if row.source == 'pooled' else ''),
         ),
         share('calibration error', 'how far scores are from the share of positives', 'calibration_error'),
-        count('test images', 'that show the class', 'positives'),
+        count('images' if report.is_held_out else 'test images', 'that show the class', 'positives'),
     ]
-    if any(row.labelled is not None for row in report.classes):
+    if not report.is_held_out and any(row.labelled is not None for row in report.classes):
         columns.append(count('labelled', 'labelled training images that show the class', 'labelled'))
     if any(not math.isnan(row.pseudo_recall) for row in report.classes):
         columns.append(share('pseudo precision', 'of the pseudo-labels of the last epoch', 'pseudo_precision'))

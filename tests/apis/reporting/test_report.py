@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from cssa_mm.apis.reporting.building import build_report
 from cssa_mm.apis.reporting.report import report, report_training
 from cssa_mm.apis.reporting.run import finished_run, open_run
 from cssa_mm.errors import ConfigError
+from cssa_mm.evaluation.metrics import average_precision_per_class
 from cssa_mm.visualization.pages.report_page import render_report
 
 # What a run writes after its first epochs.
@@ -165,3 +167,38 @@ def test_a_report_that_fails_costs_a_line_and_not_the_training(run, monkeypatch,
     monkeypatch.setitem(run.result.runner.cfg, 'report', False)
     assert report_training(run.result.runner) is None
     assert len(lines) == 1
+
+
+def test_without_test_images_the_figures_are_of_held_out_labels(run, opened):
+    """Their ids are those of the training set in another order, and one is gone."""
+    whole = open_run(run.result.work_dir, data_root=None, device='cpu')
+    kept = np.arange(len(whole.held_out.image_ids))[::-1][1:]
+    held_out = replace(
+        whole.held_out,
+        image_ids=tuple(whole.held_out.image_ids[row] for row in kept),
+        labels=whole.held_out.labels[kept],
+        scores=whole.held_out.scores[kept],
+    )
+    found = build_report(replace(whole, test=None, tested=None, held_out=held_out))
+    assert found.is_held_out
+    assert found.num_images == len(kept)
+    expected = average_precision_per_class(held_out.scores, held_out.labels)
+    np.testing.assert_allclose([row.ap for row in found.classes], expected)
+    assert [row.positives for row in found.classes] == (held_out.labels == 1).sum(0).tolist()
+    assert {picture.name for picture in found.pictures} <= set(held_out.image_ids)
+    assert all(picture.thumbnail for picture in found.pictures)
+    assert 'scores' not in found.missing
+    text = render_report(found)
+    assert 'There are no test images' in text
+    assert 'Labelled images that were held out' in text
+    assert 'There are no test images' not in render_report(opened)
+
+
+def test_without_test_images_and_held_out_labels_one_line_says_so(run):
+    whole = open_run(run.result.work_dir, data_root=None, device='cpu')
+    missing = dict(whole.missing, test='There is no test set.', held_out='Nothing was held out.')
+    found = build_report(replace(whole, test=None, held_out=None, missing=missing))
+    assert found.missing['scores'] == 'There is no test set.'
+    text = render_report(found)
+    assert text.count('There is no test set.') == 1
+    assert 'id="gallery"' not in text
