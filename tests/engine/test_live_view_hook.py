@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import VISBACKENDS
+from mmengine.visualization import Visualizer
 from mmengine.visualization.vis_backend import BaseVisBackend
 from PIL import Image
 
@@ -73,11 +74,11 @@ def unformatted():
 def train(config, tmp_path_factory):
     """train(**overrides) -> its work directory, its model, and the stub that it was shown to, if any."""
 
-    def call(tensorboard=False, validate=True, **overrides):
+    def call(tensorboard=False, **overrides):
         folder = tmp_path_factory.mktemp('live')
         StubVisBackend.made.clear()
         given = KEYS | overrides
-        cssa_mm.train(config=str(config), work_dir=folder, tensorboard=tensorboard, validate=validate, overrides=given)
+        cssa_mm.train(config=str(config), work_dir=folder, tensorboard=tensorboard, overrides=given)
         (log,) = folder.glob('*/*.log')
         stub = StubVisBackend.made[-1] if StubVisBackend.made else None
         return SimpleNamespace(folder=folder, stub=stub, log=log.read_text())
@@ -166,12 +167,16 @@ def test_a_service_that_fails_costs_a_line_and_not_the_training(train):
     assert run.log.count('Live view: it ends here (TimeoutError: the service is away); the training goes on') == 1
 
 
-def test_without_validation_there_are_scalars_and_no_pictures(train):
-    options = {'visualizer.vis_backends': [dict(type='StubVisBackend')], 'train_cfg.semi_epochs': 1}
-    run = train(validate=False, **options)
-    assert 'Live view: no pictures, as there are no validation images' in run.log
-    assert not run.stub.pictures
-    assert list(run.stub.scalars['pseudo_labels/positives']) == [2]
+def test_without_validation_there_are_no_pictures_and_a_line_says_so(monkeypatch, tmp_path):
+    lines = []
+    monkeypatch.setattr('cssa_mm.engine.live_view_hook.print_log', lambda text, *options: lines.append(text))
+    visualizer = Visualizer(vis_backends=[dict(type='StubVisBackend')], save_dir=str(tmp_path))
+    hook, runner = LiveViewHook(interval=1), SimpleNamespace(visualizer=visualizer, val_loop=None, work_dir='w')
+    hook.before_train(runner)
+    assert lines[1].startswith('Live view: no pictures, as there are no validation images')
+    runner.hooks, runner.epoch, runner.max_epochs = [hook], 0, 1
+    hook.after_train_epoch(runner)
+    assert not StubVisBackend.made[-1].pictures
 
 
 @pytest.mark.parametrize(
