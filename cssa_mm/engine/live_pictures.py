@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -48,12 +48,11 @@ class LivePictures:
                 continue
             self.images.append((names.of(dataset.img_paths[index]), seen, np.asarray(dataset.labels[index])))
 
-    def draw(self) -> Iterator[tuple[str, np.ndarray]]:
+    def draw(self) -> list[tuple[str, np.ndarray]]:
         """Name and picture, uint8 (H, W, 3), RGB, of each image."""
         with torch.no_grad(), in_eval_mode(self.model):
             text = label_text(self.model)
-            for name, seen, labels in self.images:
-                yield name, self._picture(seen, labels, text)
+            return [(name, self._picture(seen, labels, text)) for name, seen, labels in self.images]
 
     def _picture(self, seen: SeenImage, labels: np.ndarray, text: Tensor) -> np.ndarray:
         """An image with labels (C,) in 1, 0, -1: its true labels first, then those that are predicted."""

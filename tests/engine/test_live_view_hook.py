@@ -14,8 +14,10 @@ from PIL import Image
 
 import cssa_mm
 from cssa_mm.engine import LiveViewHook
+from cssa_mm.engine.live_pictures import varied_images
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation.pseudo_label_records import read_records
+from cssa_mm.semi import PseudoLabelHook
 
 KEYS = {
     'model.evidence': dict(type='DiscriminantEvidence'),
@@ -42,7 +44,7 @@ class StubVisBackend(BaseVisBackend):
     def __init__(self, save_dir, fails=False):
         super().__init__(save_dir)
         self.fails = fails
-        self.scalars, self.pictures = {}, {}
+        self.scalars, self.pictures, self.tried = {}, {}, 0
         self.made.append(self)
 
     def _init_env(self):
@@ -53,6 +55,7 @@ class StubVisBackend(BaseVisBackend):
         return self
 
     def add_image(self, name, image, step=0, **options):
+        self.tried += 1
         if self.fails:
             raise TimeoutError('the service\nis away')
         self.pictures[name, step] = image
@@ -164,7 +167,8 @@ def test_a_service_that_fails_costs_a_line_and_not_the_training(train):
     options = {'visualizer.vis_backends': failing, 'train_cfg.semi_epochs': 1, 'train_cfg.val_begin': 9}
     run = train(**options, **{'default_hooks.live_view.interval': 1})
     assert (run.folder / 'epoch_2.pth').is_file()
-    assert run.log.count('Live view: it ends here (TimeoutError: the service is away); the training goes on') == 1
+    assert 'Live view: it ends here (TimeoutError: the service is away); the training goes on' in run.log
+    assert run.stub.tried == 1
 
 
 def test_without_validation_there_are_no_pictures_and_a_line_says_so(monkeypatch, tmp_path):
@@ -177,6 +181,28 @@ def test_without_validation_there_are_no_pictures_and_a_line_says_so(monkeypatch
     runner.hooks, runner.epoch, runner.max_epochs = [hook], 0, 1
     hook.after_train_epoch(runner)
     assert not StubVisBackend.made[-1].pictures
+
+
+@pytest.mark.parametrize(('epoch', 'expected'), [(0, 0), (1, 1), (2, 1), (3, 0)])
+def test_every_rank_fits_the_evidence_before_pictures_and_at_no_other_time(epoch, expected, monkeypatch):
+    monkeypatch.setattr('cssa_mm.engine.live_view_hook.is_main_process', lambda: False)
+    calls, algorithm = [], PseudoLabelHook()
+    algorithm.semi_supervision = SimpleNamespace(refresh=lambda: calls.append(epoch))
+    hook = LiveViewHook(interval=2)
+    hook._indices = [0] if epoch < 3 else []
+    hook.after_train_epoch(SimpleNamespace(hooks=[algorithm, hook], epoch=epoch, max_epochs=3))
+    assert len(calls) == expected
+
+
+def test_images_that_show_a_class_which_none_before_shows_come_first():
+    labels = np.array([[1, 0, 0]] * 20 + [[0, 0, -1]] * 20 + [[0, 1, 0], [1, 0, 1]])
+    for seed in range(5):
+        found = varied_images(labels, 4, seed)
+        assert len(set(found)) == 4
+        assert {40, 41} <= set(found[:3])
+        assert found == varied_images(labels, 4, seed)
+    assert varied_images(labels, 0) == []
+    assert len(varied_images(labels, 99)) == 42
 
 
 @pytest.mark.parametrize(
