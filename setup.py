@@ -80,6 +80,7 @@ setup(
         ],  # cssa export, and predicting with what it wrote
         # More than a million stored images. hnswlib would need a compiler: PyPI has its source alone.
         'faiss': ['faiss-cpu>=1.8'],
+        'live': ['tensorboard>=2.12'],  # cssa train --tensorboard
         'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
         # The tokenizers of SigLIP, SigLIP 2, CLIPA and MetaCLIP 2 worldwide.
@@ -96,6 +97,7 @@ setup(
             'hypothesis',
             'playwright',  # drives the Chromium of the system; it downloads no browser by itself
             'openpyxl>=3.1',
+            'tensorboard>=2.12',
             'onnx>=1.17',
             'onnxscript>=0.3',
             'onnxruntime>=1.20',

@@ -28,6 +28,17 @@ default_hooks = dict(
     # The result is the last epoch: a best epoch would have been chosen on test data.
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
     visualization=dict(type='LabelPictureHook', enable=False),  # test --show-dir switches it on
+    # Where somebody watches the training (`live`): pseudo-labels, thresholds, and pictures of a few validation images
+    # (cssa_mm/engine/live_view_hook.py).
+    live_view=dict(
+        type='LiveViewHook',
+        interval=None,  # epochs from pictures to pictures; None draws them ten times
+        num_images=4,  # 0 draws none
+        image_ids=None,  # which images, in place of some that are drawn by the seed
+        num_labels=6,  # most labels of a picture
+        num_classes=20,  # most classes whose thresholds are shown by name, those with the most labelled positives
+        seed=0,
+    ),
     guard=dict(type='GuardHook'),
     # Unreadable training images are left out and named in bad_images.txt. Training stops above this share of them, but
     # tolerates a single one.
@@ -82,6 +93,9 @@ tta_pipeline = [
     ),
 ]
 visualizer = dict(type='UniversalVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+# Services that show a training while it runs, beside these files: ['tensorboard'], which `train --tensorboard` sets,
+# 'wandb', 'mlflow', 'clearml', 'neptune', 'dvclive' or 'aim'. Each needs its package.
+live = []
 log_processor = dict(window_size=10)
 log_level = 'INFO'
 # After training, report.html in the work directory: one page of classes, images, labels that may be wrong, curves.

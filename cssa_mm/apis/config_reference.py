@@ -20,6 +20,7 @@ from cssa_mm.datasets import (
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.live_view_hook import LiveViewHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
 from cssa_mm.evaluation.multilabel_metric import CSSAMetric
@@ -97,6 +98,7 @@ SECTIONS: dict[str, Callable | None] = {
     'default_hooks.calibration': CalibrationHook,
     'default_hooks.bad_images': BadImageHook,
     'default_hooks.visualization': LabelPictureHook,
+    'default_hooks.live_view': LiveViewHook,
     'val_evaluator': CSSAMetric,
     'tta_model': AverageViewsTTA,
     'randomness': None,

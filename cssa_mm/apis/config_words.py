@@ -23,6 +23,7 @@ WORDS: dict[str, dict[str, str]] = {
         'custom_hooks': 'A list of further hooks.',
         'accept': "Kinds of questions about the data that are answered by yes, or 'all'.",
         'report': 'Whether training ends by writing report.html; studies write none.',
+        'live': "Services that show a training while it runs: 'tensorboard', 'wandb' and others.",
         'load_from': 'A checkpoint whose prompts training starts from; with `resume=True`, the one it goes on from.',
         'strict_classes': 'False: `load_from` keeps the prompts of classes of the same name; others may differ.',
         'resume': 'Go on from `load_from`, or from the last checkpoint of the work directory.',

@@ -8,18 +8,17 @@ from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image
 
 from cssa_mm.apis.exporting.opening import open_scorer
 from cssa_mm.apis.image_input import ImageLike, decoded, several
-from cssa_mm.apis.scorer import Scorer, TorchScorer, in_eval_mode
+from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.errors import CheckpointError, ConfigError, nearest, require_whole_number
-from cssa_mm.features.label_maps import label_maps, label_text, rule_of
+from cssa_mm.features.explaining import SeenImage, calibrated_scores, explanation_of, reduced
+from cssa_mm.features.label_maps import label_text, rule_of
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.eval_mode import in_eval_mode
 from cssa_mm.visualization.explanation import Explanation
 from cssa_mm.visualization.explanation_figure import MOST
-
-LONGEST = 640  # pixels of the longer side of the image that is shown
 
 
 def explain(
@@ -98,23 +97,11 @@ class Explainer:
         array, path = decoded(image, scorer.view)
         viewed = scorer.view.of_image(array)
         with torch.no_grad(), in_eval_mode(model):
-            local, pooled = scorer.features_of(viewed)
-            scores = scorer.of_logits(model.logits(local, pooled)).calibrated[0]
+            seen = SeenImage(reduced(array), *scorer.features_of(viewed), viewed.shape[:2], path)
+            scores = calibrated_scores(model, seen)
         reached = scorer.thresholds.reached(scores[None])[0]
         chosen = chosen_labels(scores, reached, self.wanted, self.top)[: self.max_labels]
-        found = label_maps(model, local, self.text[chosen], viewed.shape[:2])
-        maps = [found.of(0, number) for number in range(len(chosen))]
-        shown = _reduced(array)
-        return Explanation(
-            image=shown,
-            names=tuple(scorer.class_names[c] for c in chosen),
-            scores=tuple(float(scores[c]) for c in chosen),
-            thresholds=tuple(float(scorer.thresholds.values[c]) for c in chosen),
-            maps=np.stack([each.spread(shown.shape) for each in maps]),
-            peaks=np.array([each.peak(shown.shape) for each in maps]),
-            rule=self.rule,
-            path=path,
-        )
+        return explanation_of(model, seen, scores, chosen, self.text)
 
 
 def explainable(
@@ -178,12 +165,3 @@ def _indices(labels: str | Sequence[str], names: Sequence[str], most: int) -> li
     if unknown is not None:
         raise ConfigError(f"labels: found '{unknown}', expected classes of the model.{nearest(unknown, names)}")
     return [names.index(name) for name in asked]
-
-
-def _reduced(image: np.ndarray) -> np.ndarray:
-    """An image (H, W, 3) at most `LONGEST` pixels long."""
-    if max(image.shape[:2]) <= LONGEST:
-        return image
-    reduced = Image.fromarray(image)
-    reduced.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
-    return np.asarray(reduced)

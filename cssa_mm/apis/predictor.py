@@ -12,10 +12,11 @@ from torch import Tensor
 
 from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.image_input import ImageLike, checked_order, several, view_batches
-from cssa_mm.apis.scorer import Scorer, TorchScorer, in_eval_mode
+from cssa_mm.apis.scorer import Scorer, TorchScorer
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import require_whole_number
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.eval_mode import in_eval_mode
 
 
 @dataclass(frozen=True)

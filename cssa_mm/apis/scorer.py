@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import DataError
@@ -156,16 +155,3 @@ def _stored(model: CSSAClassifier) -> dict[str, Any] | None:
     if neighbours is None or not neighbours.is_fitted:
         return None
     return dict(images=neighbours.num_images, megabytes=neighbours.megabytes)
-
-
-@contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode, and back: what is folded in training mode may be out of date."""
-    was_training = model.training
-    if was_training:
-        model.eval()
-    try:
-        yield
-    finally:
-        if was_training:
-            model.train()

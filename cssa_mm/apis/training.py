@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.reporting.report import prepare_report, report_training
 from cssa_mm.engine.checkpoints import check_checkpoint
+from cssa_mm.engine.config.vis_backends import live_services
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
 from cssa_mm.features.view import LOADERS
@@ -54,6 +55,7 @@ def train(
     auto_scale_lr: bool = False,
     pin_memory: bool = True,
     persistent_workers: bool = True,
+    tensorboard: bool = False,
     launcher: str = 'none',
 ) -> TrainingResult:
     """Train a model, and write `report.html` about it into the work directory (config key `report`, True).
@@ -71,6 +73,7 @@ def train(
         auto_scale_lr: scale the learning rate by the batch size, as mmpretrain does.
         pin_memory: False switches pinned memory off in all loaders.
         persistent_workers: False restarts the loaders' workers every epoch.
+        tensorboard: show it in TensorBoard while it runs (config key `live`, which names other services, too).
         launcher: 'none', 'pytorch', 'slurm' or 'mpi', as in mmpretrain.
 
     Raises:
@@ -108,6 +111,8 @@ def train(
     if resume:
         settings.resume = True
         settings.load_from = None if resume is True else os.fspath(resume)
+    if tensorboard:
+        settings.live = list(dict.fromkeys([*live_services(settings), 'tensorboard']))
     set_loaders(settings, pin_memory, persistent_workers)
     folder = work_dir_of(settings, work_dir)
     runner = build_runner(settings, folder, launcher)

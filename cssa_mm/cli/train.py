@@ -38,6 +38,11 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument('--no-validate', action='store_true', help='train without validation')
     result.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate by the batch size')
     result.add_argument('--no-persistent-workers', action='store_true', help='restart data workers every epoch')
+    result.add_argument(
+        '--tensorboard',
+        action='store_true',
+        help='show the training in TensorBoard while it runs; for another service --cfg-options live=wandb',
+    )
     add_yes(result)
     add_runner(result)
     return result
@@ -63,6 +68,7 @@ def _train(options: argparse.Namespace) -> None:
         auto_scale_lr=options.auto_scale_lr,
         pin_memory=not options.no_pin_memory,
         persistent_workers=not options.no_persistent_workers,
+        tensorboard=options.tensorboard,
         launcher=options.launcher,
     )
     if result.checkpoint is not None and is_main_process():

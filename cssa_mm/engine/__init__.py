@@ -4,6 +4,7 @@ from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
+from cssa_mm.engine.live_view_hook import LiveViewHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
 from cssa_mm.engine.progress_hook import ProgressHook
@@ -17,6 +18,7 @@ __all__ = [
     'CalibrationHook',
     'GuardHook',
     'LabelPictureHook',
+    'LiveViewHook',
     'PlainCheckpointHook',
     'ProgressHook',
     'SemiSupervisedTrainLoop',

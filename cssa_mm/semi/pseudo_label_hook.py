@@ -20,7 +20,7 @@ from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.calibration import calibration
 from cssa_mm.evaluation.held_out_scores import forget_held_out
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
-from cssa_mm.evaluation.pseudo_label_records import FILE, append_record, keep_records
+from cssa_mm.evaluation.pseudo_label_records import FILE, Record, append_record, keep_records
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
@@ -56,11 +56,16 @@ class PseudoLabelHook(Hook):
         batch_size: images a rank encodes or scores at a time.
         num_workers: workers of the loader that encodes and scores.
 
+    Attributes:
+        record: what the last line of `pseudo_labels.jsonl` holds; None before the first semi-supervised epoch, and on
+            ranks other than 0.
+
     Raises:
         ConfigError: the policy, an option of it or another value is invalid.
     """
 
     priority = 'NORMAL'
+    record: Record | None = None
     semi_supervision: SemiSupervision  # from before_train on
 
     def __init__(
@@ -128,7 +133,7 @@ class PseudoLabelHook(Hook):
         if runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
             report = self.semi_supervision.begin_epoch(runner.epoch)
             if is_main_process():
-                _record(runner, report)
+                self.record = _record(runner, report)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Add to the batch its targets and, if they are known, its features."""
@@ -181,8 +186,8 @@ def _is_saved_after_step(runner: Runner, hook: Hook) -> bool:
     return is_due or (hook.save_last and hook.is_last_train_iter(runner))
 
 
-def _record(runner: Runner, report: EpochReport) -> None:
-    """Log how good the pseudo-labels of an epoch are, and add a line to the records."""
+def _record(runner: Runner, report: EpochReport) -> Record:
+    """Log how good the pseudo-labels of an epoch are, and add a line to the records; returns it."""
     dataset, labels = runner.train_dataloader.dataset, report.pseudo_labels
     quality = pseudo_label_quality(labels.labels.numpy(), report.truth)
     thresholds = dict(
@@ -194,7 +199,9 @@ def _record(runner: Runner, report: EpochReport) -> None:
     record: dict[str, Any] = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
     record['labelled_positives'] = (dataset.labels == 1).sum(0)
     record |= quality | calibration(report.scores, report.truth)
-    append_record(Path(runner.work_dir, FILE), _as_json(record))
+    record = _as_json(record)
+    append_record(Path(runner.work_dir, FILE), record)
+    return record
 
 
 def _as_json(value: Any) -> Any:

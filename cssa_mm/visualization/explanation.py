@@ -30,7 +30,7 @@ class Explanation:
         peaks: float (K, 2), x and y of the middle of the highest cell, in pixels of `image`.
         rule: one sentence on how the maps were made.
         path: of the image; None if it was not given as a path.
-        is_true: whether the image shows the label; None where nobody has said so.
+        is_true: of each label whether the image shows it, None where nobody has said so; None of no label.
     """
 
     image: np.ndarray
@@ -41,7 +41,7 @@ class Explanation:
     peaks: np.ndarray
     rule: str
     path: str | None = None
-    is_true: tuple[bool, ...] | None = None
+    is_true: tuple[bool | None, ...] | None = None
 
     @property
     def reached(self) -> tuple[bool, ...]:
@@ -122,8 +122,9 @@ def draw_label(axes: Axes, explanation: Explanation, number: int, title: str, **
     )
     frame(axes, explanation.image)
     colour = ACCENT if explanation.reached[number] or math.isnan(explanation.thresholds[number]) else MUTED
-    if explanation.is_true is not None:
-        colour = ACCENT if explanation.is_true[number] else SECOND
+    is_true = None if explanation.is_true is None else explanation.is_true[number]
+    if is_true is not None:
+        colour = ACCENT if is_true else SECOND
     settings: dict[str, Any] = dict(fontsize=10, color=colour, parse_math=False)
     axes.set_title(title, **settings | options)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,10 +28,14 @@ def draw_explanation(explanation: Explanation, out: str | os.PathLike) -> Path:
     return save_figure(explanation_figure(explanation), out)
 
 
-def explanation_figure(explanation: Explanation) -> Figure:
+def explanation_figure(explanation: Explanation, truth: Sequence[str] | None = None) -> Figure:
     """The image as high as all rows of labels, and a panel for each label, at most `MOST`, row by row.
 
     Above a panel stand the label, its score and its threshold; below all of them the rule by which the maps were made.
+
+    Args:
+        explanation: of the image.
+        truth: names of the labels that the image has, which a line below it tells; None where nobody has said so.
     """
     count = min(len(explanation.names), MOST)
     rows = 1 if count <= 3 else 2 if count <= 8 else 3
@@ -40,7 +46,12 @@ def explanation_figure(explanation: Explanation) -> Figure:
     high = rows * (ABOVE + HEIGHT) + (rows - 1) * GAP
     photo = ((high - ABOVE) * aspect, high - ABOVE)
     width = max(2 * MARGIN + photo[0] + columns * (GAP + panel[0]), NARROWEST)
-    lines = textwrap.wrap(explanation.rule, int(LETTERS * (width - 2 * MARGIN)))
+    names = DrawableNames.of(explanation.names if truth is None else (*explanation.names, *truth))
+    told = [] if truth is None else [f'True labels: {", ".join(names.names[len(explanation.names) :]) or "none"}.']
+    if told and False in (explanation.is_true or ()):
+        told = [f'{told[0]} Red: predicted, and not true.']
+    letters = int(LETTERS * (width - 2 * MARGIN))
+    lines = [line for text in (*told, explanation.rule) for line in textwrap.wrap(text, letters)]
     below = MARGIN + LINE * (len(lines) + 0.5)
     height = high + below
     figure = new_figure(width, height, layout=None)
@@ -51,7 +62,6 @@ def explanation_figure(explanation: Explanation) -> Figure:
     axes = axes_at(MARGIN, ABOVE, *photo)
     axes.imshow(explanation.image, extent=(0, explanation.image.shape[1], explanation.image.shape[0], 0))
     frame(axes, explanation.image)
-    names = DrawableNames.of(explanation.names)
     families = ['sans-serif', *names.families]
     if explanation.path is not None:
         title = _shortened(os.path.basename(explanation.path), int(11 * photo[0]))
@@ -72,9 +82,8 @@ def explanation_figure(explanation: Explanation) -> Figure:
             fontsize=7.5,
             color=INK,
         )
-    figure.text(
-        MARGIN / width, (below - MARGIN) / height, '\n'.join(lines), va='top', fontsize=8, color=MUTED, parse_math=False
-    )
+    caption: dict[str, Any] = dict(va='top', fontsize=8, color=MUTED, family=families, parse_math=False)
+    figure.text(MARGIN / width, (below - MARGIN) / height, '\n'.join(lines), **caption)
     return figure
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -42,6 +43,14 @@ def save_figure(figure: Figure, out: str | os.PathLike) -> Path:
     with replacing(out) as partial:
         figure.savefig(partial, dpi=DOTS_PER_INCH)
     return Path(out)
+
+
+def figure_pixels(figure: Figure) -> np.ndarray:
+    """A figure as pixels, uint8 (H, W, 3), RGB, of the size in which it would be written."""
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(DOTS_PER_INCH)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def picture_suffixes() -> list[str]:

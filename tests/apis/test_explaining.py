@@ -6,9 +6,10 @@ import torch
 from mmpretrain.registry import DATASETS
 from PIL import Image
 
-from cssa_mm.apis.explaining import LONGEST, chosen_labels, explain
+from cssa_mm.apis.explaining import chosen_labels, explain
 from cssa_mm.apis.scorer import TorchScorer
 from cssa_mm.errors import CheckpointError, ConfigError, ImageError
+from cssa_mm.features.explaining import LONGEST
 from cssa_mm.features.label_maps import label_maps, label_text, rule_of
 from cssa_mm.models.thresholds import ClassThresholds
 

@@ -1,5 +1,6 @@
 """Two processes are one: oracle of all figures is the run with a single process."""
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -36,9 +37,13 @@ def assert_same_description(found, expected):
 
 
 def test_two_processes_give_the_losses_and_thresholds_of_one(trained, script, config, read_run, state_of, tmp_path):
-    done = script('dist_train.sh', config, 2, '--work-dir', tmp_path)
+    """The two are watched, which rank 0 alone writes for."""
+    is_watched = importlib.util.find_spec('tensorboard') is not None
+    done = script('dist_train.sh', config, 2, '--work-dir', tmp_path, *(['--tensorboard'] if is_watched else []))
     assert done.returncode == 0, done.stderr[-3000:]
     found = read_run(tmp_path)
+    assert len(list(tmp_path.rglob('events.out.tfevents.*'))) == is_watched
+    assert len(list(tmp_path.glob('*/vis_data/vis_image/explain/*'))) == 4 * 3 * is_watched
 
     assert len(found.steps) == len(trained.steps) == 10
     for step, expected in zip(found.steps, trained.steps, strict=True):

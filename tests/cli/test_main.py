@@ -238,7 +238,8 @@ def called(monkeypatch):
         (['--amp', '--auto-scale-lr', '--launcher', 'pytorch'], dict(amp=True, auto_scale_lr=True, launcher='pytorch')),
         (['--cfg-options', 'a.b=1', 'c=[x,y]'], dict(overrides={'a.b': 1, 'c': ['x', 'y']})),
         (['--data-root', 'd', '--work-dir', 'w'], dict(data_root='d', work_dir='w')),
-        (['--tower', 'ViT-B-32:w.pt'], dict(tower='ViT-B-32:w.pt')),
+        (['--tower', 'ViT-B-32:w.pt'], dict(tower='ViT-B-32:w.pt', tensorboard=False)),
+        (['--tensorboard'], dict(tensorboard=True)),
     ],
 )
 def test_train_hands_on_what_it_is_told(called, arguments, expected):

@@ -93,7 +93,11 @@ def test_score_and_threshold_are_said_in_words():
 
 @pytest.mark.parametrize(
     ('is_true', 'colours'),
-    [(None, [ACCENT, MUTED, ACCENT]), ((True, False, True), [ACCENT, SECOND, ACCENT])],
+    [
+        (None, [ACCENT, MUTED, ACCENT]),
+        ((True, False, True), [ACCENT, SECOND, ACCENT]),
+        ((False, None, None), [SECOND, MUTED, ACCENT]),
+    ],
 )
 def test_a_panel_shows_image_map_peak_and_a_title_in_the_colour_of_the_label(is_true, colours):
     found = explanation(is_true=is_true)

@@ -1,6 +1,7 @@
 """The picture of an explanation, by the artists of the figure."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -67,3 +68,20 @@ def test_more_labels_than_fit_are_left_out():
 def test_the_picture_is_written(tmp_path):
     path = draw_explanation(explanation(5), tmp_path / 'new' / 'a.png')
     assert min(Image.open(path).size) > 300
+
+
+@pytest.mark.parametrize(
+    ('truth', 'is_true', 'expected'),
+    [
+        (None, None, ''),
+        ((), None, 'True labels: none.'),
+        (('label 0', 'a $price$'), (True, None, None), 'True labels: label 0, a $price$.'),
+        (('label 0',), (True, False, None), 'True labels: label 0. Red: predicted, and not true.'),
+    ],
+)
+def test_true_labels_stand_above_the_rule(truth, is_true, expected):
+    found = replace(explanation(3), is_true=is_true)
+    (caption,) = explanation_figure(found, truth).texts
+    lines = caption.get_text().split('\n')
+    assert lines[0] == (expected or explanation_figure(found).texts[0].get_text().split('\n')[0])
+    assert ' '.join(lines[1 if expected else 0 :]) == found.rule.rstrip()

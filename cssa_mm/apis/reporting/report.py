@@ -17,9 +17,9 @@ from cssa_mm.apis.reporting.building import build_report
 from cssa_mm.apis.reporting.last_validation import LastValidationHook
 from cssa_mm.apis.reporting.run import finished_run, open_run, validates_on_tests
 from cssa_mm.apis.reporting.settings import without_paths
-from cssa_mm.apis.scorer import in_eval_mode
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
+from cssa_mm.models.eval_mode import in_eval_mode
 from cssa_mm.visualization.pages.comparison_page import render_comparison
 from cssa_mm.visualization.pages.report_data import Report
 from cssa_mm.visualization.pages.report_page import render_report

@@ -28,6 +28,8 @@ from cssa_mm.semi.pseudo_label_hook import bare_model
 from cssa_mm.semi.statistics import check_same_classes
 
 CONFIG = 'vis_data/config.py'
+# A report needs no service, nor the package of one, which this machine may lack.
+UNWATCHED: dict[str, Any] = dict(visualizer=None, vis_backends=None, live=[])
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def open_run(work_dir: str | os.PathLike, *, data_root: str | os.PathLike | None
     trained = [path for path in starts if path.with_name('scalars.json').is_file()] or starts
     config = None
     if trained:
-        config = attempts.value('config', lambda: load_config(trained[-1], data_root=data_root))
+        config = attempts.value('config', lambda: load_config(trained[-1], data_root=data_root, overrides=UNWATCHED))
     else:
         attempts.missing['config'] = 'The logs of this run, which hold its config, are not in its work directory.'
     model = None

@@ -18,7 +18,7 @@ from cssa_mm.engine.config.runtime_values import check_runtime_values
 from cssa_mm.engine.config.schedule_checks import check_schedules
 from cssa_mm.engine.config.test_time import bare_config, complete_views
 from cssa_mm.engine.config.train_loops import apply_loops
-from cssa_mm.engine.config.vis_backends import check_vis_backends
+from cssa_mm.engine.config.vis_backends import apply_vis_backends
 from cssa_mm.features.view import apply_view
 from cssa_mm.models.toolbox_losses import check_loss
 
@@ -38,7 +38,7 @@ def prepare_config(config: Config) -> Config:
         apply_loops(config)
         apply_loaders(config)
         compile_options(config.get('compile'))
-        check_vis_backends(config)
+        apply_vis_backends(config)
         apply_data(config)
         apply_pixels(config)
         complete_views(config)

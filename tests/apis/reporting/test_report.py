@@ -1,6 +1,7 @@
 import re
 import shutil
 from dataclasses import replace
+import sys
 
 import numpy as np
 import pytest
@@ -112,6 +113,13 @@ def test_a_run_that_was_killed_early_has_a_page_that_says_so(copied):
     ):
         assert reason in text
         assert reason in result.text()
+
+
+def test_a_run_that_was_watched_is_reported_where_its_service_is_not_installed(copied, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'wandb', None)
+    for config in copied.glob('*/vis_data/config.py'):
+        config.write_text(f"{config.read_text('utf-8')}\nlive = ['wandb']\n")
+    assert dict(open_run(copied, data_root=None, device='cpu').missing) == {}
 
 
 def test_a_run_of_labelled_images_alone_has_no_pseudo_labels_to_show(copied):
