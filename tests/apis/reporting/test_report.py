@@ -1,7 +1,7 @@
 import re
 import shutil
-from dataclasses import replace
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
