@@ -22,7 +22,9 @@ PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'troublesho
 # Training for held-out scores would triple the time.
 NO_FOLDS = 'default_hooks.calibration.folds=0'
 IN_PROCESS = 'train_dataloader.num_workers=0 val_dataloader.num_workers=0 default_hooks.pseudo_labels.num_workers=0'
-SHORT_TRAINING = f'train_cfg.warmup_epochs=2 train_cfg.semi_epochs=1 train_cfg.val_begin=3 {NO_FOLDS} {IN_PROCESS}'
+SHORT_TRAINING = (
+    f'train_cfg.warmup_epochs=2 train_cfg.semi_epochs=1 train_cfg.val_begin=3 report=False {NO_FOLDS} {IN_PROCESS}'
+)
 SMALL_TOWER = (
     '--cfg-options model.backbone.model_name=cssa-demo-rn model.backbone.pretrained=demo '
     f'model.head.prompts.num_context=4 view.size=128 {IN_PROCESS}'
@@ -30,7 +32,7 @@ SMALL_TOWER = (
 # What is appended to a command that begins so, to keep it small; all others run as they stand.
 SHORTER = {
     'bash tools/quickstart.sh': '--cfg-options train_cfg.warmup_epochs=2 train_cfg.val_begin=1 '
-    f'{NO_FOLDS} {IN_PROCESS}',
+    f'report=False {NO_FOLDS} {IN_PROCESS}',
     'bash tools/run_tests.sh': f'--collect-only -q --rootdir {ROOT} {ROOT}/tests/test_compat.py',
     'python tools/train.py photos': SMALL_TOWER,
     'python tools/test.py photos': SMALL_TOWER,
