@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import cssa_mm
+from cssa_mm.cli.main import COMMANDS
 from tests.cli.pages import ROOT
 
 DOCS = ROOT / 'docs'
@@ -41,6 +42,11 @@ def test_the_api_page_names_what_the_package_offers():
     assert set(named) == {*cssa_mm.__all__, 'errors'}
     for name in cssa_mm.__all__:
         assert getattr(cssa_mm, name).__module__ == named[name].rpartition('.')[0]
+
+
+def test_the_page_of_commands_names_each_command_once():
+    rows = re.findall(r'^\| [a-z].*$', (DOCS / 'commands.md').read_text('utf-8'), re.MULTILINE)
+    assert sorted(re.findall(r'`([\w-]+)`', '\n'.join(rows))) == sorted(COMMANDS)
 
 
 # -- troubleshooting -------------------------------------------------------------------------------------------

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from cssa_mm.demo.scenes import generate_demo
-from tests.cli.pages import README, ROOT, RUNNING, blocks_of, commands_of, make_new_photos, make_photos, what_is_added
+from tests.cli.pages import (
+    ROOT,
+    RUNNING,
+    blocks_of,
+    commands_of,
+    environment_of_commands,
+    make_coco,
+    make_new_photos,
+    make_photos,
+    what_is_added,
+)
 
 pytestmark = pytest.mark.cli
 
@@ -21,10 +31,8 @@ sys.argv = {words!r}
 runpy.run_path({words!r}[0], run_name='__main__')
 """
 # Pages whose commands read what those of another one write.
-NEEDED = {'trust': 'own_photos', 'configuration': 'own_photos', 'extending': 'get_started'}
-OF_THE_README = [command for block in blocks_of(README) for command in commands_of(block)]
-# They start processes of their own, or train for long: the test of the README runs them, word for word.
-LEFT_TO_THE_README = ('bash tools/', 'python tools/train.py configs/cssa_demo.py')
+NEEDED = {name: 'own_photos' for name in ('labels_out', 'trust', 'configuration')}
+NEEDED |= {name: 'get_started' for name in ('extending', 'commands', 'distributed')}
 
 
 class Place:
@@ -37,6 +45,7 @@ class Place:
         generate_demo(folder / 'data' / 'icons', num_train=120, num_test=12)
         make_photos(folder / 'photos')
         make_new_photos(folder / 'new_photos')
+        make_coco(folder / 'downloads' / 'coco')
         shutil.copytree(folder / 'photos' / 'images', folder / 'pets')
         photos = sorted(path.relative_to(folder / 'pets') for path in (folder / 'pets').rglob('*.jpg'))
         for name, part in (('train', photos[:8]), ('test', photos[8:12])):
@@ -71,18 +80,23 @@ class Place:
 
     def _command(self, text: str) -> str:
         words = shlex.split(text.removeprefix('PYTHONPATH=. '))
-        if text.startswith(LEFT_TO_THE_README) and text in OF_THE_README:
-            return ''
-        if words[0] == 'bash':
-            return self._slurm(words)
-        assert words[0] == 'python', text
         added = shlex.split(what_is_added(text))
+        if words[0] == 'bash':
+            return self._slurm(words) if 'slurm' in text else self._script([*words, *added])
+        assert words[0] == 'python', text
         return self._run([*words[1:], *(added[1:] if '--cfg-options' in words else added)])
 
     def _run(self, words: list[str]) -> str:
         driver = self.folder / 'driver.py'
         driver.write_text(PROGRAM.format(folder=str(self.folder), beside=str(ROOT / 'tools'), words=words))
         done = self._quick_run(driver)
+        assert done.returncode == 0, f'{words}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}'
+        return done.stdout
+
+    def _script(self, words: list[str]) -> str:
+        """Run a script that starts processes of its own."""
+        environment = environment_of_commands()
+        done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f'{words}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}'
         return done.stdout
 
