@@ -16,7 +16,7 @@ from cssa_mm.apis.labelling.outputs import PAGE
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.apis.starting.project import CONFIG, Project
 from cssa_mm.apis.starting.rounds import Rounds
-from cssa_mm.apis.suggesting import suggest
+from cssa_mm.apis.suggesting import LOOKED_AT, suggest
 from cssa_mm.apis.training import train
 from cssa_mm.errors import DataError, OpenQuestionsError
 
@@ -95,19 +95,20 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
         )  # fmt: skip
         return found.summary()
 
+    sample = min(project.images, LOOKED_AT)  # of more photos, neighbours and suggestions are drawn
     predictions, suggestions = str(folder / 'predictions'), str(folder / 'suggestions')
     return [
         Step(
             'Label all photos with what CLIP knows; photos that look alike help each other',
             _command('predict', photos, *zero_shot, '--neighbours', '--out', predictions, *configured),
             label,
-            photos=2 * project.images,  # they are read once for neighbours, and once to be scored
+            photos=project.images + sample,  # some are read as neighbours first
         ),
         Step(
             f'Choose the {FIRST} photos to label first, and write a page to label them with',
             _command('suggest', photos, *zero_shot, '--neighbours', '--count', str(FIRST), '--out', suggestions),
             page,
-            photos=2 * project.images,
+            photos=2 * sample,
         ),
     ]
 
@@ -194,7 +195,7 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
                 f'Choose the {count} photos to label next, and write a page to label them with',
                 command('suggest', 'suggestions', *words),
                 page,
-                photos=unlabelled,
+                photos=min(unlabelled, LOOKED_AT),
             )
         )
     return steps
