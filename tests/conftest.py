@@ -4,8 +4,6 @@ import itertools
 import json
 import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +14,9 @@ from PIL import Image
 
 import cssa_mm  # noqa: F401 - registers the components
 from cssa_mm.demo.clip import VOCABULARY
+from tests.forking import ForkServer
 
+EXPORTING = 'tests/apis/exporting/'
 CONFIGS = Path(__file__).parents[1] / 'configs'
 CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
 VISION = {
@@ -77,6 +77,20 @@ def pytest_collection_modifyitems(items):
         own = 2 * (item.get_closest_marker('slow') is not None) + (item.get_closest_marker('cli') is not None)
         weight[item.path] = max(weight.get(item.path, 0), own)
     items.sort(key=lambda item: -weight[item.path])
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    """With --dist loadfile, the files of a folder whose models take long to export go to one process."""
+    if config.getvalue('dist') != 'loadfile':
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadFilesTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return EXPORTING if nodeid.startswith(EXPORTING) else super()._split_scope(nodeid)
+
+    return LoadFilesTogether(config, log)
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -310,29 +324,37 @@ def truthless_record(record):
     return record | none | dict(reliability=dict(count=[0] * 10, score=[None] * 10, positive=[None] * 10))
 
 
-@pytest.fixture
-def two_ranks():
-    """two_ranks(program, *arguments): run a program in two processes that gloo joins, on the CPU."""
+@pytest.fixture(scope='session')
+def fork_server(tmp_path_factory):
+    """A process that has done the imports: `run` forks scripts from it."""
+    server = ForkServer(tmp_path_factory.mktemp('forked'))
+    yield server
+    server.close()
 
-    def run(program: str, *arguments: object) -> None:
+
+@pytest.fixture
+def in_two_ranks(fork_server):
+    """in_two_ranks(script, *arguments) -> its two finished processes, started as torchrun would, on the CPU."""
+
+    def run(*command: object) -> list:
         with socket.socket() as listener:
             listener.bind(('127.0.0.1', 0))
-            address = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(listener.getsockname()[1]))
+            port = str(listener.getsockname()[1])
+        group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2', CUDA_VISIBLE_DEVICES='')
+        return fork_server.run(command, [group | dict(RANK=rank, LOCAL_RANK=rank) for rank in '01'])
+
+    return run
+
+
+@pytest.fixture
+def two_ranks(in_two_ranks, tmp_path):
+    """two_ranks(program, *arguments): run a program in two processes that gloo joins."""
+
+    def run(program: str, *arguments: object) -> None:
         # An object that outlives gloo's threads aborts the process: see compat.
-        program = f"import torch\ntorch.distributed.init_process_group('gloo')\n{program}\nimport os\nos._exit(0)"
-        command = [sys.executable, '-c', program, *map(str, arguments)]
-        root = Path(__file__).parents[1]
-        processes = []
-        for rank in range(2):
-            group = dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', OMP_NUM_THREADS='1')
-            environment = os.environ | address | group | dict(CUDA_VISIBLE_DEVICES='')
-            pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            processes.append(subprocess.Popen(command, cwd=root, env=environment, **pipes))
-        try:
-            outputs = [process.communicate(timeout=240)[0] for process in processes]
-        finally:
-            for process in processes:
-                process.kill()
-        assert [process.returncode for process in processes] == [0, 0], '\n'.join(outputs)[-3000:]
+        start, end = "import torch\ntorch.distributed.init_process_group('gloo')\n", '\nimport os\nos._exit(0)'
+        (tmp_path / 'two_ranks.py').write_text(f'{start}{program}{end}')
+        done = in_two_ranks(tmp_path / 'two_ranks.py', *arguments)
+        assert [each.returncode for each in done] == [0, 0], '\n'.join(each.stderr for each in done)[-3000:]
 
     return run

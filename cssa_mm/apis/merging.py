@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from cssa_mm.apis.labelling.label_store import TABLE, Known, LabelStore, labelled, open_store, write_store
+from cssa_mm.apis.labelling.held_out import held_out_photos
+from cssa_mm.apis.labelling.label_store import Known, LabelStore, labelled, open_store, place_of, write_store
+from cssa_mm.apis.labelling.merge_result import Conflict, MergeResult
 from cssa_mm.apis.truth_labels import labels_for, matched_rows, part_of
 from cssa_mm.datasets.discovery import LocalFiles
 from cssa_mm.datasets.image_table import UNKNOWN
@@ -23,101 +23,6 @@ from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.names import plain_name
 
 PREFERENCES = ('new', 'old')
-SHOWN = 20
-WORDS = {1: 'yes', 0: 'no'}
-
-
-class Conflict(NamedTuple):
-    """A class of a photo that is labelled otherwise than before.
-
-    source: the file with the new label; old, new: 1 or 0.
-    """
-
-    image: str
-    class_name: str
-    old: int
-    new: int
-    source: str
-
-    def line(self) -> str:
-        """In words."""
-        return f'{self.image}: {self.class_name} was {WORDS[self.old]}, is {WORDS[self.new]} in {self.source}'
-
-
-@dataclass
-class MergeResult:
-    """What a merge did.
-
-    Attributes:
-        path: the table.
-        root: the folder of the project.
-        is_written: whether anything was written.
-        added: the number of photos that had no label before.
-        completed: the number of photos of which more classes are known than before.
-        overwritten: the number of labels that were replaced.
-        labelled: the number of photos with labels, as the table is now.
-        conflicts: labels that contradict earlier ones.
-        missing: photos of the answers that are not there.
-        kept: where the old table is; None if there was none.
-        written: the files that were written.
-        checkpoint: the model that training may start from.
-        notes: what to know.
-    """
-
-    path: Path
-    root: Path
-    is_written: bool = False
-    added: int = 0
-    completed: int = 0
-    overwritten: int = 0
-    labelled: int = 0
-    conflicts: list[Conflict] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    kept: Path | None = None
-    written: list[Path] = field(default_factory=list)
-    checkpoint: str = 'CHECKPOINT'
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether nothing was merged because nobody has said which labels count."""
-        return bool(self.conflicts) and not self.is_written
-
-    def summary(self) -> str:
-        """What was merged, and what was not."""
-        lines = [f'conflict: {conflict.line()}' for conflict in self.conflicts[:SHOWN]]
-        if len(self.conflicts) > SHOWN:
-            lines.append(f'... and {len(self.conflicts) - SHOWN:,} more')
-        if self.missing:
-            shown = ', '.join(self.missing[:5]) + (', ...' if len(self.missing) > 5 else '')
-            lines.append(f'left out: {len(self.missing):,} photos that are not there, moved or deleted: {shown}')
-        if not self.is_written:
-            lines.append(self._nothing())
-            return '\n'.join(lines)
-        parts = [f'{self.added:,} photos more', f'{self.completed:,} completed' * bool(self.completed)]
-        parts.append(f'{self.overwritten:,} labels overwritten' * bool(self.overwritten))
-        lines.append(f'{self.path}: {self.labelled:,} labelled photos ({", ".join(filter(None, parts))})')
-        lines += self.notes
-        if self.kept is not None:
-            lines.append(f'The table as it was: {self.kept}')
-        return '\n'.join(lines)
-
-    def text(self) -> str:
-        """The summary, and how to go on."""
-        if not self.is_written:
-            return self.summary()
-        labels = '' if self.path == self.root / TABLE else f' --labels {shlex.quote(str(self.path))}'
-        start = f'load_from={shlex.quote(self.checkpoint)}'
-        command = f'cssa train {shlex.quote(str(self.root))}{labels} --cfg-options {start}'
-        return f'{self.summary()}\nTrain on, from the earlier model: {command}'
-
-    def _nothing(self) -> str:
-        if self.conflicts:
-            return (
-                f'{self.path}: nothing was changed, as {len(self.conflicts):,} answers contradict earlier labels; '
-                '--prefer new takes the answers, --prefer old keeps the labels'
-            )
-        return f'{self.path}: nothing to change, all of these answers are there already'
 
 
 def merge(
@@ -125,18 +30,21 @@ def merge(
     answers: str | os.PathLike | Sequence[str | os.PathLike],
     into: str | os.PathLike,
     prefer: str | None = None,
+    test_photos: bool = False,
     checkpoint: str | os.PathLike | None = None,
 ) -> MergeResult:
     """Add the labels of some files to those of a project.
 
     Photos are matched by name, as everywhere. Where a label contradicts an earlier one, nothing at all is written
-    unless `prefer` says which counts.
+    unless `prefer` says which counts. Columns of the table that are no labels are kept. An answer for a photo that a
+    test or validation table in the folder lists is left out: training must not see it.
 
     Args:
         answers: what the labelling page saved, or labels in any form of docs/formats.md; later ones count as newer.
         into: the label file; a new `labels.csv` begins where there is none, or where the labels have another form.
         prefer: 'new' or 'old', which of two contradicting labels counts.
-        checkpoint: the model that is named for the next training; it is not opened.
+        test_photos: merge the answers for photos of test and validation tables, too.
+        checkpoint: the earlier model, for the command that starts from it; it is not opened.
 
     Returns:
         What was merged. `is_refused` where labels contradict each other.
@@ -160,11 +68,14 @@ def merge(
     if not store.class_names:
         store.class_names = list(dict.fromkeys(name for table in tables for name in table.class_names))
     result = MergeResult(store.path, store.root, notes=store.notes)
-    if checkpoint is not None:
-        result.checkpoint = os.fspath(checkpoint)
+    result.checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+    held_out, notes = ({}, []) if test_photos else held_out_photos(store.root)
+    result.notes += notes
     known = dict(store.known)
     for path, table in zip(paths, tables, strict=True):
         found = _answers(path, table, store, result)
+        if held_out:
+            found = _without(found, held_out, store, result)
         _add(known, found, path.name, prefer, result, store.class_names)
     has_changed = any(image not in store.known or (row != store.known[image]).any() for image, row in known.items())
     if has_changed and (prefer is not None or not result.conflicts):
@@ -214,6 +125,13 @@ def _answers(path: Path, table: LabelTable, store: LabelStore, result: MergeResu
         for name, reason in table.understanding.left.items()
     ]
     return join_rows(part, images_of(part, store.images), values[rows])
+
+
+def _without(found: Known, held_out: Mapping[str, str], store: LabelStore, result: MergeResult) -> Known:
+    """The answers but those for photos that a table of the test or validation lists."""
+    tables = {image: held_out.get(place_of(store.images, image), '') for image in found}
+    result.held_out |= {image: table for image, table in tables.items() if table}
+    return {image: row for image, row in found.items() if not tables[image]}
 
 
 def _refuse_other_classes(path: Path, table: LabelTable, store: LabelStore) -> None:

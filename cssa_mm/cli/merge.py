@@ -11,7 +11,8 @@ from cssa_mm.cli.arguments import command_parser, run
 DESCRIPTION = (
     'Add answers to the labels of a project. The table as it was is kept beside it (labels.csv.1). Where an answer '
     'contradicts an earlier label, both are listed and nothing is written, with exit status 1, until --prefer says '
-    'which counts. Labels of another form, such as a Label Studio export, go on in a new labels.csv.'
+    'which counts. Answers for photos of a test or validation table are left out. Labels of another form, such as a '
+    'Label Studio export, go on in a new labels.csv.'
 )
 EXAMPLE = 'cssa merge ~/Downloads/labels.csv --into photos/labels.csv'
 
@@ -24,7 +25,10 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument('--into', required=True, metavar='LABELS', help='the label file, or the folder of the photos')
     result.add_argument('--prefer', choices=PREFERENCES, help='which of two labels that contradict each other counts')
-    result.add_argument('--checkpoint', help='the model that the command for the next training shall start from')
+    result.add_argument(
+        '--test-photos', action='store_true', help='merge answers for photos of a test or validation table, too'
+    )
+    result.add_argument('--checkpoint', help='the earlier model: the command that starts from it is printed, too')
     return result
 
 
@@ -34,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    result = merge(answers=options.answers, into=options.into, prefer=options.prefer, checkpoint=options.checkpoint)
+    result = merge(
+        answers=options.answers,
+        into=options.into,
+        prefer=options.prefer,
+        test_photos=options.test_photos,
+        checkpoint=options.checkpoint,
+    )
     print(result.text())
     return 1 if result.is_refused else 0

@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -18,11 +19,18 @@ from cssa_mm.files import write_text
 
 
 class Table(NamedTuple):
-    """What a table says: the folder of its n images, their names, and labels int8 (n, C), 1, 0 or -1 (unknown)."""
+    """What a table says.
+
+    folder: of its n images.
+    images: their names.
+    labels: int8 (n, C), 1, 0 or -1 (unknown).
+    others: columns that are no labels: name -> image -> cell.
+    """
 
     folder: str
     images: Sequence[str]
     labels: np.ndarray
+    others: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> str:
@@ -44,17 +52,17 @@ def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Ta
         DataError: No form reads back the same, as with two class names that differ in case only.
     """
     write_text(root / 'classes.txt', ''.join(f'{name}\n' for name in class_names))
-    forms: dict[str, Callable[[Sequence[str], np.ndarray, Sequence[str]], str]] = {
+    forms: dict[str, Callable[[Table, Sequence[str]], list[list[str]]]] = {
         'a column a class, 1, 0 and blanks': with_a_column_a_class,
         # Where nothing is 0, a blank may say either: this says that it is unknown.
         'a column a class, 1, 0 and ?': partial(with_a_column_a_class, unknown='?'),
     }
-    if all(_is_whole(labels) for _, _, labels in tables.values()):
+    if all(_is_whole(table.labels) for table in tables.values()):
         forms = {'class names with ; between them': with_a_column_of_names} | forms
     problem = accepted = ''
     for words, form in forms.items():
-        for name, (_, images, labels) in tables.items():
-            write_text(root / name, form(images, labels, class_names))
+        for name, table in tables.items():
+            write_text(root / name, _csv(form(table, class_names)))
         problem, questions = _difference(root, class_names, tables)
         if not problem and not questions:
             return words
@@ -65,27 +73,34 @@ def write_tables(root: Path, class_names: Sequence[str], tables: Mapping[str, Ta
             f'{next(iter(tables))}: found labels that a table of ours does not give back as they are ({problem}), '
             f'expected names of images and classes that a table can hold; rename them in the source.'
         )
-    for name, (_, images, labels) in tables.items():
-        write_text(root / name, forms[accepted](images, labels, class_names))
+    for name, table in tables.items():
+        write_text(root / name, _csv(forms[accepted](table, class_names)))
     return accepted
 
 
-def with_a_column_of_names(images: Sequence[str], labels: np.ndarray, class_names: Sequence[str]) -> str:
-    """The table image,labels of rows that are known or unknown as a whole."""
-    rows = []
-    for image, row in zip(images, labels, strict=True):
+def with_a_column_of_names(table: Table, class_names: Sequence[str]) -> list[list[str]]:
+    """The rows image,labels of images that are known or unknown as a whole."""
+    cells = []
+    for row in table.labels:
         names = [class_names[int(index)] for index in np.flatnonzero(row == 1)]
-        rows.append([image, '' if (row == UNKNOWN).all() else ';'.join(names) or 'none'])
-    return _csv([['image', 'labels'], *rows])
+        cells.append(['' if (row == UNKNOWN).all() else ';'.join(names) or 'none'])
+    return _rows(table, ['labels'], cells)
 
 
-def with_a_column_a_class(
-    images: Sequence[str], labels: np.ndarray, class_names: Sequence[str], unknown: str = ''
-) -> str:
-    """The table with a column a class: 1, 0, or a word for unknown."""
-    cells = {1: '1', 0: '0', UNKNOWN: unknown}
-    rows = [[image, *(cells[int(value)] for value in row)] for image, row in zip(images, labels, strict=True)]
-    return _csv([['image', *class_names], *rows])
+def with_a_column_a_class(table: Table, class_names: Sequence[str], unknown: str = '') -> list[list[str]]:
+    """The rows with a column a class: 1, 0, or a word for unknown."""
+    words = {1: '1', 0: '0', UNKNOWN: unknown}
+    return _rows(table, class_names, [[words[int(value)] for value in row] for row in table.labels])
+
+
+def _rows(table: Table, names: Sequence[str], cells: Sequence[Sequence[str]]) -> list[list[str]]:
+    """A header and a row an image, with the columns that are no labels behind the labels."""
+    others = list(table.others.values())
+    rows = [
+        [image, *row, *(column.get(image, '') for column in others)]
+        for image, row in zip(table.images, cells, strict=True)
+    ]
+    return [['image', *names, *table.others], *rows]
 
 
 def _is_whole(labels: np.ndarray) -> bool:
@@ -102,7 +117,7 @@ def _csv(rows: Sequence[Sequence[str]]) -> str:
 def _difference(root: Path, class_names: Sequence[str], tables: Mapping[str, Table]) -> tuple[str, list]:
     """How the written tables read back otherwise, '' where they do not, and the questions about them."""
     questions = []
-    for name, (folder, images, labels) in tables.items():
+    for name, (folder, images, labels, _) in tables.items():
         data = TableDataset(data_root=str(root), img_dir=folder, ann_file=name, include_unlisted=False, lazy_init=True)
         try:
             found = data.read_annotations()

@@ -1,5 +1,6 @@
 """Merging answers into the labels of a project: nothing is lost, nothing is overwritten unasked."""
 
+import csv
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from PIL import Image
 
 from cssa_mm.apis.merging import merge
 from cssa_mm.datasets.table import TableDataset
+from cssa_mm.datasets.table_writer import write_tables
 from cssa_mm.errors import ConfigError, DataError
 
 
@@ -47,12 +49,21 @@ HEAD = 'image,cat,dog,owl'
 
 def test_answers_are_added_and_the_table_as_it_was_is_kept(project, answers):
     before = (project / 'labels.csv').read_bytes()
-    result = merge(answers=answers(HEAD, '2.jpg,1,1,0', '3.jpg,0,0,0'), into=project / 'labels.csv', checkpoint='m.pth')
+    result = merge(answers=answers(HEAD, '2.jpg,1,1,0', '3.jpg,0,0,0'), into=project / 'labels.csv')
     assert (result.added, result.labelled, result.conflicts, result.is_written) == (2, 4, [], True)
     assert known(project) == {'0.jpg': ['dog', 'owl'], '1.jpg': ['cat'], '2.jpg': ['cat', 'dog'], '3.jpg': []}
     assert result.kept == project / 'labels.csv.1'
     assert result.kept.read_bytes() == before
-    assert f'cssa train {project} --cfg-options load_from=m.pth' in result.text()
+
+
+def test_it_advises_to_train_anew_and_says_what_a_warm_start_costs(project, answers):
+    first = merge(answers=answers(HEAD, '2.jpg,1,1,0'), into=project)
+    assert first.text().splitlines()[-1] == f'Train anew with all labels: cssa train {project}'
+    assert 'load_from' not in first.text()
+    second = merge(answers=answers(HEAD, '3.jpg,0,1,0'), into=project, checkpoint='m.pth').text().splitlines()
+    assert second[-2] == f'Train anew with all labels: cssa train {project}'
+    assert second[-1].startswith('Or start from the earlier model; its prompts have seen labels that thresholds and')
+    assert second[-1].endswith(f': cssa train {project} --cfg-options load_from=m.pth')
 
 
 def test_the_same_file_merged_twice_changes_nothing_and_says_so(project, answers):
@@ -150,11 +161,67 @@ def test_labels_of_another_form_go_on_in_a_new_table(project, answers):
         merge(answers=answers('image,cat,dog', '3.jpg,0,1'), into=project / 'export.json')
 
 
-def test_columns_that_a_table_of_ours_does_not_keep_are_named(project, answers):
-    (project / 'labels.csv').write_text('image,labels,photographer\n0.jpg,dog;owl,me\n1.jpg,cat,you\n')
+@pytest.mark.parametrize(
+    'answer', ['image,cat,dog,owl\n2.jpg,1,1,0\n', 'image,cat\n2.jpg,1\n'], ids=['names', 'columns']
+)
+def test_columns_that_are_no_labels_are_kept(project, answers, answer):
+    rows = ['image,labels,photographer,note', '0.jpg,dog;owl,me,"wet, dark"', '1.jpg,cat,you,', '3.jpg,,him,']
+    (project / 'labels.csv').write_text('\n'.join(rows) + '\n')
+    result = merge(answers=answers(*answer.splitlines()), into=project)
+    assert result.notes == []
+    with (project / 'labels.csv').open() as file:
+        found = {row['image']: (row['photographer'], row['note']) for row in csv.DictReader(file)}
+    assert found == {'0.jpg': ('me', 'wet, dark'), '1.jpg': ('you', ''), '3.jpg': ('him', ''), '2.jpg': ('', '')}
+    assert known(project)['2.jpg'][0] == 'cat'
+    assert merge(answers=answers(HEAD, '4.jpg,1,0,0'), into=project).notes == []
+    assert 'me,"wet, dark"' in (project / 'labels.csv').read_text()
+
+
+def test_a_column_that_differs_between_the_rows_of_a_photo_is_named(project, answers):
+    rows = 'image,label,photographer\n0.jpg,dog,me\n0.jpg,owl,you\n1.jpg,cat,you\n'
+    (project / 'labels.csv').write_text(rows)
     result = merge(answers=answers(HEAD, '2.jpg,1,1,0'), into=project)
-    assert "the column 'photographer' is not kept in labels.csv" in result.text()
-    assert 'photographer' in result.kept.read_text()
+    assert "the column 'photographer' is not kept as it is: a photo has several values; the first" in result.text()
+    assert result.kept.read_text() == rows
+    assert 'me' in (project / 'labels.csv').read_text()
+
+
+def test_a_column_that_would_pass_for_labels_is_named(project, answers, monkeypatch):
+    def only_alone(root, names, tables):
+        if tables['labels.csv'].others:
+            raise DataError('other labels')
+        return write_tables(root, names, tables)
+
+    monkeypatch.setattr('cssa_mm.apis.labelling.label_store.write_tables', only_alone)
+    (project / 'labels.csv').write_text('image,labels,note\n0.jpg,dog;owl,wet\n1.jpg,cat,\n')
+    result = merge(answers=answers(HEAD, '2.jpg,1,1,0'), into=project)
+    assert "not kept, as labels could not be told from them: the columns 'note'" in result.text()
+    assert known(project)['2.jpg'] == ['cat', 'dog']
+
+
+def test_answers_for_test_photos_are_left_out_unless_asked_for(project, answers):
+    (project / 'test.csv').write_text('image,labels\n3.jpg,dog\n4.jpg,cat\n')
+    path = answers(HEAD, '2.jpg,1,1,0', '3.jpg,0,1,0', '4.jpg,0,1,0')
+    result = merge(answers=path, into=project)
+    assert result.held_out == {'3.jpg': 'test.csv', '4.jpg': 'test.csv'}
+    (line,) = [line for line in result.text().splitlines() if line.startswith('left out')]
+    assert line == (
+        'left out: 2 photos that test.csv lists, whose labels training must not see: 3.jpg, 4.jpg; to merge them all '
+        'the same: --test-photos'
+    )
+    assert set(known(project)) == {'0.jpg', '1.jpg', '2.jpg'}
+    again = merge(answers=path, into=project)
+    assert again.text().endswith('nothing to change, all other answers are there already')
+    assert merge(answers=path, into=project, test_photos=True).added == 2
+    assert known(project)['4.jpg'] == ['dog']
+
+
+def test_a_test_table_that_cannot_be_read_does_not_stop_a_merge(project, answers):
+    (project / 'test.csv').write_text('image,labels\n')
+    (project / 'val.csv').write_text('image,labels\n3.jpg,dog,cat,owl\n')
+    result = merge(answers=answers(HEAD, '2.jpg,1,1,0'), into=project)
+    assert result.added == 1
+    assert 'val.csv was not compared with the answers, as it cannot be read' in result.text()
 
 
 def test_an_unwritable_folder_changes_nothing(project, answers, monkeypatch):
@@ -177,6 +244,14 @@ def test_photos_that_were_moved_or_deleted_are_named_and_the_others_merged(proje
     assert result.missing == ['3.jpg']
     assert 'left out: 1 photos that are not there, moved or deleted: 3.jpg' in result.text()
     assert '2.jpg' in known(project)
+
+
+def test_a_labelled_photo_that_was_deleted_is_named_and_nothing_is_changed(project, answers):
+    (project / 'images' / '0.jpg').unlink()
+    before = (project / 'labels.csv').read_bytes()
+    with pytest.raises(DataError, match=r"line 2: found '0.jpg', but no such image .* or take it out of the file.$"):
+        merge(answers=answers(HEAD, '2.jpg,1,1,0'), into=project)
+    assert (project / 'labels.csv').read_bytes() == before
 
 
 def test_a_photo_that_was_moved_into_a_folder_is_found_by_its_name(project, answers):

@@ -12,41 +12,6 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-FORKING = """
-import atexit, json, os, runpy, sys, traceback
-answers = os.fdopen(os.dup(1), 'w')
-os.dup2(2, 1)  # what an import prints is no answer
-import matplotlib.pyplot
-import mmengine.config.config
-import cssa_mm.apis.testing
-# The runner formats its config three times, which takes seconds and changes nothing.
-mmengine.config.config.FormatCode = lambda text, **options: (text, True)
-def run(script):
-    sys.path.insert(0, os.path.dirname(script))  # as Python does
-    try:
-        runpy.run_path(script, run_name='__main__')
-    except SystemExit as end:
-        return end.code or 0
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-for line in sys.stdin:
-    if not line.strip():
-        break
-    words, *paths = json.loads(line)
-    if os.fork() == 0:
-        for number, path in enumerate(paths, 1):
-            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.argv = words
-        code = run(words[0])
-        atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # to take down all that was imported would take longer than most commands
-    print(os.waitstatus_to_exitcode(os.wait()[1]), file=answers, flush=True)
-os._exit(0)
-"""
 
 
 @pytest.fixture(scope='session')
@@ -63,36 +28,9 @@ def run():
 
 
 @pytest.fixture(scope='session')
-def quick_run(tmp_path_factory):
-    """quick_run('tools/train.py', *arguments) -> a finished process, forked from one that has done the imports.
-
-    Starting Python takes most commands longer than their own work.
-    """
-    folder = tmp_path_factory.mktemp('output')
-    environment = {key: value for key, value in os.environ.items() if not key.startswith('CSSA_')}
-    server = subprocess.Popen(
-        [sys.executable, '-c', FORKING],
-        cwd=ROOT,
-        # NVML answers whether there is CUDA without starting it, which no fork would survive.
-        env=environment | dict(OMP_NUM_THREADS='1', PYTORCH_NVML_BASED_CUDA_CHECK='1'),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def call(*command) -> subprocess.CompletedProcess:
-        words = [str(word) for word in command]
-        paths = [folder / 'stdout', folder / 'stderr']
-        server.stdin.write(json.dumps([words, *map(str, paths)]) + '\n')
-        server.stdin.flush()
-        code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, *(path.read_text() for path in paths))
-
-    yield call
-    # An empty line ends it: the end of its input would not, as long as a forked worker holds the pipe open.
-    server.stdin.write('\n')
-    server.stdin.close()
-    server.wait(60)
+def quick_run(fork_server):
+    """quick_run('tools/train.py', *arguments) -> a finished process, forked from one that has done the imports."""
+    return lambda *command: fork_server.run(command)[0]
 
 
 @pytest.fixture(scope='session')
@@ -129,11 +67,10 @@ def read_run():
 
 
 @pytest.fixture(scope='session')
-def trained(run, config, read_run, tmp_path_factory) -> SimpleNamespace:
+def trained(tool, config, read_run, tmp_path_factory) -> SimpleNamespace:
     """One run of the config, in a process of its own: its work_dir beside what `read_run` gives."""
     work_dir = tmp_path_factory.mktemp('trained')
-    done = run(sys.executable, 'tools/train.py', config, '--work-dir', work_dir)
-    assert done.returncode == 0, done.stdout[-1500:] + done.stderr[-3000:]
+    tool('train.py', config, '--work-dir', work_dir)
     return SimpleNamespace(work_dir=work_dir, **vars(read_run(work_dir)))
 
 

@@ -68,10 +68,11 @@ def test_the_distributed_test_gives_the_metrics_of_one_process(trained, script, 
     assert json.loads(out.read_text()) == pytest.approx(trained.validations[0])
 
 
-def test_a_batch_that_does_not_divide_names_the_nearest_sizes_that_do(script, config, tmp_path):
-    done = script('dist_train.sh', config, 2, '--work-dir', tmp_path, '--cfg-options', 'train_dataloader.batch_size=7')
-    assert done.returncode != 0
-    (line,) = {line for line in done.stderr.splitlines() if line.startswith('error: ')}
+def test_a_batch_that_does_not_divide_names_the_nearest_sizes_that_do(in_two_ranks, config, tmp_path):
+    options = ['--launcher', 'pytorch', '--cfg-options', 'train_dataloader.batch_size=7']
+    done = in_two_ranks('tools/train.py', config, '--work-dir', tmp_path, *options)
+    assert 0 not in [each.returncode for each in done]
+    (line,) = {line for each in done for line in each.stderr.splitlines() if line.startswith('error: ')}
     assert line == (
         'error: train_dataloader.batch_size: found 7, the size of the global batch, which does not divide over 2 '
         'processes; the nearest that do are 6 and 8'

@@ -56,10 +56,10 @@ def test_the_quickstart_writes_table_picture_and_summary_and_reuses_them(run, tm
     assert other == summary
 
 
-def test_a_stage_that_fails_shows_the_line_of_the_tool(run, tmp_path):
+def test_a_stage_that_fails_shows_the_line_of_the_tool(quick_run, tmp_path):
     (tmp_path / 'annotations').mkdir()  # no scenes are drawn for a config that is wrong
     options = ['--cfg-options', 'model.unlabeled_weight=1']
-    done = run(*COMMAND, '--work-dir', tmp_path, '--data-root', tmp_path, *options)
+    done = quick_run('tools/quickstart.py', '--work-dir', tmp_path, '--data-root', tmp_path, *options)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith('error: zero-shot CLIP, label-specific: test failed; the log ')

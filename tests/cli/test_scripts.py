@@ -1,5 +1,6 @@
 """The shell scripts: their syntax, their own errors, and the environment that they make once."""
 
+import shutil
 import stat
 from pathlib import Path
 
@@ -93,3 +94,27 @@ def test_an_unknown_family_is_refused_in_one_line(setting):
     assert last.startswith('error: FAMILY=openmm: found no ')
     assert last.endswith('expected openmmlab, onedl or lowest')
     assert installed == []
+
+
+@pytest.mark.parametrize('status', [0, 100])
+def test_continuous_integration_tests_with_or_without_chromium(tmp_path, run, status):
+    """The scripts alone, where apt-get, the installer and pytest only say that they were called."""
+    programs = {
+        'bin/apt-get': f'[ "$1" = update ] || {{ echo no such package; touch "{tmp_path}/asked"; exit {status}; }}',
+        'tools/docs.sh': ':',
+        'tools/environment.sh': f'PYTHON={tmp_path}/bin/python',
+        'bin/python': f'[ -e "{tmp_path}/asked" ] && echo tests "$@"',
+    }
+    programs |= {name: (ROOT / name).read_text() for name in ('.ci/run', 'tools/run_tests.sh')}
+    for name, text in programs.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text if text.startswith('#!') else f'#!/bin/sh\n{text}\n')
+        path.chmod(0o755)
+    for name in ('bash', 'sh', 'dirname', 'mktemp', 'timeout', 'tail', 'touch'):
+        (tmp_path / 'bin' / name).symlink_to(shutil.which(name))
+    done = run('bash', tmp_path / '.ci' / 'run', PATH=f'{tmp_path}/bin')
+    assert done.returncode == 0, done.stderr
+    assert ('Chromium: apt-get failed: no such package\n' in done.stdout) == bool(status)
+    assert done.stdout.count('No Chromium: the tests of pages in a browser skip') == 2
+    assert done.stdout.count('tests -m pytest') == 2

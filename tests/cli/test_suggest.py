@@ -108,7 +108,7 @@ def test_mistakes_are_one_line(quick_run, photos, tower, tmp_path):
     assert 'images: found nothing at' in ends(2, 'suggest.py', tmp_path / 'nowhere', '--classes', 'a, b', *out)
     assert 'labels: found it for photos' in ends(2, 'suggest.py', photos / 'p00.jpg', '--labels', 'x.csv', *out)
     answers = answer(tmp_path / 'labels.csv', ['p00.jpg', 'p01.jpg'])
-    assert 'Train on, from the earlier model: cssa train' in ends(0, 'merge.py', answers, '--into', photos)
+    assert 'Train anew with all labels: cssa train' in ends(0, 'merge.py', answers, '--into', photos)
     assert 'nothing to change' in ends(0, 'merge.py', answers, '--into', photos)
     answers.write_text(answers.read_text().replace('p01.jpg,0', 'p01.jpg,1'))
     assert 'conflict: p01.jpg: cat was no, is yes in labels.csv' in ends(1, 'merge.py', answers, '--into', photos)

@@ -2,11 +2,7 @@
 
 import copy
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +23,6 @@ from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
 
 CLASS_NAMES = ['dog', 'cat', 'traffic light', 'red bicycle', 'table', 'window frame']
-ROOT = Path(__file__).parents[2]
 EVIDENCE = {'model.evidence': dict(type='DiscriminantEvidence')}
 NEIGHBOURS = {'model.neighbours': dict(type='Neighbours', k=5)}
 
@@ -467,18 +462,13 @@ def test_weights_are_fitted_to_the_readings_of_the_images_that_were_held_out(mak
 @pytest.mark.cli
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.device_count() == 1, reason='two processes cannot share a GPU')
-def test_two_processes_give_the_evidence_of_one(make_config, tmp_path):
+def test_two_processes_give_the_evidence_of_one(make_config, in_two_ranks, tmp_path):
     config = make_config(**EVIDENCE | NEIGHBOURS)
     CSSARunner.from_cfg(config).train()
     config.work_dir = str(tmp_path / 'two')
     config.dump(tmp_path / 'config.py')
-    with socket.socket() as listener:
-        listener.bind(('127.0.0.1', 0))
-        port = str(listener.getsockname()[1])
-    environment = os.environ | dict(OMP_NUM_THREADS='1', PYTHON=sys.executable, PORT=port)
-    command = ['bash', 'tools/dist_train.sh', str(tmp_path / 'config.py'), '2']
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
+    done = in_two_ranks('tools/train.py', tmp_path / 'config.py', '--launcher', 'pytorch')
+    assert [each.returncode for each in done] == [0, 0], done[0].stderr[-3000:]
     expected = state(tmp_path / 'run' / 'epoch_3.pth')
     assert (expected['evidence.weights'] > 0).all()
     for name, value in state(tmp_path / 'two' / 'epoch_3.pth').items():

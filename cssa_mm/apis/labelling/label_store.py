@@ -19,6 +19,7 @@ from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.readers import read_labels
 from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
+from cssa_mm.datasets.readers.tables.other_columns import other_columns
 from cssa_mm.datasets.table_writer import Table, write_tables
 from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.files import replacing, write_text
@@ -38,6 +39,7 @@ class LabelStore:
         images: the photos that labels can mean.
         class_names: C names; empty where nothing tells them yet.
         known: image id -> labels int8 (C,), 1, 0 or -1 (unknown), of the photos that the file mentions.
+        others: columns of the file that are no labels: name -> image id -> cell.
         notes: what to know.
     """
 
@@ -47,6 +49,7 @@ class LabelStore:
     images: ImageFolder
     class_names: list[str] = field(default_factory=list)
     known: Known = field(default_factory=dict)
+    others: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -72,14 +75,18 @@ def open_store(into: str | os.PathLike) -> LabelStore:
         return store
     store.source = path
     options = ReadOptions(class_names=tuple(store.class_names), unannotated='unlabelled')
-    table = read_labels(LabelSource(LocalFiles(str(root)), str(path)), options)
+    source = LabelSource(LocalFiles(str(root)), str(path))
+    table = read_labels(source, options)
     folder = table.folder or images
     store.class_names = store.class_names or list(table.class_names)
     labels = table.labels_of(ClassIndex(store.class_names), f' To add a class, write it into {root / CLASSES}.')
-    known = join_rows(table, images_of(table, folder), labels)
+    image_ids = images_of(table, folder)
+    known = join_rows(table, image_ids, labels)
     if table.understanding.format == 'csv' and path.suffix.lower() == '.csv':
         store.known = known
-        store.notes = [f"the column '{name}' is not kept in {path.name}" for name in table.understanding.left]
+        named = dict(zip(table.paths, image_ids, strict=True))
+        store.others, lost = other_columns(source, options, table, named)
+        store.notes = [f"the column '{name}' is not kept as it is: {reason}" for name, reason in lost.items()]
         return store
     store.path = root / TABLE
     if store.path.exists():
@@ -112,8 +119,8 @@ def write_store(store: LabelStore, known: Known) -> tuple[Path | None, list[Path
     labels = np.array([known[image] for image in images], np.int8).reshape(len(images), len(store.class_names))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            table = Table(os.path.abspath(store.images.root), images, labels)
-            write_tables(Path(folder), store.class_names, {TABLE: table})
+            table = Table(os.path.abspath(store.images.root), images, labels, store.others)
+            _write(Path(folder), table, store)
             text, classes = (Path(folder, name).read_text('utf-8') for name in (TABLE, CLASSES))
         kept = _kept(store.path) if store.path.exists() else None
         written = [store.path]
@@ -127,6 +134,18 @@ def write_store(store: LabelStore, known: Known) -> tuple[Path | None, list[Path
             'written, with space on its disk; the labels are as they were'
         ) from error
     return kept, written
+
+
+def _write(folder: Path, table: Table, store: LabelStore) -> None:
+    """Write the table, without the columns that are no labels where a reader would take them for some."""
+    try:
+        write_tables(folder, store.class_names, {TABLE: table})
+    except DataError:
+        if not store.others:
+            raise
+        write_tables(folder, store.class_names, {TABLE: table._replace(others={})})
+        names = ', '.join(f"'{name}'" for name in store.others)
+        store.notes.append(f'not kept, as labels could not be told from them: the columns {names}')
 
 
 def _label_file(path: Path) -> Path:
@@ -151,17 +170,18 @@ def _photos(path: Path) -> tuple[Path, ImageFolder]:
 
 def _renamed(known: Known, folder: ImageFolder, images: ImageFolder, path: Path) -> Known:
     """The labels by the names that photos have in a table of ours."""
-    names = {_place(images, image_id): image_id for image_id in images.image_ids}
-    missing = next((image_id for image_id in known if _place(folder, image_id) not in names), None)
+    names = {place_of(images, image_id): image_id for image_id in images.image_ids}
+    missing = next((image_id for image_id in known if place_of(folder, image_id) not in names), None)
     if missing is not None:
         raise DataError(
             f"{path}: found the photo '{missing}', which is not in '{images.root}', expected all photos there; import "
             f'the labels first: cssa import {path} --out FOLDER'
         )
-    return {names[_place(folder, image_id)]: row for image_id, row in known.items()}
+    return {names[place_of(folder, image_id)]: row for image_id, row in known.items()}
 
 
-def _place(folder: ImageFolder, image_id: str) -> str:
+def place_of(folder: ImageFolder, image_id: str) -> str:
+    """The real path of a photo."""
     return os.path.realpath(os.path.join(folder.root, folder.path_of(image_id)))
 
 

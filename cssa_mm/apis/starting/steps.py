@@ -16,7 +16,7 @@ from cssa_mm.apis.labelling.outputs import PAGE
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.apis.starting.project import CONFIG, Project
 from cssa_mm.apis.starting.rounds import Rounds
-from cssa_mm.apis.suggesting import suggest
+from cssa_mm.apis.suggesting import LOOKED_AT, suggest
 from cssa_mm.apis.training import train
 from cssa_mm.errors import DataError, OpenQuestionsError
 
@@ -109,6 +109,7 @@ def _without_labels(project: Project, folder: Path, options: Options) -> list[St
                 'suggest', photos, *zero_shot, '--neighbours', predictions, '--count', str(FIRST), '--out', suggestions
             ),
             page,
+            photos=LOOKED_AT if project.images > LOOKED_AT else 0,  # fewer have been read by the predictions
         ),
     ]
 
@@ -195,7 +196,7 @@ def _with_model(project: Project, rounds: Rounds, folder: Path, options: Options
                 f'Choose the {count} photos to label next, and write a page to label them with',
                 command('suggest', 'suggestions', *words),
                 page,
-                photos=unlabelled,
+                photos=min(unlabelled, LOOKED_AT),
             )
         )
     return steps

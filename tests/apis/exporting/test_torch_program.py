@@ -15,8 +15,6 @@ from cssa_mm.apis.exporting.module import ExportModule
 from cssa_mm.apis.exporting.torch_program import export_torch
 from cssa_mm.apis.scorer import TorchScorer, model_facts
 from cssa_mm.errors import CheckpointError, ConfigError
-from cssa_mm.models.score_calibration import ScoreCalibration
-from cssa_mm.models.thresholds import ClassThresholds
 
 # A program as somebody writes it who has torch and nothing else.
 ALONE = """
@@ -43,19 +41,18 @@ def images(count: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(count).integers(0, 256, (count, 3, height, width), dtype=np.uint8)
 
 
-def calibrated(model):
-    """A model with a calibration and thresholds that leave no class as it was."""
-    count = len(model.class_names)
-    model.calibration = ScoreCalibration(tuple(0.5 + c / 5 for c in range(count)), (0.2, -0.3) * (count // 2), 'platt')
-    model.thresholds = ClassThresholds(tuple(0.3 + c / 20 for c in range(count)), 'f1', (9,) * count, ('own',) * count)
-    return model
-
-
 @pytest.fixture(scope='module')
-def exported(plus_run, tmp_path_factory):
-    """The program of a trained cssa_plus with neighbours, run by torch alone: `model`, `result`, `scores`, `facts`."""
+def exported(trained, tmp_path_factory):
+    """The program of cssa_plus with all its parts, run by torch alone: `model`, `result`, `scores`, `facts`."""
     folder = tmp_path_factory.mktemp('program')
-    model = calibrated(cssa_mm.load_model(plus_run.result.checkpoint, device='cpu'))
+    centring = dict(weight=0.7, vocabulary=['tree', 'river', 'cup'])
+    prompts = dict(num_context=2, initial_words='a')
+    model = trained(
+        head=dict(prompts=prompts, shared_prompts=True, centring=centring),
+        context_head=None,
+        evidence=dict(type='DiscriminantEvidence'),
+        neighbours=dict(type='Neighbours', k=4),
+    )
     torch.save(dict(state_dict=model.state_dict()), folder / 'model.pth')
     result = export_torch(checkpoint=folder / 'model.pth', out=folder / 'model.pt2')
     sizes = dict(one=images(1, 64, 64), five=images(5, 64, 64), wide=images(2, 96, 160), large=images(3, 224, 128))
@@ -123,16 +120,13 @@ def test_a_vit_keeps_its_batch_free(make_model, backbone_config, tmp_path):
             np.testing.assert_allclose(run(torch.from_numpy(pixels))[0], expected.calibrated, rtol=0, atol=1e-6)
 
 
-def test_centring_is_in_the_program(make_model, tmp_path):
-    head = dict(prompts=dict(num_context=2), centring=dict(weight=0.7, vocabulary=['tree', 'river', 'cup']))
-    model = make_model(head=head, view=dict(type='View', size=64)).eval()
-    export_torch(checkpoint=model, out=tmp_path / 'model.pt2')
-    run, pixels = torch.export.load(tmp_path / 'model.pt2').module(), torch.from_numpy(images(3, 64, 64))
-    with torch.no_grad():
-        found = run(pixels)[1]
-    np.testing.assert_allclose(found, TorchScorer(model)(pixels).raw, rtol=0, atol=1e-6)
-    model.head.centring.weight.zero_()
-    assert np.abs(found - TorchScorer(model)(pixels).raw).max() > 1e-2
+def test_centring_is_in_the_program(exported):
+    weight, pixels = exported.model.head.centring.weight, torch.from_numpy(exported.sizes['five'])
+    kept = weight.clone()
+    weight.zero_()
+    without = TorchScorer(exported.model)(pixels).raw
+    weight.copy_(kept)
+    assert np.abs(without - exported.scores['raw_five']).max() > 1e-3
 
 
 @pytest.mark.parametrize('name', ['model.pt', 'model', ''])

@@ -154,6 +154,18 @@ def test_data_that_were_moved_are_named_and_found_by_their_new_place(copied, toy
     assert len(found.reports[0].classes) == 6
 
 
+def test_a_test_photo_that_was_deleted_is_named_and_the_rest_of_the_page_is_there(copied, toy_data, tmp_path):
+    data = shutil.copytree(toy_data, tmp_path / 'data')
+    gone = sorted((data / 'test').iterdir())[3]
+    gone.unlink()
+    result = report(work_dirs=copied, data_root=data, device='cpu')
+    (line,) = [line for line in result.text().splitlines() if gone.name in line]
+    text = result.page.read_text('utf-8')
+    assert gone.name in text
+    assert str(data) not in text
+    assert result.reports[0].curves
+
+
 def test_several_runs_share_a_page(run, plus_run, tmp_path):
     result = report(work_dirs=[run.result.work_dir, plus_run.result.work_dir], out=tmp_path / 'both.html', device='cpu')
     text = result.page.read_text('utf-8')

@@ -2,10 +2,13 @@
 
 import csv
 import shlex
+from dataclasses import replace
 
 import pytest
 
 from cssa_mm.apis.starting import steps
+from cssa_mm.apis.starting.project import Project
+from cssa_mm.apis.starting.rounds import Rounds
 from cssa_mm.apis.starting.run import start
 from cssa_mm.cli.main import module_of
 from cssa_mm.demo.scenes import generate_demo
@@ -117,3 +120,12 @@ def test_other_photos_are_refused(first, second, scenes, tmp_path):
         (tmp_path / 'photos' / path.name).write_bytes(path.read_bytes())
     with pytest.raises(ConfigError, match='expected those of'):
         start(**first[2] | dict(photos=tmp_path / 'photos', classes='sun'))
+
+
+def test_of_many_photos_a_part_is_looked_at_for_suggestions(tmp_path):
+    many = Project(tmp_path, 100_000, ('sun', 'anchor'))
+    options = steps.Options('demo', 'cpu', None, {}, 0)
+    rounds = Rounds(tmp_path / 'out', str(tmp_path))
+    assert [step.photos for step in steps.steps_of(many, rounds, options)] == [104_096, 8_192]
+    labelled = replace(many, labelled=10, positives={'sun': 5}, digest='a')
+    assert [step.photos for step in steps.steps_of(labelled, rounds, options)] == [0, 200_000, 100_000, 4_096]

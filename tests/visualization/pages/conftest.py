@@ -1,7 +1,8 @@
-"""A report of made-up figures, whose names would break a page that does not escape them."""
+"""A report of made-up figures, whose names would break a page that does not escape them; and a browser for pages."""
 
 import base64
 import io
+import shutil
 
 import numpy as np
 import pytest
@@ -20,6 +21,62 @@ from cssa_mm.visualization.pages.report_data import (
 )
 
 NASTY = '<b>&"\'</script>'
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+QUIET = [
+    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+    '--disable-component-update', '--disable-sync',
+]  # fmt: skip
+TIMEOUT = 120_000  # milliseconds, on a machine that is busy
+# Contrast and words of each text and placeholder that is seen, by the formulas of WCAG 2.
+CONTRASTS = """() => {
+  const numbers = (colour) => [...colour.match(/[0-9.]+/g).map(Number), 1].slice(0, 4);
+  const over = (top, base) => base.map((value, k) => top[k] * top[3] + value * (1 - top[3]));
+  const light = (colour) => {
+    const [r, g, b] = colour.map((v) => (v <= 10.31475 ? v / 3294.6 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (node) => {
+    const own = numbers(getComputedStyle(node).backgroundColor);
+    if (own[3] === 1) return own.slice(0, 3);
+    return over(own, node.parentElement ? behind(node.parentElement) : [255, 255, 255]);
+  };
+  const contrast = (colour, node) => {
+    const paper = behind(node), ink = over(numbers(colour), paper);
+    const [dark, bright] = [light(paper), light(ink)].sort((a, b) => a - b);
+    return (bright + 0.05) / (dark + 0.05);
+  };
+  const result = [];
+  for (const node of document.querySelectorAll('body *')) {
+    if (!node.checkVisibility() || node.disabled) continue;
+    const style = getComputedStyle(node);
+    if (node.placeholder) {
+      result.push([contrast(getComputedStyle(node, '::placeholder').color, node), node.placeholder]);
+    }
+    if ([...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim())) {
+      const colour = node.namespaceURI.endsWith('svg') ? style.fill : style.color;
+      if (colour !== 'none') result.push([contrast(colour, node), node.textContent.trim().slice(0, 40)]);
+    }
+  }
+  return result;
+}"""
+
+
+@pytest.fixture(scope='module')
+def chromium():
+    """The Chromium of the system, which playwright drives; tests skip where one of them is missing."""
+    playwright = pytest.importorskip('playwright.sync_api', reason='no playwright: pip install playwright')
+    if CHROMIUM is None:
+        pytest.skip('no Chromium on this machine: apt-get install chromium')
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET, timeout=TIMEOUT)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope='session')
+def lowest_contrast():
+    """lowest_contrast(page) -> the lowest contrast of a text with what lies behind it, and the text."""
+    return lambda page: min(page.evaluate(CONTRASTS))
 
 
 def data_address(seed: int = 0, side: int = 60) -> str:

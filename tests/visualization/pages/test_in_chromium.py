@@ -1,17 +1,10 @@
 """The pages in a real browser; skipped where Chromium or playwright is missing."""
 
-import shutil
-
 import pytest
 
 from cssa_mm.visualization.pages.comparison_page import render_comparison
 from cssa_mm.visualization.pages.report_page import render_report
 
-CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-QUIET = [
-    '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-    '--disable-component-update', '--disable-sync',
-]  # fmt: skip
 VIEWS = {
     'desktop': dict(viewport=dict(width=1400, height=900)),
     'phone': dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True),
@@ -19,27 +12,16 @@ VIEWS = {
 }
 TIMEOUT = 120_000  # milliseconds, on a machine that is busy
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no chromium on this machine: apt-get install chromium')
-
-
-@pytest.fixture(scope='module')
-def browser():
-    playwright = pytest.importorskip('playwright.sync_api', reason='no playwright: pip install playwright')
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=QUIET, timeout=TIMEOUT)
-        yield browser
-        browser.close()
-
 
 @pytest.fixture
-def open_page(browser, tmp_path):
+def open_page(chromium, tmp_path):
     """open_page(text, view) -> the page, and what it complained of and asked for, as lists that grow."""
     contexts = []
 
     def open_(text: str, view: str):
         path = tmp_path / 'page.html'
         path.write_text(text, encoding='utf-8')
-        context = browser.new_context(**VIEWS[view])
+        context = chromium.new_context(**VIEWS[view])
         contexts.append(context)
         context.set_default_timeout(TIMEOUT)
         page = context.new_page()
@@ -60,10 +42,12 @@ def first_names(page) -> list[str]:
 
 
 @pytest.mark.parametrize('view', VIEWS)
-def test_a_report_opens_without_complaint_or_request_and_fits(open_page, make_report, view):
+def test_a_report_opens_without_complaint_or_request_is_legible_and_fits(open_page, make_report, lowest_contrast, view):
     page, complaints, requests = open_page(render_report(make_report()), view)
     assert page.evaluate('document.documentElement.scrollWidth') <= VIEWS[view]['viewport']['width']
     assert complaints == []
+    contrast, text = lowest_contrast(page)
+    assert contrast >= 4.5, text
     assert [url for url in requests if not url.startswith(('file:', 'data:'))] == []
     paper, ink = page.evaluate(
         '[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]'
@@ -100,8 +84,12 @@ def test_the_keyboard_sorts_the_table_and_filters_find_classes_and_images(open_p
     assert complaints == []
 
 
-def test_runs_side_by_side_open_without_complaint(open_page, make_report):
+def test_runs_side_by_side_open_without_complaint_and_are_legible(open_page, make_report, lowest_contrast):
     page, complaints, _ = open_page(render_comparison([make_report(), make_report(title='other')]), 'phone')
     assert page.evaluate('document.documentElement.scrollWidth') <= 390
     page.locator('#class-table thead button').last.click()
+    for scheme in ('light', 'dark'):
+        page.emulate_media(color_scheme=scheme)
+        contrast, text = lowest_contrast(page)
+        assert contrast >= 4.5, text
     assert complaints == []

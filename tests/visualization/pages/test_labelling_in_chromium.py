@@ -14,46 +14,11 @@ from cssa_mm.datasets.images.thumbnails import thumbnail
 from cssa_mm.datasets.table import TableDataset
 from cssa_mm.visualization.pages.labelling import LabelPhoto, labelling_page
 
-playwright = pytest.importorskip('playwright.sync_api')
-CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
-pytestmark = [pytest.mark.cli, pytest.mark.skipif(CHROMIUM is None, reason='Chromium is not installed')]
-OPTIONS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
-OPTIONS += ['--disable-component-update', '--disable-sync']
+pytestmark = pytest.mark.cli
 WIDE = dict(viewport=dict(width=1400, height=900))
 PHONE = dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True)
 CLASSES = ['dog', 'cat, grey', 'red "bicycle"', '<b>&amp;</b>', 'fold', 'zebra']
 NAMES = ['a.jpg', 'b c.jpg', 'd,e.jpg', 'sub/f.jpg', 'ü"g.jpg']
-# The lowest contrast of a text with what lies behind it, over all texts that are seen.
-CONTRAST = """() => {
-  const numbers = (colour) => colour.match(/[0-9.]+/g).map(Number);
-  const light = (colour) => {
-    const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = numbers(colour).map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (numbers(colour)[3] !== 0) return colour;
-    }
-    return getComputedStyle(document.body).backgroundColor;
-  };
-  const found = [...document.querySelectorAll('body *')].filter((node) => node.checkVisibility()
-    && !node.disabled && [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim()));
-  const all = found.map((node) => {
-    const pair = [light(getComputedStyle(node).color), light(behind(node))].sort((a, b) => b - a);
-    return [(pair[0] + 0.05) / (pair[1] + 0.05), node.textContent.trim().slice(0, 40)];
-  });
-  return all.sort((a, b) => a[0] - b[0])[0];
-}"""
-
-
-@pytest.fixture(scope='module')
-def chromium():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope='module')
@@ -246,11 +211,11 @@ def test_the_phone_page_fits_and_is_labelled_by_taps_and_swipes(opened, scheme):
 
 
 @pytest.mark.parametrize('scheme', ['light', 'dark'])
-def test_texts_are_legible(opened, scheme):
+def test_texts_are_legible(opened, lowest_contrast, scheme):
     page = opened(**WIDE, color_scheme=scheme)
     for keys in ((), ('Enter', 'ArrowLeft'), ('3',)):
         press(page, *keys)
-        contrast, text = page.evaluate(CONTRAST)
+        contrast, text = lowest_contrast(page)
         assert contrast >= 4.5, text
 
 

@@ -166,7 +166,7 @@ class _Search:
         """One line about the first of the rows whose image is missing."""
         path, count, total = self.table.paths[rows[0]], len(rows), len(self.table)
         readings = readings_of(self._from_root(path))
-        fix = 'Correct the path or img_dir, or add the image.'
+        fix = 'Correct the path or img_dir, add the image, or take it out of the file.'
         if count == total > 1:
             fix = 'None is there: img_dir looks wrong. ' + fix
         return (

@@ -242,7 +242,8 @@ def test_an_image_that_is_missing_is_named_with_the_number_and_the_nearest():
     line = refused(['1.jpg', 'deep/e.web', 'x'], '1.jpg', 'deep/e.webp')
     assert line == (
         "t.csv, line 3: found 'deep/e.web', but no such image in '/srv/photos' (2 of 3 are missing), expected every "
-        "image that the file lists. Did you mean 'deep/e.webp'? Correct the path or img_dir, or add the image."
+        "image that the file lists. Did you mean 'deep/e.webp'? Correct the path or img_dir, add the image, or take it "
+        'out of the file.'
     )
     assert 'None is there: img_dir looks wrong.' in refused(['8.jpg', '9.jpg'], '1.jpg')
     assert "It is not '3.jpg', which lies in no folder of that path." in refused('b/3.jpg', '3.jpg', 'c/4.jpg')
