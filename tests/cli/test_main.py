@@ -137,7 +137,7 @@ def test_help_of_a_command_shows_its_arguments_and_ends_with_the_example(capsys,
 
 @pytest.mark.parametrize(('command', 'arguments'), [('train', TRAIN), ('test', TEST)])
 def test_train_and_test_take_the_arguments_of_mmpretrain_s_tools(command, arguments):
-    own = {'-h', '--help', '--data-root', '--device', '--tower', '--labels', '--yes'}
+    own = {'-h', '--help', '--data-root', '--device', '--tower', '--labels', '--yes', '--tensorboard'}
     assert options_of(command) - own == set(arguments)
 
 

@@ -132,10 +132,10 @@ def _notes(run: Run, measured: Measured) -> list[str]:
     number = len(measured.images.indices)
     if measured.is_held_out:
         notes.append(
-            f'There are no test images. All figures are of {number:,} labelled images, each scored by a model that did '
-            'not see its labels. Thresholds and calibration were found on the same scores, so that precision, recall, '
-            'CF1, OF1 and calibration error are better than they would be on new images; and of few images, all '
-            'figures scatter. For figures to rely on, label some images for a test set (test.csv).'
+            f'No test images are scored ({run.missing["test"]}). All figures are of {number:,} labelled images, each '
+            'scored by a model that did not see its labels. Thresholds and calibration were found on the same scores, '
+            'so that precision, recall, CF1, OF1 and calibration error are better than they would be on new images; '
+            'and of few images, all figures scatter.'
         )
     elif number < len(measured.dataset):
         notes.append(

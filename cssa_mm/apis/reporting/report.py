@@ -116,4 +116,5 @@ def report_training(runner: Runner) -> Path | None:
 
 def _for_others(report: Report) -> Report:
     """The report without the folders of this machine, which only its own user needs to know."""
-    return replace(report, missing={part: without_paths(reason) for part, reason in report.missing.items()})
+    missing = {part: without_paths(reason) for part, reason in report.missing.items()}
+    return replace(report, missing=missing, notes=tuple(map(without_paths, report.notes)))

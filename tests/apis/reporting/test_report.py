@@ -199,7 +199,8 @@ def test_without_test_images_the_figures_are_of_held_out_labels(run, opened):
         labels=whole.held_out.labels[kept],
         scores=whole.held_out.scores[kept],
     )
-    found = build_report(replace(whole, test=None, tested=None, held_out=held_out))
+    missing = dict(whole.missing, test='There is no test set.')
+    found = build_report(replace(whole, test=None, tested=None, held_out=held_out, missing=missing))
     assert found.is_held_out
     assert found.num_images == len(kept)
     expected = average_precision_per_class(held_out.scores, held_out.labels)
@@ -209,9 +210,9 @@ def test_without_test_images_the_figures_are_of_held_out_labels(run, opened):
     assert all(picture.thumbnail for picture in found.pictures)
     assert 'scores' not in found.missing
     text = render_report(found)
-    assert 'There are no test images' in text
+    assert 'No test images are scored (There is no test set.)' in text
     assert 'Labelled images that were held out' in text
-    assert 'There are no test images' not in render_report(opened)
+    assert 'No test images are scored' not in render_report(opened)
 
 
 def test_without_test_images_and_held_out_labels_one_line_says_so(run):
