@@ -155,7 +155,7 @@ class LabelAlignmentHead(nn.Module):
         with torch.autocast(seen.unit.device.type, enabled=False):
             similarity, features = self.similarity(seen, text)
             logits = self.log_temperature.exp() * similarity + self.bias
-            return Alignment(logits, features, features.weights.transpose(1, 2) if self.label_specific else None)
+            return Alignment(logits, features, features.weights if self.label_specific else None)
 
     def similarity(self, seen: LocalFeatures, text: TextFeatures) -> tuple[Tensor, LabelFeatures]:
         """What `cosines` gives, the cosines (B, C) centred if the head has a `centring`."""

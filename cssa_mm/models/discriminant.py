@@ -106,13 +106,13 @@ class Moments:
             self._positive_sum[classes] += of_classes
         local, pooling = features.local.unit.double(), features.pooling().double()
         flat = local.flatten(0, 1)
-        self._sum += pooling.flatten(0, 1).T @ flat
-        pooling = pooling[..., self.classes]
+        self._sum += pooling.transpose(0, 1).flatten(1) @ flat
+        pooling = pooling[:, self.classes]
         # The sum over classes of v v': by way of the classes or of the positions, whichever are fewer.
-        if pooling.shape[2] < pooling.shape[1]:
-            left = right = (pooling.transpose(1, 2) @ local).flatten(0, 1)
-        else:
-            left, right = flat, (pooling @ (pooling.transpose(1, 2) @ local)).flatten(0, 1)
+        left = right = pooling @ local
+        if pooling.shape[1] > pooling.shape[2]:
+            left, right = local, pooling.transpose(1, 2) @ right
+        left, right = left.flatten(0, 1), right.flatten(0, 1)
         for columns in torch.arange(left.shape[1]).split(BLOCK):
             start, stop = int(columns[0]), int(columns[-1]) + 1
             self._products[:stop, start:stop] += left[:, :stop].T @ right[:, start:stop]

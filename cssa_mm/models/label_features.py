@@ -1,7 +1,7 @@
-"""Label-specific features (B, C, D) that are not written down: weights (B, N, C) of the local features (B, N, D).
+"""Label-specific features (B, C, D) that are not written down: weights (B, C, N) of the local features (B, N, D).
 
-    feature of class c     v_c = sum_n a_nc l_n / |sum_n a_nc l_n|
-    along a vector t       <v_c, t> = sum_n a_nc <l_n, t> / sqrt(a_c' G a_c),     G = the products <l_n, l_m> (N, N)
+    feature of class c     v_c = sum_n a_cn l_n / |sum_n a_cn l_n|
+    along a vector t       <v_c, t> = sum_n a_cn <l_n, t> / sqrt(a_c' G a_c),     G = the products <l_n, l_m> (N, N)
 
 What is linear in v_c is a sum over the N positions, and its length comes from the products of an image's local features
 with each other, which don't depend on the class. With 9,600 classes, 64 images of RN50 (N = 50, D = 1,024) and float32
@@ -36,6 +36,11 @@ class LocalFeatures:
         """Cosines (B, N, N) of an image's local features with each other."""
         return self.unit @ self.unit.transpose(1, 2)
 
+    def along(self, texts: Tensor) -> Tensor:
+        """Products (B, C, N) with vectors (C, D)."""
+        # One large product. The constant of an export stands first in it: int8 leaves that in float.
+        return (texts @ self.unit.flatten(0, 1).T).unflatten(1, self.unit.shape[:2]).transpose(0, 1)
+
 
 class LabelFeatures:
     """The local features of B images, pooled once per class (paper: cross-attention; the formula is a reconstruction).
@@ -62,38 +67,38 @@ class LabelFeatures:
 
     @cached_property
     def weights(self) -> Tensor:
-        """Attention (B, N, C): of each class, how much each position counts."""
-        return torch.softmax(self.temperature * self._cosines, dim=1)
+        """Attention (B, C, N): of each class, how much each position counts."""
+        return torch.softmax(self.temperature * self._cosines, dim=-1)
 
     @cached_property
     def lengths(self) -> Tensor | None:
         """Lengths (B, C) of the weighted sums, by which they are divided; None if they stay as they are."""
         if not self.renormalise:
             return None
-        return ((self.local.products @ self.weights) * self.weights).sum(1).clamp(min=LEAST).sqrt()
+        return ((self.weights @ self.local.products) * self.weights).sum(-1).clamp(min=LEAST).sqrt()
 
     @cached_property
     def _cosines(self) -> Tensor:
-        return F.linear(self.local.unit, self.text)
+        return self.local.along(self.text)
 
     def pooling(self) -> Tensor:
-        """Factors (B, N, C) of the positions, whose sum the features are."""
-        return self.weights if self.lengths is None else self.weights / self.lengths[:, None]
+        """Factors (B, C, N) of the positions, whose sum the features are."""
+        return self.weights if self.lengths is None else self.weights / self.lengths[..., None]
 
     def along(self, directions: Tensor) -> Tensor:
         """Products (B, C) of each class's feature with its own direction (C, D)."""
-        products = self._cosines if directions is self.text else F.linear(self.local.unit, directions)
-        return self._divided((self.weights * products).sum(1))
+        products = self._cosines if directions is self.text else self.local.along(directions)
+        return self._divided((self.weights * products).sum(-1))
 
     def summed(self, factors: Tensor) -> Tensor:
         """Sum (B, D) of an image's features over the classes, each times its factor (B, C); computed in float32."""
         with torch.autocast(factors.device.type, enabled=False):
-            of_positions = self.weights @ self._divided(factors.float())[..., None]
-            return (self.local.unit.transpose(1, 2) @ of_positions)[..., 0]
+            of_positions = self._divided(factors.float())[:, None] @ self.weights
+            return (of_positions @ self.local.unit)[:, 0]
 
     def whole(self) -> Tensor:
         """The features themselves (B, C, D): where there are few classes."""
-        return self._renormalised(self.weights.transpose(1, 2) @ self.local.unit)
+        return self._renormalised(self.weights @ self.local.unit)
 
     def of(self, cells: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """For each image with some of the cells, bool (B, C): their classes (k,), and the features (k, D) of these.
@@ -103,7 +108,7 @@ class LabelFeatures:
         for image in cells.any(1).nonzero()[:, 0].tolist():
             (classes,), local = cells[image].nonzero(as_tuple=True), self.local.unit[image]
             if 'weights' in vars(self):
-                weights = self.weights[image, :, classes].T
+                weights = self.weights[image, classes]
             else:
                 weights = torch.softmax(self.temperature * (self.text[classes] @ local.T), dim=-1)
             yield classes, self._renormalised(weights @ local)

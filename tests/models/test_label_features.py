@@ -67,7 +67,7 @@ def test_products_and_sums_and_their_gradients_are_those_of_the_features_written
 def test_the_features_of_single_cells_are_those_among_all(local, texts, renormalise, is_known):
     features = LabelFeatures(LocalFeatures(local), texts[0], TAU, renormalise)
     if is_known:
-        assert features.weights.shape == (B, N, C)
+        assert features.weights.shape == (B, C, N)
     cells = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 1, 1, 1]]).bool()
     found = list(features.of(cells))
     assert [classes.tolist() for classes, _ in found] == [[0, 3], [1, 2, 3, 4]]
