@@ -19,7 +19,7 @@ from cssa_mm.models.stacking import stack
 Similarities = tuple[Tensor, Tensor]  # of the prompts and of the anchor (b, C)
 Read = Callable[[bool], Iterable[tuple[LabelFeatures, Similarities | None]]]
 Nearby = Callable[[Tensor], Tensor]  # from a reading (n, C) to what the neighbours add to it
-BLOCK = 256  # columns of a symmetric product at a time: what is below them is known
+BLOCK = 128  # columns of a symmetric product at a time: what is below them is known
 
 
 class DiscriminantOptions(NamedTuple):
@@ -104,14 +104,13 @@ class Moments:
         features = batch.features
         for classes, of_classes in features.of(self.positive[batch.rows]):
             self._positive_sum[classes] += of_classes
-        local, pooling = features.local.unit.double(), features.pooling().double()
-        flat = local.flatten(0, 1)
-        self._sum += pooling.transpose(0, 1).flatten(1) @ flat
+        local, pooling = features.local.unit, features.pooling()
+        self._sum += pooling.transpose(0, 1).flatten(1).double() @ local.flatten(0, 1).double()
         pooling = pooling[:, self.classes]
         # The sum over classes of v v': by way of the classes or of the positions, whichever are fewer.
-        left = right = pooling @ local
+        left = right = (pooling @ local).double()
         if pooling.shape[1] > pooling.shape[2]:
-            left, right = local, pooling.transpose(1, 2) @ right
+            left, right = local.double(), pooling.transpose(1, 2).double() @ right
         left, right = left.flatten(0, 1), right.flatten(0, 1)
         for columns in torch.arange(left.shape[1]).split(BLOCK):
             start, stop = int(columns[0]), int(columns[-1]) + 1
