@@ -19,7 +19,7 @@ from cssa_mm.models.stacking import stack
 Similarities = tuple[Tensor, Tensor]  # of the prompts and of the anchor (b, C)
 Read = Callable[[bool], Iterable[tuple[LabelFeatures, Similarities | None]]]
 Nearby = Callable[[Tensor], Tensor]  # from a reading (n, C) to what the neighbours add to it
-BLOCK = 128  # columns of a symmetric product at a time: what is below them is known
+BLOCK = 256  # columns of a symmetric product at a time: what is below them is known
 
 
 class DiscriminantOptions(NamedTuple):

@@ -42,6 +42,8 @@ class ClassPrompts(nn.Module):
     prefix: Tensor
     suffix: Tensor
     eos: Tensor
+    rows: Tensor
+    places: Tensor
     owners: Tensor | None
 
     def __init__(
