@@ -6,7 +6,8 @@
                               | weighted sum of l, renormalised                  |
                   label-specific features v (B, C, D) __________ cosine * tau + b = logits (B, C)
 
-With RN50 at 224, 80 classes and 32 images: l (32, 50, 1024), a (32, 80, 50), v (32, 80, 1024).
+With RN50 at 224, 80 classes and 32 images: l (32, 50, 1024), a (32, 80, 50), v (32, 80, 1024). v is not written down:
+`label_features.py` takes the cosines from l and a.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.centring import BackgroundCentring, centring_options
+from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from cssa_mm.models.plain_data import short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.text_encoder import TextEncoder
@@ -43,26 +45,9 @@ class Alignment(NamedTuple):
     """
 
     logits: Tensor
-    features: Tensor
+    features: LabelFeatures
     attention: Tensor | None
     contexts: Tensor | None = None
-
-
-def label_attention(local: Tensor, semantic: Tensor, temperature: float, renormalise: bool) -> tuple[Tensor, Tensor]:
-    """Pool the local features once per class (paper: cross-attention; the formula is a reconstruction).
-
-    Args:
-        local: unit local features (B, N, D).
-        semantic: unit features of the semantic-aware prompts (C, D).
-        temperature: tau_s, multiplies the cosines before the softmax over N.
-        renormalise: whether the pooled features become unit vectors.
-
-    Returns:
-        Label-specific features (B, C, D) and attention (B, C, N).
-    """
-    attention = torch.softmax(temperature * (semantic @ local.transpose(1, 2)), dim=-1)
-    features = attention @ local
-    return (F.normalize(features, dim=-1) if renormalise else features), attention
 
 
 @MODELS.register_module()
@@ -157,34 +142,43 @@ class LabelAlignmentHead(nn.Module):
 
     def forward(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> Alignment:
         """Align (B, N, D) local and (B, D) global features with the text; computed in float32."""
-        with torch.autocast(local.device.type, enabled=False):
-            similarity, features, attention = self.similarity(local, pooled, text)
-            return Alignment(self.log_temperature.exp() * similarity + self.bias, features, attention)
+        return self.align(self.look(local, pooled), text)
 
-    def similarity(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor | None]:
+    def look(self, local: Tensor, pooled: Tensor) -> LocalFeatures:
+        """Unit vectors of local (B, N, D) features, or of global (B, D) ones as the only position; for any text."""
+        with torch.autocast(local.device.type, enabled=False):
+            features = local if self.label_specific else pooled[:, None]
+            return LocalFeatures(F.normalize(features.float(), dim=-1))
+
+    def align(self, seen: LocalFeatures, text: TextFeatures) -> Alignment:
+        """Align what `look` gives with the text; computed in float32."""
+        with torch.autocast(seen.unit.device.type, enabled=False):
+            similarity, features = self.similarity(seen, text)
+            logits = self.log_temperature.exp() * similarity + self.bias
+            return Alignment(logits, features, features.weights if self.label_specific else None)
+
+    def similarity(self, seen: LocalFeatures, text: TextFeatures) -> tuple[Tensor, LabelFeatures]:
         """What `cosines` gives, the cosines (B, C) centred if the head has a `centring`."""
-        similarity, features, attention = self.cosines(local, pooled, text)
+        similarity, features = self.cosines(seen, text)
         if self.centring is not None:
-            similarity = self.centring(similarity, self.offset(local, pooled, self.centring.text))
-        return similarity, features, attention
+            similarity = self.centring(similarity, self.offset(seen, self.centring.text))
+        return similarity, features
 
-    def offset(self, local: Tensor, pooled: Tensor, background: Tensor) -> Tensor:
+    def offset(self, seen: LocalFeatures, background: Tensor) -> Tensor:
         """Mean cosines (B,) of images with the text features (V, D) of a background vocabulary."""
-        return self.cosines(local, pooled, TextFeatures(background, background, None))[0].mean(-1)
+        return self.cosines(seen, TextFeatures(background, background, None))[0].mean(-1)
 
-    def cosines(self, local: Tensor, pooled: Tensor, text: TextFeatures) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Cosines (B, C) with the text of any C names, label-specific features (B, C, D) and attention (B, C, N)."""
-        with torch.autocast(local.device.type, enabled=False):
-            if self.label_specific:
-                local = F.normalize(local.float(), dim=-1)
-                features, attention = label_attention(
-                    local, text.semantic.float(), self.attention_temperature, self.renormalise
-                )
-            else:
-                pooled = F.normalize(pooled.float(), dim=-1)
-                features, attention = pooled[:, None].expand(-1, len(text.positive), -1), None
+    def cosines(self, seen: LocalFeatures, text: TextFeatures) -> tuple[Tensor, LabelFeatures]:
+        """Cosines (B, C) with the text of any C names, and the label-specific features (B, C, D)."""
+        with torch.autocast(seen.unit.device.type, enabled=False):
+            features = self.label_features(seen, text)
             direction = text.positive if text.negative is None else text.positive - text.negative
-            return (features * direction.float()).sum(-1), features, attention
+            return features.along(direction.float()), features
+
+    def label_features(self, seen: LocalFeatures, text: TextFeatures) -> LabelFeatures:
+        """The label-specific features (B, C, D); of a global feature, the only position counts for every class."""
+        renormalise = self.renormalise and self.label_specific
+        return LabelFeatures(seen, text.semantic.float(), self.attention_temperature, renormalise)
 
     def unscaled(self, alignment: Alignment) -> Tensor:
         """An alignment's logits (B, C) without bias and temperature: similarities, plus the feedback of contexts."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -16,12 +17,13 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
-from cssa_mm.models.alignment_head import Alignment, LabelAlignmentHead
+from cssa_mm.models.alignment_head import Alignment, LabelAlignmentHead, TextFeatures
 from cssa_mm.models.class_names import Source, resolve_classes
 from cssa_mm.models.context_head import ContextHead, adapted_contexts
 from cssa_mm.models.description import with_defaults
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.models.identity import CheckpointIdentity
+from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.objective import SemiSupervisedObjective, Targets
 from cssa_mm.models.predictions import set_predictions
@@ -39,16 +41,15 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
 
     Args:
         backbone: config of `OpenCLIPBackbone`.
-        class_names: a list of readable names, a dict name -> prompt or prompts, a class file or label file, the type
-            name of a registered data set that knows its classes, or the config of one whose files define them.
+        class_names: a list of readable names, a dict name -> prompt or prompts, a class file or label file, or the type
+            name or config of a data set that knows its classes.
         head: config of `LabelAlignmentHead`.
         context_head: config of `ContextHead`; None leaves the context task out.
         loss: config of `MaskedAsymmetricLoss` or of a loss of mmpretrain (`ToolboxLoss`).
         unlabelled_weight: lambda_u.
         context_weight: lambda_c.
         ema: options of `ParameterEMA`: decay, warm_up.
-        evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (`cssa_plus`, ours); None
-            scores by the prompts alone, as in the paper.
+        evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (ours); None: as in the paper.
         neighbours: config of `Neighbours`, which smooths the teacher's readings over like images (ours).
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
         view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
@@ -114,9 +115,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
             self.neighbours = MODELS.build(self.options['neighbours'] | sizes)
         # A class without labelled positives is left as CLIP knows it (reconstruction).
         self.register_buffer('is_taught', torch.ones(len(self.class_names), dtype=torch.bool))
-        self._folded: dict[str, Any] = {}
-
-    # -- training ----------------------------------------------------------------------------------------------
+        self._folded: dict[str, TextFeatures] = {}
 
     def loss(
         self,
@@ -150,8 +149,6 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
                 all_reduce(value, 'mean')
         return loss, log_vars
 
-    # -- inference ---------------------------------------------------------------------------------------------
-
     def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
         """Each image's sample with scores (C,) and labels: see `set_predictions`."""
         features: Features = self.backbone(inputs)
@@ -182,29 +179,32 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
     @torch.no_grad()
     def alignment_of(self, local: Tensor, pooled: Tensor, who: str = 'ema') -> Alignment:
         """The alignment by 'ema' or 'student', without gradients; the text side is folded once per evaluation."""
-        if who == 'student':
-            return self._folded_head(local, pooled, who)
-        with self.teacher.applied_to(self.scorer()):
-            return self._folded_head(local, pooled, who)
+        with self.teacher.applied_to(self.scorer()) if who == 'ema' else nullcontext():
+            return self._folded_head(self.head.look(local, pooled), who)
 
     @torch.no_grad()
-    def readings(self, local: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs of the evidence: the teacher's features (B, C, D), its similarities (B, C), and the anchor's.
-
-        Raises:
-            ConfigError: the model has no evidence.
-        """
+    def readings(self, local: Tensor, pooled: Tensor) -> tuple[LabelFeatures, Tensor, Tensor]:
+        """Inputs of the evidence, if there is one: the teacher's features (B, C, D) and similarities, the anchor's."""
         if self.evidence is None:
             raise ConfigError('model.evidence: found None, expected the options of DiscriminantEvidence')
         with self.teacher.applied_to(self.scorer()):
-            tuned = self._folded_head(local, pooled, 'ema')
-            anchor = self.head(local, pooled, self.evidence.anchor_text())
+            seen = self.head.look(local, pooled)
+            tuned, anchor = self._folded_head(seen, 'ema'), self.head.align(seen, self.evidence.anchor_text())
             return tuned.features, self.head.unscaled(tuned), self.head.unscaled(anchor)
 
-    def _folded_head(self, local: Tensor, pooled: Tensor, who: str) -> Alignment:
+    @torch.no_grad()
+    def label_features(self, local: Tensor, pooled: Tensor) -> LabelFeatures:
+        """The teacher's label-specific features (B, C, D), without similarities."""
+        with self.teacher.applied_to(self.scorer()):
+            return self.head.label_features(self.head.look(local, pooled), self._text('ema'))
+
+    def _text(self, who: str) -> TextFeatures:
         if who not in self._folded:
             self._folded[who] = self.head.text_features(self.text_encoder)
-        alignment = self.head(local, pooled, self._folded[who])
+        return self._folded[who]
+
+    def _folded_head(self, seen: LocalFeatures, who: str) -> Alignment:
+        alignment = self.head.align(seen, self._text(who))
         feedback = self._feedback_head()
         return alignment if feedback is None else feedback.read(alignment, self.is_taught)
 

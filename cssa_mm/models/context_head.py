@@ -87,7 +87,7 @@ class ContextHead(nn.Module):
             return self.classifier(alignment.logits * taught)
         scores = torch.sigmoid(alignment.logits) * taught
         weights = scores / scores.sum(1, keepdim=True).clamp(min=1e-6)
-        return self.classifier((weights.unsqueeze(-1) * alignment.features).sum(1))
+        return self.classifier(alignment.features.summed(weights))
 
     def read(self, alignment: Alignment, is_taught: Tensor | None = None) -> Alignment:
         """The alignment with its context logits (B, K) and, if they feed back, the shifted logits (B, C)."""

@@ -1,7 +1,8 @@
 """Linear discriminants on label-specific features (n, C, D), read in batches and never held together.
 
 Memory is a few matrices of (n, C), (C, D) and (D, D), and one batch. With 4096 images, 80 classes and RN50
-(D = 1024), the features would take 1.3 GB, a matrix (n, C) takes 1.3 MB.
+(D = 1024), the features would take 1.3 GB, a matrix (n, C) takes 1.3 MB. A batch holds no features either, but what
+they are sums of (`label_features.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.stacking import stack
 
-Read = Callable[[], Iterable[tuple[Tensor, Tensor, Tensor]]]
+Similarities = tuple[Tensor, Tensor]  # of the prompts and of the anchor (b, C)
+Read = Callable[[bool], Iterable[tuple[LabelFeatures, Similarities | None]]]
 Nearby = Callable[[Tensor], Tensor]  # from a reading (n, C) to what the neighbours add to it
+BLOCK = 256  # columns of a symmetric product at a time: what is below them is known
 
 
 class DiscriminantOptions(NamedTuple):
@@ -41,38 +45,39 @@ class Discriminant(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Which of the n images these are, their features (b, C, D), and similarities (b, C) of prompts and anchor."""
+    """Which of the n images these are, their features (b, C, D), and similarities where they were asked for."""
 
     rows: slice
-    features: Tensor
-    similarity: Tensor
-    anchor_similarity: Tensor
+    features: LabelFeatures
+    similarities: Similarities | None
 
 
 class ImageStream:
-    """The n images in batches, in float32 and on one device; each iteration is a fresh pass.
+    """The n images in batches; each iteration is a fresh pass, without similarities.
 
     Args:
-        read: gives the batches of a pass: features (b, C, D), similarities (b, C), those of the anchor (b, C).
+        read: gives the batches of a pass: features (b, C, D), and similarities if it is told to.
         num_images: n.
-        device: where the batches go.
 
     Raises:
         ValueError: a pass gives more or fewer than n images, such as the second one over an exhausted generator.
     """
 
-    def __init__(self, read: Read, num_images: int, device: torch.device) -> None:
+    def __init__(self, read: Read, num_images: int) -> None:
         self.read = read
         self.num_images = num_images
-        self.device = device
 
     def __iter__(self) -> Iterator[Batch]:
+        return self.batches(similarities=False)
+
+    def batches(self, similarities: bool) -> Iterator[Batch]:
+        """A fresh pass, with similarities or without."""
         stop = 0
-        for parts in self.read():
-            start, stop = stop, stop + len(parts[0])
+        for features, found in self.read(similarities):
+            start, stop = stop, stop + features.shape[0]
             if stop > self.num_images:
                 break
-            yield Batch(slice(start, stop), *(part.to(self.device, torch.float32) for part in parts))
+            yield Batch(slice(start, stop), features, found)
         if stop != self.num_images:
             raise ValueError(f'read(): found {stop} images in a pass, expected {self.num_images} as in labels')
 
@@ -92,16 +97,24 @@ class Moments:
         self.classes = positive.any(0) if positive.any() else torch.ones_like(positive[0])
         self._sum = torch.zeros(num_classes, embed_dim, dtype=torch.float64, device=positive.device)
         self._positive_sum = torch.zeros_like(self._sum)
-        self._products = self._sum.new_zeros(embed_dim, embed_dim)
+        self._products = self._sum.new_zeros(embed_dim, embed_dim)  # its upper triangle
 
     def add(self, batch: Batch) -> None:
         """Add the images of one batch."""
-        self._sum += batch.features.sum(0, dtype=torch.float64)
-        features = batch.features[:, self.classes].double()
-        positive = self.positive[batch.rows][:, self.classes].double()
-        self._positive_sum[self.classes] += torch.einsum('bc,bcd->cd', positive, features)
-        flat = features.flatten(0, 1)
-        self._products += flat.T @ flat
+        features = batch.features
+        for classes, of_classes in features.of(self.positive[batch.rows]):
+            self._positive_sum[classes] += of_classes
+        local, pooling = features.local.unit, features.pooling()
+        self._sum += pooling.transpose(0, 1).flatten(1).double() @ local.flatten(0, 1).double()
+        pooling = pooling[:, self.classes]
+        # The sum over classes of v v': by way of the classes or of the positions, whichever are fewer.
+        left = right = (pooling @ local).double()
+        if pooling.shape[1] > pooling.shape[2]:
+            left, right = local.double(), pooling.transpose(1, 2).double() @ right
+        left, right = left.flatten(0, 1), right.flatten(0, 1)
+        for columns in torch.arange(left.shape[1]).split(BLOCK):
+            start, stop = int(columns[0]), int(columns[-1]) + 1
+            self._products[:stop, start:stop] += left[:, :stop].T @ right[:, start:stop]
 
     @property
     def centre(self) -> Tensor:
@@ -116,7 +129,8 @@ class Moments:
     def precision(self, shrinkage: float) -> Tensor:
         """Inverse of the covariance (D, D) over images and classes, shrunk towards a multiple of the identity."""
         centre = self.centre[self.classes]
-        covariance = (self._products / len(self.positive) - centre.T @ centre) / len(centre)
+        products = self._products.triu() + self._products.triu(1).T
+        covariance = (products / len(self.positive) - centre.T @ centre) / len(centre)
         identity = torch.eye(len(covariance)).to(covariance)
         shrunk = (1 - shrinkage) * covariance + shrinkage * covariance.diagonal().mean() * identity
         return torch.linalg.inv(shrunk)
@@ -130,10 +144,10 @@ def selected_sum(images: Iterable[Batch], centre: Tensor, selected: Tensor) -> T
         centre: (C, D), in float64 like the result.
         selected: bool (n, C).
     """
-    total = torch.zeros_like(centre)
+    total = -selected.sum(0)[:, None] * centre
     for batch in images:
-        centred = batch.features - centre.float()
-        total += torch.einsum('bc,bcd->cd', selected[batch.rows].float(), centred)
+        for classes, features in batch.features.of(selected[batch.rows]):
+            total[classes] += features
     return total
 
 
@@ -177,14 +191,17 @@ def discriminate(
         The discriminants (n, C), with deviation 1 over the images; the same with each positive left out of its own
         class mean; and the scale (C,) that both were divided by.
     """
-    centre, whitened, precision = centre.float(), (mean @ precision).float(), precision.float()
+    whitened, offset = (mean @ precision).float(), (centre * (mean @ precision)).sum(-1).float()
+    centre, precision = centre.float(), precision.float()
     evidence = torch.zeros(positive.shape, device=positive.device)
     own = torch.zeros_like(evidence)
     for batch in images:
-        centred = batch.features - centre
-        evidence[batch.rows] = torch.einsum('bcd,cd->bc', centred, whitened)
+        evidence[batch.rows] = batch.features.along(whitened) - offset
         cells = positive[batch.rows]
-        own[batch.rows][cells] = ((centred[cells] @ precision) * centred[cells]).sum(-1)
+        found = [features - centre[classes] for classes, features in batch.features.of(cells)]
+        if found:
+            centred = torch.cat(found)
+            own[batch.rows][cells] = ((centred @ precision) * centred).sum(-1)
     scale = deviation(evidence)
     # Without image i the mean of N is (N m - x_i) / (N - 1).
     left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)

@@ -19,7 +19,7 @@ held out in folds, the prompts of models that did not see them say what tuning i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from mmpretrain.registry import MODELS
@@ -33,9 +33,11 @@ from cssa_mm.models.discriminant import (
     Moments,
     Nearby,
     Read,
+    Similarities,
     deviation,
     fit_discriminant,
 )
+from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.stacking import stack
 
 
@@ -116,25 +118,25 @@ class DiscriminantEvidence(nn.Module):
         return TextFeatures(self.anchor_semantic, self.anchor_positive, self.anchor_negative)
 
     def forward(
-        self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
+        self, features: LabelFeatures, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
     ) -> Tensor:
         """Logits (B, C) of the readings that `components` takes; computed in float32."""
         return self.combine(self.components(features, similarity, anchor_similarity, nearby))
 
     def components(
-        self, features: Tensor, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
+        self, features: LabelFeatures, similarity: Tensor, anchor_similarity: Tensor, nearby: Tensor | None = None
     ) -> Tensor:
         """Anchor, tuned prompts and evidence (3, B, C), float32.
 
         Args:
-            features: label-specific features (B, C, D).
+            features: label-specific (B, C, D).
             similarity, anchor_similarity: of the tuned prompts and of the anchor (B, C).
             nearby: what the neighbours add to anchor and evidence (B, 2, C).
         """
-        with torch.autocast(features.device.type, enabled=False):
+        with torch.autocast(similarity.device.type, enabled=False):
             anchor = (anchor_similarity.float() - self.anchor_mean) / self.anchor_scale
             tuned = (similarity.float() - self.similarity_mean) / self.similarity_scale
-            evidence = torch.einsum('bcd,cd->bc', features.float(), self.direction) - self.offset
+            evidence = features.along(self.direction) - self.offset
             if nearby is not None:
                 anchor, evidence = anchor + nearby[:, 0], evidence + nearby[:, 1]
             return torch.stack([anchor, tuned, evidence])
@@ -153,19 +155,17 @@ class DiscriminantEvidence(nn.Module):
 
         Args:
             read: starts a fresh pass over the n images, in the order of `labels`, in batches of label-specific
-                features (b, C, D), similarities of the tuned prompts (b, C) and of the anchor (b, C). It is called
+                features (b, C, D) and, if called with True, the similarities (b, C) of tuned prompts and anchor. Called
                 once without discriminant, else twice, or five times if unlabelled images serve as positives.
-                Autocast is off while it runs.
             labels: (n, C) in 1, 0, -1 (unknown: every cell of an unlabelled image).
-            nearby: what the neighbours of the n images add to a reading (n, C), such as `Neighbours` says; None
-                without.
+            nearby: what the neighbours of the n images add to a reading (n, C), such as `Neighbours` says.
 
         Raises:
             ValueError: a pass gives more or fewer than n images.
         """
         device = self.direction.device
         with torch.autocast(device.type, enabled=False):
-            return self._fit(ImageStream(read, len(labels), device), labels.to(device), nearby or torch.zeros_like)
+            return self._fit(ImageStream(read, len(labels)), labels.to(device), nearby or torch.zeros_like)
 
     @torch.no_grad()
     def stack_held_out(self, components: Tensor, labels: Tensor) -> None:
@@ -228,8 +228,8 @@ class DiscriminantEvidence(nn.Module):
         """
         similarity = torch.zeros(images.num_images, len(self.direction), device=self.direction.device)
         anchor_similarity = torch.zeros_like(similarity)
-        for batch in images:
-            similarity[batch.rows], anchor_similarity[batch.rows] = batch.similarity, batch.anchor_similarity
+        for batch in images.batches(similarities=True):
+            similarity[batch.rows], anchor_similarity[batch.rows] = cast(Similarities, batch.similarities)
             if moments is not None:
                 moments.add(batch)
         for name, values in (('similarity', similarity), ('anchor', anchor_similarity)):

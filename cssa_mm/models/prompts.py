@@ -19,6 +19,7 @@ from cssa_mm.models.tokens import prompt_text, prompt_title
 
 INIT_STD = 0.02
 WORDS = 'a photo of a'
+FEWEST = 32  # prompts that are worth a pass of their own through the tower
 
 
 class ClassPrompts(nn.Module):
@@ -41,6 +42,8 @@ class ClassPrompts(nn.Module):
     prefix: Tensor
     suffix: Tensor
     eos: Tensor
+    rows: Tensor
+    places: Tensor
     owners: Tensor | None
 
     def __init__(
@@ -64,12 +67,20 @@ class ClassPrompts(nn.Module):
             titles=[prompt_title(text, num_context) for text in texts],
         )
         embeddings = encoder.embed(tokens).detach()
+        # Where the tower reads no padding, short prompts come first and are encoded without any.
+        lengths = eos + 1 if encoder.is_cut else torch.full_like(eos, tokens.shape[1])
+        order = lengths.argsort(stable=True)
+        self.parts = parts_of(lengths[order].tolist(), chunk_size)
+        embeddings = embeddings[order]
         # Most towers have S = 1 token before a text, [SOS]; SigLIP has none.
         start = encoder.start
         self.register_buffer('prefix', embeddings[:, :start].clone(), persistent=False)  # (P, S, W)
         self.register_buffer('suffix', embeddings[:, start + num_context :].clone(), persistent=False)  # (P, L-S-M, W)
-        self.register_buffer('eos', eos, persistent=False)
+        self.register_buffer('eos', eos[order], persistent=False)
         owners = torch.tensor([owner for owner, words in enumerate(wordings) for _ in words])
+        # The class (P,) of each prompt, in the order of encoding, and where the first, second ... prompt stands in it.
+        self.register_buffer('rows', owners[order], persistent=False)
+        self.register_buffer('places', order.argsort(), persistent=False)
         # The class (P,) of each prompt; None where each class has one.
         self.register_buffer('owners', owners if len(texts) > len(wordings) else None, persistent=False)
         self.num_classes = len(wordings)
@@ -81,23 +92,45 @@ class ClassPrompts(nn.Module):
     def forward(self, encoder: TextEncoder) -> Tensor:
         """Text features (C, D), not normalised."""
         context: Tensor = self.context
-        if self.owners is not None and context.ndim == 3:
-            context = context[self.owners]
-        parts = (self.prefix, context.expand(len(self.prefix), -1, -1), self.suffix, self.eos)
-        if self.chunk_size is None:
-            return self._mean(_encode(encoder, *parts))
-        chunks = zip(*(part.split(self.chunk_size) for part in parts), strict=True)
-        return self._mean(torch.cat([checkpoint(_encode, encoder, *chunk, use_reentrant=False) for chunk in chunks]))
+        context = context.expand(len(self.rows), -1, -1) if context.ndim == 2 else context[self.rows]
+        found = []
+        for rows, length in self.parts:
+            suffix = self.suffix[rows, : length - self.prefix.shape[1] - context.shape[1]]
+            part = (self.prefix[rows], context[rows], suffix, self.eos[rows])
+            if self.chunk_size is None:
+                found.append(_encode(encoder, *part))
+            else:
+                found.append(checkpoint(_encode, encoder, *part, use_reentrant=False))
+        return self._mean(torch.cat(found)[self.places])
 
     def _mean(self, features: Tensor) -> Tensor:
         return features if self.owners is None else mean_of_wordings(features, self.owners, self.num_classes)
 
 
 def mean_of_wordings(features: Tensor, owners: Tensor, num_classes: int) -> Tensor:
-    """The mean (C, D) of the unit features of each class's prompts (P, D), whose classes are `owners` (P,)."""
-    # A product, not index_add: that one adds in any order on a GPU.
-    weights = F.one_hot(owners, num_classes).to(features).T
-    return weights @ F.normalize(features, dim=-1) / weights.sum(1, keepdim=True)
+    """The mean (C, D) of the unit features of a class, whose prompts (P, D) have ascending `owners` (P,)."""
+    # Not index_add, which adds in any order on a GPU; nor a product with (C, P), which grows with the square of C.
+    sizes = torch.bincount(owners, minlength=num_classes)
+    return torch.segment_reduce(F.normalize(features, dim=-1), 'mean', lengths=sizes, axis=0)
+
+
+def parts_of(lengths: list[int], most: int | None = None) -> list[tuple[slice, int]]:
+    """Which of P prompts are encoded together, by their lengths (P,), ascending: their places, and the longest length.
+
+    A part ends where the length grows, if at least `FEWEST` prompts are on either side of it.
+
+    Args:
+        lengths: in tokens.
+        most: prompts of a part.
+    """
+    parts, start = [], 0
+    for stop in range(1, len(lengths) + 1):
+        grows = stop < len(lengths) and lengths[stop] > lengths[stop - 1]
+        is_worth_it = grows and stop - start >= FEWEST and len(lengths) - stop >= FEWEST
+        if is_worth_it or stop - start == most or stop == len(lengths):
+            parts.append((slice(start, stop), lengths[stop - 1]))
+            start = stop
+    return parts
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.frozen import Frozen
 from cssa_mm.models.open_clip_loader import LoadedCLIP
+from cssa_mm.models.text_blocks import is_plain, read_at
 from cssa_mm.models.tokens import count_tokens, too_long
 
 PLACEHOLDERS = ('x', 'a', 'the', 'of', 'and')
@@ -26,6 +27,7 @@ class TextEncoder(nn.Module):
     Attributes:
         context_length: tokens that the tower takes.
         start: tokens that the tokenizer puts before a text.
+        is_cut: whether what stands behind the position that is read changes nothing.
     """
 
     def __init__(self, clip: LoadedCLIP) -> None:
@@ -44,7 +46,9 @@ class TextEncoder(nn.Module):
         self.context_length: int = tower.positional_embedding.shape[0]
         self.vocab_size, self.width = tower.token_embedding.weight.shape
         self._pool = pool
-        self._is_cut = pool in ('argmax', 'eos') and getattr(tower, 'attn_mask', None) is not None
+        mask = getattr(tower, 'attn_mask', None)
+        self.is_cut = pool in ('argmax', 'eos') and mask is not None
+        self._is_plain = is_plain(tower.transformer, mask)
         self._eos_id = getattr(tower, 'eos_id', getattr(clip.model, 'text_eos_id', None)) if pool == 'eos' else None
         empty, word = self.tokenizer(['', PLACEHOLDERS[0]])
         self.start = int((empty != word).int().argmax())
@@ -74,7 +78,7 @@ class TextEncoder(nn.Module):
                 count = count_tokens(self.tokenizer, text)
                 if count is None or count > self.context_length:
                     raise ConfigError(too_long(title, count, self.context_length))
-        if self._is_cut:
+        if self.is_cut:
             return tokens[:, : int(ends.max()) + 1], ends
         if self._pool in ('first', 'last'):
             ends = torch.full_like(ends, 0 if self._pool == 'first' else self.context_length - 1)
@@ -123,9 +127,13 @@ class TextEncoder(nn.Module):
         tower = self.tower.held
         length = embeddings.shape[1]
         x = embeddings + tower.positional_embedding[:length]
-        mask = getattr(tower, 'attn_mask', None)
-        x = tower.transformer(x, attn_mask=None if mask is None else mask[:length, :length])
-        x = tower.ln_final(x[torch.arange(len(x), device=x.device), eos])
+        if self._is_plain:
+            x = read_at(tower.transformer.resblocks, x, eos)
+        else:
+            mask = getattr(tower, 'attn_mask', None)
+            x = tower.transformer(x, attn_mask=None if mask is None else mask[:length, :length])
+            x = x[torch.arange(len(x), device=x.device), eos]
+        x = tower.ln_final(x)
         projection = tower.text_projection
         if projection is None:
             return x

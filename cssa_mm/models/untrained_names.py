@@ -31,4 +31,4 @@ def untrained_text(model: CSSAClassifier, wordings: Sequence[Sequence[str]]) -> 
 @torch.no_grad()
 def untrained_similarity(model: CSSAClassifier, local: Tensor, pooled: Tensor, text: TextFeatures) -> Tensor:
     """Similarities (B, C) of images with the text of untrained names, as the head of the model has them."""
-    return model.head.similarity(local, pooled, text)[0]
+    return model.head.similarity(model.head.look(local, pooled), text)[0]

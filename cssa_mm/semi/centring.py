@@ -28,10 +28,8 @@ def fit_centring(model: CSSAClassifier, draw: Callable[[], EvidenceImages]) -> N
         device = centring.weight.device
         with torch.no_grad():
             text = model.head.text_features(model.text_encoder)
-            found = [
-                (model.head.cosines(*batch, text)[0], model.head.offset(*batch, centring.text))
-                for batch in images.features(device)
-            ]
+            seen = (model.head.look(*batch) for batch in images.features(device))
+            found = [(model.head.cosines(each, text)[0], model.head.offset(each, centring.text)) for each in seen]
         if found:
             centring.fit(*map(torch.cat, zip(*found, strict=True)))
     broadcast_from_first(centring.buffers())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,9 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.discriminant import Similarities
 from cssa_mm.models.evidence import DiscriminantEvidence, Readings
+from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.neighbours import Links, Neighbours
 
 CHUNK = 256  # images at a time, whose neighbours' values are in memory: 0.3 GiB for 9,600 classes
@@ -86,14 +89,14 @@ class EvidenceImages:
                 neighbours.fit_logits(logits, pooled, stored.rows)
             return None
         if neighbours is None or stored is None:
-            return model.evidence.fit(lambda: self._readings(model), self.labels.to(device))
+            return model.evidence.fit(partial(self._readings, model), self.labels.to(device))
 
         def nearby(reading: Tensor) -> Tensor:
             values = reading[stored.rows][:, None]
             chunks = zip(*(part.split(CHUNK) for part in stored.links), strict=True)
             return torch.cat([neighbours.mean(Links(*chunk), values) for chunk in chunks])[:, 0]
 
-        readings = model.evidence.fit(lambda: self._readings(model), self.labels.to(device), nearby)
+        readings = model.evidence.fit(partial(self._readings, model), self.labels.to(device), nearby)
         neighbours.keep(readings.values[stored.rows])
         return readings
 
@@ -123,10 +126,16 @@ class EvidenceImages:
             self._stored = _Stored(rows, neighbours.links(pooled))
         return self._stored
 
-    def _readings(self, model: CSSAClassifier) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _readings(
+        self, model: CSSAClassifier, similarities: bool
+    ) -> Iterator[tuple[LabelFeatures, Similarities | None]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
         for local, pooled in self.features(model.head.bias.device):
-            yield model.readings(local, pooled)
+            if similarities:
+                features, *found = model.readings(local, pooled)
+                yield features, (found[0], found[1])
+            else:
+                yield model.label_features(local, pooled), None
 
 
 def _nothing() -> Iterator[Features]:

@@ -6,6 +6,7 @@ import torch
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import Alignment
 from cssa_mm.models.context_head import ContextHead
+from tests.models.conftest import given_features
 
 LABELS = torch.tensor([[1, 0, 0, 1, 0, 0], [0, 1, 0, 0, -1, 0], [0, 0, 0, 0, 1, 1]])
 
@@ -19,7 +20,7 @@ def images():
 def alignment():
     generator = torch.Generator().manual_seed(0)
     features = torch.nn.functional.normalize(torch.randn(4, 6, 16, generator=generator), dim=-1)
-    return Alignment(3 * torch.randn(4, 6, generator=generator), features, None)
+    return Alignment(3 * torch.randn(4, 6, generator=generator), given_features(features), None)
 
 
 @pytest.mark.smoke
@@ -48,9 +49,10 @@ def test_even_a_fresh_context_head_sends_gradient_to_the_prompts(make_model, mak
 
 def test_gradient_flows_through_the_features_and_through_their_weights(alignment):
     head = ContextHead(6, 16, num_contexts=3)
-    inputs = Alignment(alignment.logits.requires_grad_(), alignment.features.requires_grad_(), None)
+    features = alignment.features.whole().requires_grad_()
+    inputs = Alignment(alignment.logits.requires_grad_(), given_features(features), None)
     head(inputs).square().sum().backward()
-    assert (inputs.features.grad.abs().amax(-1) > 0).all()
+    assert (features.grad.abs().amax(-1) > 0).all()
     assert (inputs.logits.grad.abs() > 0).all()
 
 
@@ -59,9 +61,10 @@ def test_features_are_averaged_with_the_scores_as_weights(alignment):
     head = ContextHead(6, 16, num_contexts=3)
     found = head(alignment)
     weight, bias = head.classifier.weight.detach().double(), head.classifier.bias.detach().double()
+    features = alignment.features.whole()
     for b in range(4):
         scores = [1 / (1 + float(torch.exp(-logit))) for logit in alignment.logits[b].double()]
-        mean = sum(s / sum(scores) * alignment.features[b, c].double() for c, s in enumerate(scores))
+        mean = sum(s / sum(scores) * features[b, c].double() for c, s in enumerate(scores))
         torch.testing.assert_close(found[b].double(), weight @ mean + bias, rtol=1e-4, atol=1e-6)
     assert found.shape == (4, 3)
 

@@ -8,6 +8,7 @@ import torch
 from sklearn.covariance import empirical_covariance, shrunk_covariance
 
 from cssa_mm.models.discriminant import ImageStream, Moments, discriminate, positive_means, selected_sum
+from tests.models.conftest import given_features
 
 N, C, D = 23, 4, 6
 
@@ -30,11 +31,11 @@ def positive() -> torch.Tensor:
 
 
 def stream(features: torch.Tensor, batch_size: int = 4) -> ImageStream:
-    def read() -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    def read(similarities: bool) -> Iterator[tuple]:
         for batch in features.split(batch_size):
-            yield batch, batch[..., 0], batch[..., 1]
+            yield given_features(batch), (batch[..., 0], batch[..., 1]) if similarities else None
 
-    return ImageStream(read, len(features), features.device)
+    return ImageStream(read, len(features))
 
 
 def moments_of(features: torch.Tensor, positive: torch.Tensor) -> Moments:
@@ -45,19 +46,20 @@ def moments_of(features: torch.Tensor, positive: torch.Tensor) -> Moments:
 
 
 def test_a_stream_gives_every_image_once_in_each_pass(features):
-    images = stream(features.half())
-    for _ in range(2):
-        batches = list(images)
-        assert {part.dtype for batch in batches for part in batch[1:]} == {torch.float32}
+    images = stream(features)
+    for similarities in (True, False):
+        batches = list(images.batches(similarities))
         assert [batch.rows for batch in batches] == [slice(i, min(i + 4, N)) for i in range(0, N, 4)]
-        assert torch.equal(torch.cat([batch.features for batch in batches]), features.half().float())
-        assert torch.equal(torch.cat([batch.similarity for batch in batches]), features[..., 0].half().float())
-        assert torch.equal(torch.cat([batch.anchor_similarity for batch in batches]), features[..., 1].half().float())
+        assert torch.equal(torch.cat([batch.features.whole() for batch in batches]), features)
+        if similarities:
+            for part, values in enumerate((features[..., 0], features[..., 1])):
+                assert torch.equal(torch.cat([batch.similarities[part] for batch in batches]), values)
+    assert all(batch.similarities is None for batch in images)
 
 
 @pytest.mark.parametrize('expected', [N - 3, N + 1])
 def test_a_pass_with_too_few_or_too_many_images_is_refused(features, expected):
-    images = ImageStream(stream(features).read, expected, features.device)
+    images = ImageStream(stream(features).read, expected)
     with pytest.raises(ValueError, match=f'found {N} images in a pass, expected {expected}'):
         list(images)
 

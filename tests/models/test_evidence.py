@@ -13,14 +13,14 @@ import pytest
 import torch
 from sklearn.covariance import empirical_covariance, shrunk_covariance
 from sklearn.linear_model import LogisticRegression
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures
 from cssa_mm.models.evidence import DiscriminantEvidence
+from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.stacking import stack
+from tests.models.conftest import LargestTensor, given_features
 
 C, D = 4, 6
 LABELLED, UNLABELLED = 14, 30
@@ -59,9 +59,14 @@ def draw(seed: int, num_images: int = LABELLED + UNLABELLED) -> SimpleNamespace:
     )
 
 
-def reader(images: SimpleNamespace, batch_size: int = 5) -> Callable[[], Iterator[tuple[torch.Tensor, ...]]]:
-    readings = (images.features, images.similarity, images.anchor)
-    return lambda: zip(*(values.split(batch_size) for values in readings), strict=True)
+def reader(images: SimpleNamespace, batch_size: int = 5) -> Callable[[bool], Iterator[tuple]]:
+    def read(similarities: bool) -> Iterator[tuple]:
+        for start in range(0, len(images.features), batch_size):
+            rows = slice(start, start + batch_size)
+            found = (images.similarity[rows], images.anchor[rows]) if similarities else None
+            yield given_features(images.features[rows]), found
+
+    return read
 
 
 def fit(evidence: DiscriminantEvidence, images: SimpleNamespace, batch_size: int = 5) -> DiscriminantEvidence:
@@ -70,7 +75,7 @@ def fit(evidence: DiscriminantEvidence, images: SimpleNamespace, batch_size: int
 
 
 def logits_of(evidence: DiscriminantEvidence, images: SimpleNamespace) -> torch.Tensor:
-    return evidence(images.features, images.similarity, images.anchor)
+    return evidence(given_features(images.features), images.similarity, images.anchor)
 
 
 def changed(images: SimpleNamespace, **fields) -> SimpleNamespace:
@@ -385,7 +390,7 @@ def test_a_fit_with_neighbours_equals_the_same_one_image_by_image(options):
     expected = reference(images, **options, nearness=nearness)
     np.testing.assert_allclose(evidence.weights, expected.weights, rtol=5e-3, atol=5e-4)
     nearby = torch.tensor(np.einsum('ij,jvc->ivc', nearness, found.values.double().numpy()), dtype=torch.float32)
-    logits = evidence(images.features, images.similarity, images.anchor, nearby) - evidence.bias
+    logits = evidence(given_features(images.features), images.similarity, images.anchor, nearby) - evidence.bias
     np.testing.assert_allclose(logits, expected.logits, rtol=5e-3, atol=5e-3)
     np.testing.assert_allclose(
         evidence.combine(found.components) - evidence.bias, expected.held_out, rtol=5e-3, atol=5e-3
@@ -406,7 +411,7 @@ def test_the_tuned_prompts_are_not_smoothed(images):
 @pytest.mark.parametrize('has_neighbours', [False, True])
 def test_the_logits_are_the_components_combined(images, has_neighbours):
     evidence = fit(make_evidence(), images)
-    readings = images.features, images.similarity, images.anchor
+    readings = given_features(images.features), images.similarity, images.anchor
     nearby = torch.randn(len(images.labels), 2, C) if has_neighbours else None
     components = evidence.components(*readings, nearby)
     assert components.shape == (3, len(images.labels), C)
@@ -430,7 +435,7 @@ def test_what_a_fit_returns_is_what_the_model_reads_in_the_same_images(images, m
         lambda reading: neighbours.mean(neighbours.links(pooled), reading[rows][:, None])[:, 0],
     )
     neighbours.keep(found.values[rows])
-    logits = evidence(images.features, images.similarity, images.anchor, neighbours(pooled))
+    logits = evidence(given_features(images.features), images.similarity, images.anchor, neighbours(pooled))
     expected = evidence.combine(found.components)
     is_positive = images.labels == 1
     # Stored values are rounded to half precision.
@@ -507,36 +512,25 @@ def test_the_next_fit_forgets_the_weights(images):
 # -- one batch at a time -------------------------------------------------------------------------------------------
 
 
-class LargestTensor(TorchDispatchMode):
-    """Records the number of elements of the largest tensor that any operation returns."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
-        self.numel = max([self.numel, *sizes])
-        return result
-
-
 def bytes_held() -> int:
     tensors = [thing for thing in gc.get_objects() if type(thing) is torch.Tensor]
     return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}.values())
 
 
 def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features():
-    num_images, num_classes, embed_dim, batch_size = 512, 200, 128, 8
+    num_images, num_classes, embed_dim, batch_size, positions = 512, 200, 128, 8, 6
     labels = torch.full((num_images, num_classes), -1)
     labels[:64] = torch.rand(64, num_classes, generator=torch.Generator().manual_seed(0)) < 0.1
     held, passes = [], []
+    text = torch.nn.functional.normalize(torch.randn(num_classes, embed_dim), dim=-1)
 
-    def read():
+    def read(similarities):
         for start in range(0, num_images, batch_size):
             if start == num_images - batch_size:
                 held.append(bytes_held())
-            generator = torch.Generator().manual_seed(start)
-            features = torch.randn(batch_size, num_classes, embed_dim, generator=generator)
-            yield features, features[..., 0], features[..., 1]
+            local = torch.randn(batch_size, positions, embed_dim, generator=torch.Generator().manual_seed(start))
+            features = LabelFeatures(LocalFeatures(torch.nn.functional.normalize(local, dim=-1)), text, 5.0, True)
+            yield features, (features.along(text), features.along(text + 1)) if similarities else None
         passes.append(start)
 
     evidence = DiscriminantEvidence(TextFeatures(*torch.zeros(2, num_classes, embed_dim), None))
@@ -545,9 +539,16 @@ def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features
         evidence.fit(read, labels)
     assert evidence.is_fitted
     assert len(passes) == len(held) == 5
-    # One batch, or the three readings of all images and classes.
-    assert largest.numel == max(batch_size * embed_dim, 3 * num_images) * num_classes
+    # The three readings of all images and classes: of no batch, the features.
+    assert largest.numel == 3 * num_images * num_classes
+    assert batch_size * num_classes * embed_dim > 0.6 * largest.numel
     assert max(held) - before < 4 * num_images * num_classes * embed_dim / 5
+
+
+def test_similarities_are_asked_for_in_the_first_pass_alone(images):
+    read, asked = reader(images), []
+    make_evidence().fit(lambda similarities: asked.append(similarities) or read(similarities), images.labels)
+    assert asked == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -557,14 +558,14 @@ def test_neither_one_tensor_nor_what_is_held_comes_near_the_size_of_all_features
 def test_no_pass_is_more_than_needed(images, options, is_labelled, expected):
     labels = images.labels.clamp(min=0) if is_labelled else images.labels
     read, passes = reader(images), []
-    make_evidence(**options).fit(lambda: passes.append(1) or read(), labels)
+    make_evidence(**options).fit(lambda similarities: passes.append(1) or read(similarities), labels)
     assert len(passes) == expected
 
 
 def test_batches_that_can_be_read_only_once_are_refused(images):
-    batches = reader(images)()
+    batches = reader(images)(True)
     with pytest.raises(ValueError, match='found 0 images in a pass, expected 44'):
-        make_evidence().fit(lambda: batches, images.labels)
+        make_evidence().fit(lambda similarities: batches, images.labels)
 
 
 # -- half precision ------------------------------------------------------------------------------------------------
@@ -575,7 +576,7 @@ def test_autocast_changes_neither_fit_nor_logits(images):
     expected = fit(make_evidence(), images)
     found = make_evidence()
     with torch.autocast('cpu', torch.bfloat16):
-        found.fit(lambda: modes.append(torch.is_autocast_enabled('cpu')) or read(), images.labels)
+        found.fit(lambda asked: modes.append(torch.is_autocast_enabled('cpu')) or read(asked), images.labels)
         logits = logits_of(expected, images)
     assert not any(modes)
     for name, value in expected.state_dict().items():
@@ -586,7 +587,7 @@ def test_autocast_changes_neither_fit_nor_logits(images):
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_readings_in_half_precision_are_computed_with_in_single(images, dtype):
-    names = ('features', 'similarity', 'anchor')
+    names = ('similarity', 'anchor')
     half = changed(images, **{name: getattr(images, name).to(dtype) for name in names})
     single = changed(images, **{name: getattr(half, name).float() for name in names})
     found, expected = fit(make_evidence(), half), fit(make_evidence(), single)

@@ -423,7 +423,7 @@ def test_a_checkpoint_of_format_3_scores_as_it_did(make_model, saved, anchor, lo
     b = {name.removeprefix('evidence.'): value for name, value in given.items() if name.startswith('evidence.')}
     tuned = (similarity - b['similarity_mean']) / b['similarity_scale']
     base = (anchor * (anchored - b['anchor_mean']) / b['anchor_scale'] + (1 - anchor) * tuned) / b['scale']
-    reading = (local * b['direction']).sum(-1) - b['offset']
+    reading = (local.whole() * b['direction']).sum(-1) - b['offset']
     torch.testing.assert_close(found, 1.7 * base + 0.6 * reading + b['bias'], rtol=1e-5, atol=1e-6)
     # The file in memory is left as it was, and what is saved now is of this format.
     assert old['evidence.weights'].tolist() == given['evidence.weights'].tolist()

@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from cssa_mm.errors import ConfigError
-from cssa_mm.models.prompts import ClassPrompts
+from cssa_mm.models.prompts import ClassPrompts, mean_of_wordings, parts_of
 
 NAMES = ['dog', 'traffic light', 'red bicycle']
 
 
-def prompts(encoder, seed=0, **options):
+def prompts(encoder, seed=0, names=NAMES, **options):
     torch.manual_seed(seed)
-    return ClassPrompts(encoder, NAMES, **options)
+    return ClassPrompts(encoder, names, **options)
 
 
 @pytest.mark.smoke
@@ -111,9 +111,55 @@ def test_chunks_keep_less_for_the_backward_pass(encoder):
     assert kept(1) < kept(None) / 10
 
 
+def test_parts_end_where_lengths_grow_and_hold_enough_prompts(monkeypatch):
+    monkeypatch.setattr('cssa_mm.models.prompts.FEWEST', 2)
+    assert parts_of([3, 3, 3, 4, 5, 5, 6]) == [(slice(0, 3), 3), (slice(3, 7), 6)]
+    assert parts_of([3, 3, 4, 4, 5, 5]) == [(slice(0, 2), 3), (slice(2, 4), 4), (slice(4, 6), 5)]
+    assert parts_of([3] * 5, most=2) == [(slice(0, 2), 3), (slice(2, 4), 3), (slice(4, 5), 3)]
+    assert parts_of([3, 4]) == [(slice(0, 2), 4)]
+
+
+@pytest.mark.parametrize('class_specific', [True, False])
+@pytest.mark.parametrize('chunk_size', [None, 2])
+def test_prompts_of_several_lengths_have_the_features_and_gradients_of_one_pass(
+    encoder, class_specific, chunk_size, monkeypatch
+):
+    names = ['red bicycle by the lamp', 'dog', ('table', 'a very long green table'), 'traffic light', 'cup']
+    options = dict(names=names, num_context=3, class_specific=class_specific)
+    plain = prompts(encoder, **options)
+    monkeypatch.setattr('cssa_mm.models.prompts.FEWEST', 1)
+    parted = prompts(encoder, chunk_size=chunk_size, **options)
+    assert torch.equal(parted.context, plain.context)
+    seen = []
+    hook = encoder.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape[:2].numel()))
+    found = parted(encoder)
+    few, seen[:] = sum(seen), []
+    expected = plain(encoder)
+    hook.remove()
+    assert few < sum(seen) == 6 * int(plain.eos.max() + 1)  # tokens
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
+    for each in (found, expected):
+        (each * weights).sum().backward()
+    torch.testing.assert_close(parted.context.grad, plain.context.grad, rtol=1e-4, atol=1e-6)
+
+
 def test_a_chunk_of_no_prompts_is_refused(encoder):
     with pytest.raises(ConfigError, match='prompts.chunk_size: found 0, expected 1 or more prompts, or None for all'):
         prompts(encoder, chunk_size=0)
+
+
+def test_the_mean_of_wordings_has_the_gradients_of_the_formula():
+    features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    owners = torch.tensor([0, 1, 1, 1, 2, 2])
+    unit = torch.nn.functional.normalize(features, dim=-1)
+    expected = torch.stack([unit[:1].mean(0), unit[1:4].mean(0), unit[4:].mean(0)])
+    found = mean_of_wordings(features, owners, 3)
+    torch.testing.assert_close(found, expected)
+    (ours,), (theirs,) = (
+        torch.autograd.grad(each.pow(3).sum(), features, retain_graph=True) for each in (found, expected)
+    )
+    torch.testing.assert_close(ours, theirs)
 
 
 # -- several wordings of a class -------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ def model(make_model):
 def half_slope(model, dataset, indices) -> float:
     batches = encode(model, dataset, indices, View(size=None), '')
     local, pooled = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
-    similarity = model.head.cosines(local, pooled, model.head.text_features(model.text_encoder))[0]
-    offset = model.head.offset(local, pooled, model.head.centring.text)
+    seen = model.head.look(local, pooled)
+    similarity = model.head.cosines(seen, model.head.text_features(model.text_encoder))[0]
+    offset = model.head.offset(seen, model.head.centring.text)
     return np.polyfit(offset.double().numpy(), similarity.double().mean(1).numpy(), 1)[0] / 2
 
 

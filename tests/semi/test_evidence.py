@@ -79,8 +79,8 @@ def fits(monkeypatch) -> list[dict]:
 
     def fit(self, read, labels, nearby=None):
         found = original(self, read, labels, nearby)
-        features, similarity, anchor = (torch.cat(parts) for parts in zip(*read(), strict=True))
-        seen.append(dict(features=features, similarity=similarity, anchor=anchor, labels=labels))
+        similarity, anchor = (torch.cat(parts) for parts in zip(*(found for _, found in read(True)), strict=True))
+        seen.append(dict(similarity=similarity, anchor=anchor, labels=labels))
         return found
 
     monkeypatch.setattr(DiscriminantEvidence, 'fit', fit)
@@ -186,7 +186,8 @@ def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
             data = self.dataset.with_pipeline(scoring_pipeline(self.features.view), indices)
             images = torch.stack([data[i]['inputs'] for i in range(len(data))])
             features = model.backbone(model.data_preprocessor(dict(inputs=images))['inputs'])
-            readings.append([value.double() for value in model.readings(*features)])
+            found, *similarities = model.readings(*features)
+            readings.append([value.double() for value in (found.whole(), *similarities)])
         return result
 
     monkeypatch.setattr(SemiSupervision, 'score', score)

@@ -111,13 +111,14 @@ class ExportModule(nn.Module):
         x = image.flip(1) if self.is_flipped else image
         local, pooled = self._features(self.visual, (x.float() - self.mean) / self.std, self.dense, self.global_token)
         text = TextFeatures(self.text_semantic, self.text_positive, self.text_negative)
-        tuned: Alignment = self.head(local.float(), pooled.float(), text)
+        seen = self.head.look(local.float(), pooled.float())
+        tuned: Alignment = self.head.align(seen, text)
         if self.context_head is not None:
             tuned = self.context_head.read(tuned, self.is_taught)
         pooled = pooled.float()
         if self.evidence is None:
             return tuned.logits if self.neighbours is None else self.neighbours.smooth(tuned.logits, pooled)
-        anchor = self.head(local.float(), pooled, self.evidence.anchor_text())
+        anchor = self.head.align(seen, self.evidence.anchor_text())
         nearby = None if self.neighbours is None else self.neighbours(pooled)
         return self.evidence(tuned.features, self.head.unscaled(tuned), self.head.unscaled(anchor), nearby)
 

@@ -110,7 +110,7 @@ def stage_features(
     owners: list[int] = []
     rows = iter(images)
     for local, pooled in encode(model, dataset, images, model_view(model), 't-SNE'):
-        specific = model.alignment_of(local, pooled).features
+        specific = model.alignment_of(local, pooled).features.whole()
         for number in range(len(local)):
             classes = shown[next(rows)]
             if stage == 'backbone':
