@@ -73,7 +73,9 @@ def wide_model(setting: Setting, config: str, classes: int) -> CSSAClassifier:
     """The model of a config with a small tower whose features are as wide as those of RN50."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, 'small.json').write_text(json.dumps(TOWER), encoding='utf-8')
-        backbone = dict(setting.config(config).model.backbone) | dict(model_name='small', config_dir=folder)
+        backbone = dict(setting.config(config).model.backbone) | dict(
+            model_name='small', pretrained=None, config_dir=folder
+        )
         options: dict[str, Any] = dict(setting.config(config).model)
         names = [f'thing {number}' for number in range(classes)]
         return built(options | dict(backbone=backbone, class_names=names))

@@ -27,6 +27,7 @@ from cssa_mm.version import __version__
 REPEATS = 5
 MEMORY_GIB = 16.0
 SHARE = 0.8  # of the memory that is free
+COMMAND = (sys.executable, '-m', 'cssa_mm.studies.benchmark.worker')
 COLUMNS = ('', 'ours s', 'baseline s', 'limit s', 'ratio', 'of limit', 'difference', 'GiB', 'in all', 'met', 'goal')
 
 
@@ -142,9 +143,8 @@ def measure_row(row: Row, setting: Mapping[str, Any], repeats: int, memory_gib: 
             memory_gib=memory_gib,
             out=str(out),
         )
-        command = [sys.executable, '-m', 'cssa_mm.studies.benchmark.worker']
         process = subprocess.Popen(
-            command,
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.models import CSSAClassifier
@@ -82,9 +82,16 @@ class Setting:
 
 
 def built(model: Mapping[str, Any]) -> CSSAClassifier:
-    """The model of a config, ready to train, with contexts as training would have found them."""
+    """The model of a config, ready to train, with contexts as training would have found them.
+
+    open_clip's fresh ResNets multiply what each block adds by zero, so that they hardly look at the image: here by one.
+    """
     torch.manual_seed(0)
     found: CSSAClassifier = MODELS.build(dict(model))
+    if model['backbone'].get('pretrained') is None:
+        for module in found.backbone.clip.visual.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.ones_(module.weight)
     if found.context_head is not None:
         found.context_head.assignment.copy_(torch.arange(len(found.class_names)) % found.context_head.num_contexts)
     return found.train()

@@ -13,6 +13,10 @@ def tiny_overrides(backbone_config):
         'view.size': 64,
         'train_dataloader.batch_size': 4,
         'train_dataloader.sampler.labelled_per_batch': 2,
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False,
+        'default_hooks.pseudo_labels.num_workers': 0,
+        'default_hooks.bad_images.num_workers': 0,
         'model.head.prompts.num_context': 4,
     }
 
