@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor
+from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.demo.scenes import demo_scene
 from cssa_mm.engine.compiling import compile_tower
 from cssa_mm.evaluation.metrics import mean_average_precision
+from cssa_mm.features.encode import encode
+from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.studies.benchmark.measuring import Contest
 from cssa_mm.studies.benchmark.published import normalised
@@ -50,31 +50,24 @@ def changed_tower(setting: Setting, change: Change) -> Contest:
     change(changed)
     images = random_images(setting.optioned, setting.side, setting.device)
 
-    def encode(model: CSSAClassifier) -> Callable[[], object]:
+    def tower(model: CSSAClassifier) -> Callable[[], object]:
         return lambda: model.backbone(normalised(model, images))
 
     def difference() -> float:
-        scenes = [demo_scene('test', 0, index) for index in range(setting.scenes)]
-        pixels = torch.stack([pil_to_tensor(scene.image) for scene in scenes]).to(setting.device)
-        labels = np.zeros((len(scenes), 80), dtype=np.int64)
-        for row, scene in zip(labels, scenes, strict=True):
-            row[list(scene.classes)] = 1
-        with_option, without = demo_model(setting, change), demo_model(setting, lambda model: None)
-        return 100 * abs(zero_shot(with_option, pixels, labels) - zero_shot(without, pixels, labels))
+        maps = [zero_shot(setting, each) for each in (change, lambda model: None)]
+        return 100 * abs(maps[0] - maps[1])
 
-    return Contest(encode(changed), encode(plain), difference=difference)
+    return Contest(tower(changed), tower(plain), difference=difference)
 
 
-def demo_model(setting: Setting, change: Change) -> CSSAClassifier:
-    """The untrained model of the demo, whose CLIP is trained, with an option."""
-    model = setting.model(load_config('cssa_demo')).eval()
+def zero_shot(setting: Setting, change: Change) -> float:
+    """mAP in 0..1 of the untrained model of the demo, whose CLIP is trained, with an option."""
+    config = load_config('cssa_demo', data_root=setting.demo_root)
+    model = setting.model(config).eval()
     change(model)
-    return model
-
-
-@torch.no_grad()
-def zero_shot(model: CSSAClassifier, images: Tensor, labels: np.ndarray) -> float:
-    """mAP in 0..1 of the untrained model on images with labels (M, 80), the classes of the model first."""
-    logits = [model.logits(*model.backbone(normalised(model, part)), 'student') for part in images.split(50)]
-    scores = torch.cat(logits).sigmoid().cpu().numpy()
-    return mean_average_precision(scores, labels[:, : scores.shape[1]])
+    dataset = DATASETS.build(config.test_dataloader.dataset)
+    indices = np.arange(min(setting.scenes, len(dataset)))
+    batches = encode(model, dataset, indices, view_of(config), 'Scenes')
+    with torch.no_grad():
+        scores = torch.cat([model.score(*batch, 'student').cpu() for batch in batches])
+    return mean_average_precision(scores.numpy(), dataset.labels[indices])

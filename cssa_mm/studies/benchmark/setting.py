@@ -76,6 +76,12 @@ class Setting:
         return built(config.model).to(self.device)
 
     @property
+    def demo_root(self) -> Path:
+        """The scenes of the demo: those of `data/icons`, or a place where its data set draws them."""
+        place = Path('data', 'icons').absolute()
+        return place if (place / 'meta.json').is_file() else Path(self.folder, 'scenes')
+
+    @property
     def side(self) -> int:
         """Side of the images."""
         return int(self.config().view['size'])

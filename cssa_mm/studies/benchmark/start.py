@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from cssa_mm.demo.scenes import generate_demo
+from cssa_mm.compat import mend_torchvision
 from cssa_mm.errors import CSSAError
 from cssa_mm.studies.benchmark.measuring import Contest, Seconds
 from cssa_mm.studies.benchmark.setting import Setting
 
-IMPORTS = 'import cssa_mm.compat, open_clip, mmpretrain.apis'  # compat mends what torchvision's import needs
+# What a training needs of others, with the mending that torchvision's import may ask for.
+IMPORTS = f"""
+import importlib, sys, torch
+_torchvision_library = None
+{inspect.getsource(mend_torchvision)}
+mend_torchvision()
+import open_clip, mmpretrain.apis
+"""
 # A process that trains, and leaves with the first step.
 TRAINING = """
 import os, sys
@@ -30,7 +38,6 @@ overrides = {'custom_hooks': [dict(type='LeaveHook')], 'report': False, 'accept'
 overrides['default_hooks.pseudo_labels.feature_cache.folder'] = features
 cssa_mm.train(config='cssa_demo', data_root=data, work_dir=work, overrides=overrides)
 """
-SCENES = dict(num_train=2000, num_test=24)
 
 
 def start(setting: Setting, is_cached: bool) -> Contest:
@@ -40,8 +47,7 @@ def start(setting: Setting, is_cached: bool) -> Contest:
         setting: the sizes.
         is_cached: whether an earlier run has left the features.
     """
-    data, work, features = (Path(setting.folder, name) for name in ('scenes', 'run', 'features'))
-    generate_demo(data, **SCENES)
+    work, features = (Path(setting.folder, name) for name in ('run', 'features'))
 
     def imports() -> float:
         return run_python(IMPORTS)
@@ -49,7 +55,7 @@ def start(setting: Setting, is_cached: bool) -> Contest:
     def ours() -> Seconds:
         if not is_cached:
             shutil.rmtree(features, ignore_errors=True)
-        return Seconds(run_python(TRAINING, str(data), str(work), str(features)) - imports())
+        return Seconds(run_python(TRAINING, str(setting.demo_root), str(work), str(features)) - imports())
 
     return Contest(ours, limit=lambda: Seconds(imports()))
 

@@ -14,22 +14,20 @@ from pathlib import Path
 import torch
 
 from cssa_mm.apis.config import load_config
-from cssa_mm.demo.scenes import generate_demo
-from cssa_mm.demo.stages import STAGES
 from cssa_mm.errors import CSSAError
 from cssa_mm.files import PACKAGE
 from cssa_mm.studies.benchmark.measuring import Contest, Seconds
 from cssa_mm.studies.benchmark.setting import Setting, random_targets, samples_of
 from cssa_mm.studies.benchmark.steps import optimiser_of, take_step
 
+TRAININGS = ('labelled_only_demo', 'cssa_demo', 'cssa_plus_demo')
 TRAIN_IMAGES, LABELLED = 2000, 100  # of the demo
 TIMED_STEPS = 20
 
 
 def quickstart(setting: Setting) -> Contest:
     """The quickstart from nothing but the scenes; the limit are the steps of its trainings alone."""
-    scenes = Path(setting.folder, 'scenes')
-    generate_demo(scenes)
+    scenes = setting.demo_root
     root, revision = PACKAGE.parent, setting.against
     earlier = None
     if revision:
@@ -52,10 +50,8 @@ def quickstart(setting: Setting) -> Contest:
 def mathematics(setting: Setting) -> Seconds:
     """The time of all steps of the quickstart's trainings, those of their folds included, on cached features."""
     total = 0.0
-    for stage in STAGES:
-        if not stage.trains:
-            continue
-        config = load_config(stage.config)
+    for name in TRAININGS:
+        config = load_config(name)
         model = setting.model(config)
         loader, schedule = config.train_dataloader, config.train_cfg
         labelled = loader.sampler.labelled_per_batch

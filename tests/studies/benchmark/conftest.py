@@ -2,6 +2,7 @@
 
 import pytest
 
+from cssa_mm.demo.scenes import generate_demo
 from cssa_mm.studies.benchmark.setting import Setting
 
 
@@ -21,15 +22,25 @@ def tiny_overrides(backbone_config):
     }
 
 
+@pytest.fixture(scope='session')
+def few_scenes(tmp_path_factory):
+    """A folder with `data/icons`, the demo's scenes, of which there are few."""
+    folder = tmp_path_factory.mktemp('few')
+    generate_demo(folder / 'data' / 'icons', num_train=1, num_test=4)
+    return folder
+
+
 @pytest.fixture
-def tiny(tiny_overrides, tmp_path):
+def tiny(tiny_overrides, tmp_path, few_scenes, monkeypatch):
     """tiny(**sizes) -> a setting of tiny sizes."""
+
+    monkeypatch.chdir(few_scenes)
 
     def make(**sizes) -> Setting:
         small = dict(
-            supervised_batch=2, scored=6, decoded=2, pairs=2, evaluated=4, photos=16, epochs=2, many_classes=(4, 8),
+            folder=str(tmp_path), supervised_batch=2, scored=6, decoded=2, pairs=2, evaluated=4, photos=16, epochs=2, many_classes=(4, 8),
             fitted=16, optioned=2, scenes=4,
         )  # fmt: skip
-        return Setting(overrides=tiny_overrides, folder=str(tmp_path), **(small | sizes))
+        return Setting(overrides=tiny_overrides, **(small | sizes))
 
     return make

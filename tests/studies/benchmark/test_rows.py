@@ -16,7 +16,7 @@ def small_network(monkeypatch):
     monkeypatch.setattr(torchvision.models, 'resnet50', torchvision.models.resnet18)
 
 
-@pytest.mark.parametrize('name', ['C1', 'C2', 'C3', 'C4', 'C5', 'C6', 'C7.20', 'C9', 'C10', 'M1', 'M3'])
+@pytest.mark.parametrize('name', ['C1', 'C2', 'C3', 'C4', 'C5', 'C6', pytest.param('C7.20', marks=pytest.mark.long), 'C9', 'C10', 'M1', 'M3'])
 def test_a_row_runs_and_computes_what_it_should(tiny, name):
     row = row_of(name)
     figures = measure(row.build(tiny()), repeats=1)
