@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         help=f'{", ".join(row.id for row in ROWS)}; by default all of the suite but {", ".join(on_request)}',
     )
     result.add_argument('--repeats', type=int, default=REPEATS, help=f'rounds that count; {REPEATS} by default')
+    result.add_argument('--against', metavar='REVISION', help='git revision whose quickstart C11 compares with')
     result.add_argument('--out', metavar='FILE.json', help='JSON file for the figures')
     add_overrides(result)
     return result
@@ -44,6 +45,7 @@ def _benchmark(options: argparse.Namespace) -> None:
         rows=options.rows,
         repeats=options.repeats,
         overrides=options.cfg_options,
+        sizes=dict(against=options.against or ''),
         out=options.out,
     )
     print(found.text())

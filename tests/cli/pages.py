@@ -13,7 +13,7 @@ README = (ROOT / 'README.md').read_text('utf-8')
 RUNNING = ['get_started', 'own_photos', 'trust', 'how_it_works', 'configuration', 'extending', 'distributed']
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
 PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
-PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'troubleshooting', 'api')]
+PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'performance', 'troubleshooting', 'api')]
 
 # Training for held-out scores would triple the time.
 NO_FOLDS = 'default_hooks.calibration.folds=0'

@@ -61,8 +61,7 @@ def cached_training(setting: Setting, classes: str) -> Contest:
 
     whole = Step(setting, setting.supervised_batch, 1)
     bare = bare_step(setting, overrides)
-    scales = dict(baseline_scale=1 / setting.supervised_batch, limit_scale=1 / 32)
-    return Contest(ours, whole.take, bare, **scales)
+    return Contest(ours, whole.take, bare, baseline_scale=1 / setting.supervised_batch, limit_scale=1 / 32)
 
 
 def bare_step(setting: Setting, overrides: Mapping[str, object]) -> partial[None]:

@@ -5,6 +5,7 @@ docs/how_it_works.md has the formulas; the text tower runs over the whole contex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,8 +44,8 @@ def formula_logits(model: CSSAClassifier, images: Tensor) -> Tensor:
     Local features are ours; a pooled feature that is not open_clip's makes all logits nan.
     """
     local, pooled = model.backbone(images)
-    bare: Any = model.backbone.clip.model
-    agrees = torch.allclose(F.normalize(pooled, dim=-1), F.normalize(bare.encode_image(images), dim=-1), atol=1e-4)
+    bare = F.normalize(open_clip_of(model).encode_image(images), dim=-1)
+    agrees = torch.allclose(F.normalize(pooled, dim=-1), bare, atol=1e-4)
     logits = feature_logits(model, local)
     return logits if agrees else torch.full_like(logits, torch.nan)
 
@@ -79,11 +80,16 @@ def prompts_of(model: CSSAClassifier) -> dict[str, ClassPrompts]:
     )
 
 
+def open_clip_of(model: CSSAClassifier) -> Any:
+    """The model that open_clip has built."""
+    return model.backbone.clip.model
+
+
 def tower_of(encoder: TextEncoder) -> nn.Module:
     """The text tower as open_clip has built it."""
     return encoder.tower.held
 
 
-def as_list(words: str | list[str]) -> list[str]:
+def as_list(words: str | Sequence[str]) -> list[str]:
     """The wordings of a class, one of which may stand alone."""
     return [words] if isinstance(words, str) else list(words)

@@ -21,6 +21,7 @@ from cssa_mm.features.view import model_view
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.reader import Reader
 from cssa_mm.studies.benchmark.cached import ALONE
+from cssa_mm.studies.benchmark.formulas import open_clip_of
 from cssa_mm.studies.benchmark.measuring import Contest, Seconds
 from cssa_mm.studies.benchmark.published import DualCoOp, normalised
 from cssa_mm.studies.benchmark.setting import BENCHMARKED, Setting, draw_photos, random_images
@@ -98,7 +99,7 @@ def scoring(setting: Setting) -> Contest:
 
 def bare_tower(model: CSSAClassifier, images: Tensor) -> Callable[[], Tensor]:
     """open_clip's image tower alone, compiled and in bfloat16, on images that are on the GPU."""
-    encode = torch.compile(model.backbone.clip.model.encode_image)
+    encode = torch.compile(open_clip_of(model).encode_image)
     ready = normalised(model, images)
 
     @torch.no_grad()

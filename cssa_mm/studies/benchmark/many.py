@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,11 +39,17 @@ def many_classes(setting: Setting) -> Contest:
     small = [CachedStep(setting, name, few) for name in METHODS]
     large = [CachedStep(setting, name, many) for name in METHODS]
     return Contest(
-        lambda: [step.take() for step in large],
-        limit=lambda: [step.take() for step in small],
+        lambda: take_all(large),
+        limit=lambda: take_all(small),
         difference=lambda: max(step.difference() for step in small),
         limit_scale=many / few,
     )
+
+
+def take_all(steps: Sequence[CachedStep]) -> None:
+    """One step of each method."""
+    for step in steps:
+        step.take()
 
 
 class CachedStep:

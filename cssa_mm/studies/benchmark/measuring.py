@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -77,9 +76,11 @@ class Goal:
             (figures.max_difference, self.tolerance, -1),
         ]
         asked = [(found, goal, sign) for found, goal, sign in wanted if goal is not None]
-        if any(found is None for found, _, _ in asked) or not asked:
+        known = [(found, goal, sign) for found, goal, sign in asked if found is not None]
+        if not asked or len(known) < len(asked):
             return None
-        return all(not math.isnan(found) and sign * found >= sign * goal for found, goal, sign in asked)  # type: ignore[operator]
+        # A difference that is nan reaches nothing.
+        return all(sign * found >= sign * goal for found, goal, sign in known)
 
 
 @dataclass(frozen=True)

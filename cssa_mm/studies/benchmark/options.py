@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,8 @@ def channels_last(setting: Setting) -> Contest:
     """The tower with the channels of a pixel side by side in memory."""
 
     def change(model: CSSAClassifier) -> None:
-        model.backbone.clip.visual.to(memory_format=torch.channels_last)
+        visual: Any = model.backbone.clip.visual
+        visual.to(memory_format=torch.channels_last)
 
     return changed_tower(setting, change)
 

@@ -83,7 +83,7 @@ def chosen(names: Sequence[str] | None, suite: str) -> list[Row]:
         return [row for row in ROWS if row.suite == suite and not row.is_on_request]
     found = []
     for name in names:
-        rows = [row for row in ROWS if name.upper() in (row.id, row.id.split('.')[0])]
+        rows = [row for row in ROWS if name.casefold() in (row.id.casefold(), row.id.casefold().split('.')[0])]
         if not rows:
             known = [row.id for row in ROWS]
             raise ConfigError(f"--rows: found '{name}', expected some of {', '.join(known)}.{nearest(name, known)}")

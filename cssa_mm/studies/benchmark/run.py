@@ -55,7 +55,7 @@ class Measured:
         """Its line of the table."""
         name = f'{self.row.id:6} {self.row.title}'
         if self.figures is None:
-            return [name, *['-'] * 8, 'no', self.error]
+            return [name, *['-'] * 8, 'no', self.row.goal.text()]
         f = self.figures
         times = [_short(value) for value in (f.ours_s, f.baseline_s, f.limit_s)]
         shares = [_short(f.ratio), _short(f.fraction_of_limit)]
@@ -83,7 +83,8 @@ class Benchmark:
     def text(self) -> str:
         """The table, with what it was measured on."""
         facts = ', '.join(f'{key} {value}' for key, value in self.machine.items())
-        return f'{aligned([COLUMNS, *(row.cells() for row in self.rows)])}\n\n{facts}'
+        errors = [f'{row.row.id}: {row.error}' for row in self.rows if row.error]
+        return '\n'.join([aligned([COLUMNS, *(row.cells() for row in self.rows)]), '', *errors, facts])
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as JSON can hold it."""

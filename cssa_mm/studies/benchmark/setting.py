@@ -116,8 +116,9 @@ def random_targets(count: int, labelled: int, classes: int, device: str = 'cpu')
     labels = (draws < 0.05).float()
     labels[labelled:][draws[labelled:] > 0.8] = -1
     is_labelled = torch.arange(count) < labelled
-    parts = (labels, torch.ones_like(labels), is_labelled, torch.ones_like(is_labelled))
-    return Targets(*(part.to(device) for part in parts), is_semi_supervised=labelled < count)
+    labels, is_labelled = labels.to(device), is_labelled.to(device)
+    is_readable = torch.ones_like(is_labelled)
+    return Targets(labels, torch.ones_like(labels), is_labelled, is_readable, is_semi_supervised=labelled < count)
 
 
 def samples_of(targets: Targets) -> list[DataSample]:
@@ -141,7 +142,9 @@ def draw_photos(
     images.mkdir(parents=True)
     lines, paths = ['image,labels'], []
     for index in range(count):
-        rough = Image.fromarray(generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(size, Image.BICUBIC)
+        rough = Image.fromarray(generator.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
         grain = generator.normal(0, 8, (size[1], size[0], 3))
         pixels = np.clip(np.asarray(rough) + grain, 0, 255).astype(np.uint8)
         path = images / f'{index:05}.jpg'

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.objective import Targets
-from cssa_mm.studies.benchmark.formulas import formula_logits, prompts_of, tower_of, whole_prompts, whole_text
+from cssa_mm.studies.benchmark.formulas import (
+    formula_logits,
+    open_clip_of,
+    prompts_of,
+    tower_of,
+    whole_prompts,
+    whole_text,
+)
 from cssa_mm.studies.benchmark.measuring import Contest
 from cssa_mm.studies.benchmark.published import CAP, DualCoOp, normalised
 from cssa_mm.studies.benchmark.setting import Setting, random_images, random_targets, samples_of
@@ -89,7 +96,8 @@ class Step:
     def difference(self) -> float:
         """The largest difference between scores of the student and those of the formulas."""
         images = normalised(self.model, self.images[:4])
-        own = self.model.eval().logits(*self.model.backbone(images), 'student')
+        local, pooled = self.model.eval().backbone(images)
+        own = self.model.logits(local, pooled, 'student')
         self.model.train()
         return float((torch.sigmoid(own) - torch.sigmoid(formula_logits(self.model, images))).abs().max())
 
@@ -109,4 +117,4 @@ def optimiser_of(model: CSSAClassifier) -> OptimWrapper:
 @torch.no_grad()
 def bare_images(model: CSSAClassifier, images: Tensor) -> Tensor:
     """Unit features (B, D) of uint8 images by open_clip alone."""
-    return F.normalize(model.backbone.clip.model.encode_image(normalised(model, images)), dim=-1)
+    return F.normalize(open_clip_of(model).encode_image(normalised(model, images)), dim=-1)

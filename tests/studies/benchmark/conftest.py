@@ -38,8 +38,8 @@ def tiny(tiny_overrides, tmp_path, few_scenes, monkeypatch):
 
     def make(**sizes) -> Setting:
         small = dict(
-            folder=str(tmp_path), supervised_batch=2, scored=6, decoded=2, pairs=2, evaluated=4, photos=16, epochs=2, many_classes=(4, 8),
-            fitted=16, optioned=2, scenes=4,
+            folder=str(tmp_path), supervised_batch=2, scored=6, decoded=2, pairs=2, evaluated=4, photos=16, epochs=2,
+            many_classes=(4, 8), fitted=16, optioned=2, scenes=4,
         )  # fmt: skip
         return Setting(overrides=tiny_overrides, **(small | sizes))
 
