@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,10 +73,15 @@ def supervised(setting: Setting) -> Contest:
 
 def semi_supervised(setting: Setting) -> Contest:
     """The config's step on labelled and unlabelled images; the limit is open_clip's image tower on them."""
-    loader = setting.config().train_dataloader
-    step = Step(setting, loader.batch_size, loader.sampler.labelled_per_batch)
+    step = whole_step(setting)
     published = CAP(step.images, step.targets.labels)
     return Contest(step.take, published.step, lambda: bare_images(step.model, step.images), step.difference)
+
+
+def whole_step(setting: Setting) -> Step:
+    """The config's step on labelled and unlabelled images, with the tower in it."""
+    loader = setting.config().train_dataloader
+    return Step(setting, loader.batch_size, loader.sampler.labelled_per_batch)
 
 
 class Step:
@@ -104,7 +110,8 @@ class Step:
 
 def take_step(model: CSSAClassifier, optimiser: OptimWrapper, batch: dict, targets: Targets) -> None:
     """One step of training on a batch, as hook and runner do it."""
-    model.train_step(batch | dict(targets=targets), optimiser)
+    trained: Any = model  # mmengine's
+    trained.train_step(batch | dict(targets=targets), optimiser)
     model.teacher.update(model.scorer())
     model.unfold()
 
