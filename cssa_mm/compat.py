@@ -7,12 +7,14 @@ Import it before every other module of the package: it repairs torchvision's imp
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
 import importlib
 import inspect
 import os
 import sys
 import warnings
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -85,6 +87,24 @@ def mend_scalars(optimiser: torch.optim.Optimizer) -> None:
     optimiser.register_step_post_hook(lambda *_: reshape(1, ()))
 
 
+@functools.cache
+def format_configs_once() -> None:
+    """Let mmengine remember how it has formatted a config: a Runner asks four times, and yapf takes a second each."""
+    module: Any = importlib.import_module('mmengine.config.config')
+    format_code = module.FormatCode
+
+    formatted: dict[str, Any] = {}
+
+    def remembered(text: str, **options: Any) -> Any:
+        key = f'{options} {text}'
+        if key not in formatted:
+            formatted.clear()  # the last one is asked for again
+            formatted[key] = format_code(text, **options)
+        return formatted[key]
+
+    module.FormatCode = remembered
+
+
 def version_tuple(text: str) -> tuple[int, ...]:
     """The leading numbers of a version string: '0.10.7rc1' -> (0, 10, 7)."""
     numbers = []
@@ -105,17 +125,22 @@ def require_toolbox() -> None:
     for name, requirement in MINIMUM.items():
         command = INSTALL if name in TOOLBOX else f"pip install '{requirement}'"
         try:
-            module = importlib.import_module(name)
+            found = _installed_version(name, requirement)
         # mmpretrain asserts the version of mmcv.
         except (ImportError, AssertionError) as error:
             reason = ' '.join(str(error).split())
             raise ToolboxError(
                 f'{name} cannot be imported ({reason}); cssa_mm needs it. Install it with: {command}'
             ) from error
-        found = getattr(module, '__version__', 'without a version')
         minimum = requirement.split('>=')[1]
         if version_tuple(found) + (0, 0) < version_tuple(minimum):
             raise ToolboxError(f'{name} {found} is too old, expected >= {minimum}. Upgrade with: {command}')
+
+
+def _installed_version(name: str, requirement: str) -> str:
+    if name == 'sklearn':  # importing it takes seconds, and most commands do without
+        return metadata.version(requirement.split('>=')[0])
+    return getattr(importlib.import_module(name), '__version__', 'without a version')
 
 
 def init_cpu_process_group(launcher: str) -> bool:

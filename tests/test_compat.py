@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import types
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -52,11 +53,18 @@ def replace_package(monkeypatch):
                 raise result
             return result
 
+        def version(wanted):
+            if wanted != {'sklearn': 'scikit-learn'}.get(name):
+                return metadata.version(wanted)
+            return import_module(name).__version__
+
         monkeypatch.setattr(compat.importlib, 'import_module', import_module)
+        monkeypatch.setattr(compat, 'metadata', types.SimpleNamespace(version=version))
 
     return replace
 
 
+ON_DEMAND = ('matplotlib', 'pandas', 'scipy', 'sklearn')
 TOOLBOX_COMMAND = "pip install 'cssa_mm[openmmlab]' (or 'cssa_mm[onedl]' for the onedl family)"
 
 
@@ -165,11 +173,14 @@ def test_without_a_launcher_no_process_group_is_started():
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine starts nccl itself where there is CUDA')
-def test_a_launcher_without_cuda_gets_gloo():
+@pytest.fixture(scope='module')
+def fresh_process():
+    """The lines that a process prints: what `import cssa_mm` brought along, then what a launcher started."""
     code = (
+        'import sys\n'
         'import torch\n'
         'from cssa_mm.compat import init_cpu_process_group\n'
+        f'print([name for name in {ON_DEMAND} if name in sys.modules])\n'
         'started = init_cpu_process_group("slurm")\n'
         'print(started, torch.distributed.get_backend(), torch.distributed.get_world_size())\n'
         'print(init_cpu_process_group("pytorch"))\n'
@@ -179,7 +190,35 @@ def test_a_launcher_without_cuda_gets_gloo():
     done = subprocess.run(
         [sys.executable, '-c', code], env=environment | variables, capture_output=True, text=True, cwd=ROOT
     )
-    assert done.stdout.split('\n')[:2] == ['True gloo 1', 'False'], done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3, done.stderr[-2000:]
+    return lines
+
+
+def test_packages_that_take_seconds_are_imported_on_demand(fresh_process):
+    assert fresh_process[0] == '[]'
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine starts nccl itself where there is CUDA')
+def test_a_launcher_without_cuda_gets_gloo(fresh_process):
+    assert fresh_process[1:] == ['True gloo 1', 'False']
+
+
+def test_a_config_is_formatted_once_however_often_its_text_is_asked_for(monkeypatch):
+    from mmengine.config import Config, config
+
+    calls = []
+    monkeypatch.setattr(
+        config, 'FormatCode', lambda text, **options: calls.append(text) or (f'{text}# formatted', True)
+    )
+    compat.format_configs_once.cache_clear()
+    compat.format_configs_once()
+    one, other = Config(dict(a=1)), Config(dict(a=2))
+    assert [one.pretty_text, one.pretty_text, other.pretty_text, one.pretty_text] == [
+        f'a={value}# formatted' for value in (1, 1, 2, 1)
+    ]
+    assert calls == ['a=1', 'a=2', 'a=1']
+    compat.format_configs_once.cache_clear()  # the next runner mends mmengine's own again
 
 
 def test_a_figure_can_be_cropped_without_naming_the_renderer(monkeypatch):

@@ -22,7 +22,6 @@ from cssa_mm.apis.predictor import Predictor
 from cssa_mm.datasets.images.image_folder import list_images
 from cssa_mm.errors import ConfigError, DataError, require_whole_number
 from cssa_mm.models import CSSAClassifier
-from cssa_mm.visualization.label_pictures import draw_labels
 
 
 class CSSAInferencer(ImageClassificationInferencer):
@@ -174,6 +173,8 @@ class CSSAInferencer(ImageClassificationInferencer):
         """
         if not show and show_dir is None:
             return
+        from cssa_mm.visualization.label_pictures import draw_labels  # imports matplotlib
+
         if self.visualizer is None:
             self.visualizer = UniversalVisualizer()
         draw_labels(

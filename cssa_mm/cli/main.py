@@ -35,6 +35,7 @@ COMMANDS = {
     'study': 'run a named study over several seeds: table, CSV and plot',
     'reproduce': "run the paper's twelve settings on the full data sets, and fill a table of results",
     'towers': 'list the image and text towers that can be had, and which to take',
+    'benchmark': 'measure speed and memory beside published methods and the bare tower',
     'convert': 'bring a checkpoint of an earlier format up to date',
     'demo-data': 'draw the scenes of the embedded demo',
     'demo-clip': "pretrain the embedded demo's CLIP anew",

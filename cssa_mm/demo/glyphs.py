@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -65,6 +64,8 @@ SIBLING_GLYPHS: tuple[str, ...] = tuple('☾♨☄✡☺✇☑⚔✍⚗❖🐮�
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
+    import matplotlib  # takes long, and most commands do without
+
     path = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
     if not path.is_file():
         raise DataError(f'{path}: font not found; it comes with matplotlib: reinstall matplotlib')

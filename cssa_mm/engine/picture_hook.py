@@ -12,9 +12,6 @@ from mmpretrain.registry import HOOKS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
-from cssa_mm.visualization.fonts import DrawableNames
-from cssa_mm.visualization.label_pictures import draw_picture, make_folder
-
 
 @HOOKS.register_module()
 class LabelPictureHook(VisualizationHook):
@@ -44,6 +41,8 @@ class LabelPictureHook(VisualizationHook):
     ) -> None:
         super().__init__(enable, interval, show, out_dir, **options)
         if enable and out_dir is not None:
+            from cssa_mm.visualization.label_pictures import make_folder
+
             make_folder(Path(out_dir))
         self._names = PictureNames()
         self._count = 0
@@ -53,6 +52,9 @@ class LabelPictureHook(VisualizationHook):
     ) -> None:
         if not self.enable:
             return
+        from cssa_mm.visualization.fonts import DrawableNames  # imports matplotlib
+        from cssa_mm.visualization.label_pictures import draw_picture
+
         if batch_idx == 0:
             self._names, self._count = PictureNames(), 0
         names = DrawableNames.of(self._visualizer.dataset_meta['classes'])

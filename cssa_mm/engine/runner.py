@@ -13,7 +13,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 
-from cssa_mm.compat import init_cpu_process_group
+from cssa_mm.compat import format_configs_once, init_cpu_process_group
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.compiling import compile_tower
@@ -41,6 +41,7 @@ class CSSARunner(Runner):
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
         """Build the runner of a config, after `prepare_config`; gloo starts here where there is no CUDA."""
+        format_configs_once()
         config = prepare_config(cfg)
         check_parts(config)
         launcher = config.get('launcher', 'none')

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 
 def probe_scores(features: np.ndarray, labels: np.ndarray, test_features: np.ndarray, penalty: float) -> np.ndarray:
@@ -24,6 +22,9 @@ def probe_scores(features: np.ndarray, labels: np.ndarray, test_features: np.nda
     Returns:
         Scores (m, C) in [0, 1].
     """
+    from sklearn.exceptions import ConvergenceWarning  # takes long, and most commands do without
+    from sklearn.linear_model import LogisticRegression
+
     scores = np.zeros((len(test_features), labels.shape[1]))
     for column, target in enumerate(labels.T):
         rows = target >= 0

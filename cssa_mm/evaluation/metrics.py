@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from cssa_mm.errors import DataError
 
@@ -29,6 +28,8 @@ def average_precision_per_class(scores: np.ndarray, labels: np.ndarray) -> np.nd
     Raises:
         DataError: shapes differ, a score is not finite, or a label is not 1, 0 or -1.
     """
+    from sklearn.metrics import average_precision_score  # takes long, and most commands do without
+
     scores, labels = _checked(scores, labels)
     precision = np.full(labels.shape[1], np.nan)
     for c in range(labels.shape[1]):

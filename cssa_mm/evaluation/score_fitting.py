@@ -7,12 +7,9 @@ map; one with few keeps the pooled one. Thresholds of the rule 'f1' maximise the
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 # Prior standard deviations of the weights: of those that all classes share, and of a class's deviations from them.
 SHARED, OWN = 10.0, 0.5
@@ -49,7 +46,7 @@ class Maps(NamedTuple):
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Calibrated scores (n, C), float64, of logits (n, C)."""
-        return expit(self.slope * values + self.offset)
+        return sigmoid(self.slope * values + self.offset)
 
     def of_raw(self, spread: Spread) -> Maps:
         """The same for raw logits, where these are for standardised ones."""
@@ -61,6 +58,13 @@ def logits(scores: np.ndarray) -> np.ndarray:
     """Logits, float64, of float32 scores; those of 0 and 1 are finite."""
     scores = np.clip(np.asarray(scores, np.float64), LOWEST, HIGHEST)
     return np.log(scores) - np.log1p(-scores)
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-values)), float64."""
+    from scipy.special import expit  # takes long, and most commands do without
+
+    return expit(values)
 
 
 def smoothed_rates(labels: np.ndarray) -> np.ndarray:
@@ -80,6 +84,9 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
         values: standardised logits (n, C) by models that did not see the labels.
         labels: (n, C) in 1, 0, -1 (unknown).
     """
+    from scipy import sparse  # takes long, and most commands do without
+    from sklearn.linear_model import LogisticRegression
+
     # In the order of a data set, the first images may all be of the first classes.
     most = min(len(labels), MOST_IMAGES)
     kept = np.arange(most) * len(labels) // most
@@ -94,7 +101,7 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
     z, classes = values[known], np.nonzero(known)[1]
     rows = np.arange(len(z))
 
-    def per_class(cells: np.ndarray) -> sparse.csr_matrix:
+    def per_class(cells: np.ndarray) -> Any:
         return sparse.csr_matrix((OWN * cells, (rows, classes)), shape=(len(z), num_classes))
 
     shared = sparse.csr_matrix(SHARED * np.stack([z, prior[classes]], 1))
@@ -136,6 +143,8 @@ def fit_shared_map(values: np.ndarray, labels: np.ndarray) -> tuple[float, float
 
     None if all labels (n, C) are equal, or if higher values are no more often positive.
     """
+    from sklearn.linear_model import LogisticRegression  # takes long, and most commands do without
+
     known = labels >= 0
     positive = labels[known] == 1
     if not 0 < positive.sum() < len(positive):
@@ -146,4 +155,4 @@ def fit_shared_map(values: np.ndarray, labels: np.ndarray) -> tuple[float, float
     slope, offset = float(fitted.coef_[0][0]) / scale, float(fitted.intercept_[0])
     if slope <= 0:
         return None
-    return slope, offset, one_threshold(expit(slope * values + offset), labels)
+    return slope, offset, one_threshold(sigmoid(slope * values + offset), labels)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.towers.layout import ATTENTION, MEAN, OTHER
-from cssa_mm.visualization.explanation import CellMap
+
+if TYPE_CHECKING:
+    from cssa_mm.visualization.explanation import CellMap
 
 
 class MapRule(NamedTuple):
@@ -65,6 +66,8 @@ class LabelMaps(NamedTuple):
 
     def of(self, image: int, label: int) -> CellMap:
         """The map of one image and label."""
+        from cssa_mm.visualization.explanation import CellMap  # imports matplotlib
+
         return CellMap(self.values[image, label], self.rows, self.columns)
 
 
@@ -103,5 +106,7 @@ def label_maps(model: CSSAClassifier, local: Tensor, text: Tensor, size: tuple[i
     grid = layout.grid(cells.shape[1], size)
     values = found.cpu().numpy().reshape(*found.shape[:2], *grid)
     if rule.smoothing:
+        from scipy.ndimage import gaussian_filter  # takes long, and most commands do without
+
         values = gaussian_filter(values, (0, 0, rule.smoothing, rule.smoothing), mode='nearest')
     return LabelMaps(values, *layout.centres(grid, size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.cluster import kmeans_plusplus
 from torch import Tensor
 
 BLOCK = 65536  # keys at a time
@@ -43,6 +42,8 @@ def cover(vectors: Tensor, most: int, seed: int) -> Tensor:
     """Indices, ascending, of at most `most` of n unit vectors (n, D), spread over all of them (k-means++)."""
     if len(vectors) <= most:
         return torch.arange(len(vectors), device=vectors.device)
+    from sklearn.cluster import kmeans_plusplus  # takes long, and most commands do without
+
     generator = np.random.RandomState(seed)
     candidates = np.arange(len(vectors))
     if len(candidates) > CANDIDATES * most:

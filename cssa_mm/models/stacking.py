@@ -9,12 +9,10 @@ of labelled images must not have seen the labels: a reading that has is trusted 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
-from scipy import sparse
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor
 
 # Prior standard deviations: of the weight of the first reading, of the others, and of the bias of a class; and of how
@@ -65,9 +63,7 @@ def _positive(cells: _Cells, chosen: list[int]) -> tuple[list[int], np.ndarray]:
 class _Cells:
     """The known cells (image, class) of the classes that say something of weights."""
 
-    def __init__(
-        self, values: np.ndarray, positive: np.ndarray, images: np.ndarray, nuisance: sparse.csr_matrix
-    ) -> None:
+    def __init__(self, values: np.ndarray, positive: np.ndarray, images: np.ndarray, nuisance: Any) -> None:
         self.values = values
         self.positive = positive
         self.images = images
@@ -75,6 +71,8 @@ class _Cells:
 
     @classmethod
     def of(cls, values: np.ndarray, labels: np.ndarray) -> _Cells | None:
+        from scipy import sparse  # takes long, and most commands do without
+
         counts, known = (labels == 1).sum(0), (labels >= 0).sum(0)
         telling = counts >= FEWEST_POSITIVES if (counts >= FEWEST_POSITIVES).any() else counts > 0
         most = max(1, MOST_CELLS // labels.shape[1])
@@ -92,14 +90,19 @@ class _Cells:
         nuisance = sparse.hstack([sparse.csr_matrix(RATE * rate), of_class]).tocsr()
         return cls(values[images, classes], positive, images, nuisance)
 
-    def fit(self, chosen: list[int], rows: np.ndarray | None = None) -> tuple[np.ndarray, LogisticRegression]:
+    def fit(self, chosen: list[int], rows: np.ndarray | None = None) -> tuple[np.ndarray, Any]:
         """Weights of the chosen readings, by the cells in `rows`."""
+        from sklearn.linear_model import LogisticRegression
+
         rows = np.arange(len(self.positive)) if rows is None else rows
         model = LogisticRegression(C=1.0, max_iter=2000).fit(self._inputs(chosen)[rows], self.positive[rows])
         return model.coef_[0][: len(chosen)] * self._deviations(chosen), model
 
     def held_out_loss(self, chosen: list[int]) -> float:
         """Loss of a cell by fits that left out the images of its fold."""
+        from scipy.special import expit
+        from sklearn.metrics import log_loss
+
         scores, inputs = np.zeros(len(self.positive)), self._inputs(chosen)
         fold_of = np.unique(self.images, return_inverse=True)[1] % FOLDS
         for fold in np.unique(fold_of):
@@ -110,7 +113,9 @@ class _Cells:
             scores[here] = self.fit(chosen, others)[1].decision_function(inputs[here])
         return float(log_loss(self.positive, expit(scores)))
 
-    def _inputs(self, chosen: list[int]) -> sparse.csr_matrix:
+    def _inputs(self, chosen: list[int]) -> Any:
+        from scipy import sparse
+
         return sparse.hstack(
             [sparse.csr_matrix(self.values[:, chosen] * self._deviations(chosen)), self.nuisance]
         ).tocsr()

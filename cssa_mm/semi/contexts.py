@@ -7,7 +7,6 @@ reconstructions. `models.context_head.context_targets` derives the targets of an
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from torch import Tensor
 
 from cssa_mm.errors import ConfigError, DataError, nearest
@@ -79,6 +78,8 @@ def cluster_labels(affinity: np.ndarray, num_contexts: int, method: str = 'spect
     Raises:
         ConfigError: the method is unknown or K out of its range.
     """
+    from sklearn import cluster  # takes long, and most commands do without
+
     _check_choice('method', method, METHODS)
     num_classes = len(affinity)
     if not 2 <= num_contexts <= num_classes:
@@ -86,17 +87,18 @@ def cluster_labels(affinity: np.ndarray, num_contexts: int, method: str = 'spect
     if num_contexts == num_classes:
         return np.arange(num_classes)
     if method == 'spectral':
-        clustering = SpectralClustering(num_contexts, affinity='precomputed', assign_labels='kmeans', random_state=seed)
-        found = clustering.fit_predict(affinity)
+        options = dict(affinity='precomputed', assign_labels='kmeans', random_state=seed)
+        found = cluster.SpectralClustering(num_contexts, **options).fit_predict(affinity)
     elif method == 'agglomerative':
         distance = 1 - affinity / max(affinity.max(), np.finfo(np.float64).tiny)
         np.fill_diagonal(distance, 0)
-        found = AgglomerativeClustering(num_contexts, metric='precomputed', linkage='average').fit_predict(distance)
+        clustering = cluster.AgglomerativeClustering(num_contexts, metric='precomputed', linkage='average')
+        found = clustering.fit_predict(distance)
     else:
         # With a zero diagonal the rows of two labels that always occur together would be far apart.
         rows = affinity.copy()
         np.fill_diagonal(rows, affinity.max(axis=1))
-        found = KMeans(num_contexts, n_init=10, random_state=seed).fit_predict(rows)
+        found = cluster.KMeans(num_contexts, n_init=10, random_state=seed).fit_predict(rows)
     return _numbered_by_first_label(found)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import threading
 import time
 import traceback
@@ -35,6 +34,7 @@ from cssa_mm.semi.statistics import check_same_classes
 from cssa_mm.studies.fingerprint import Fingerprint
 from cssa_mm.studies.measures import metrics as measured
 from cssa_mm.studies.measures import probe
+from cssa_mm.studies.memory import forget_peak_memory, peak_memory
 
 KINDS = ('train', 'zero_shot', 'linear_probe')
 LOG, RESULT = 'run.log', 'result.json'
@@ -130,7 +130,7 @@ def _logged(path: Path) -> Iterator[list[str]]:
 
 def _measure(job: Job) -> dict:
     started = time.perf_counter()
-    _forget_peak_memory()
+    forget_peak_memory()
     config = Config(job.config)
     config.experiment_name = f'{job.row}-{job.seed}-{job.fingerprint.settings}'
     runner = build_runner(config, str(job.folder))
@@ -161,7 +161,7 @@ def _measure(job: Job) -> dict:
         seconds=round(time.perf_counter() - started, 2),
         train_seconds=round(trained - started, 2),
         step_seconds=_step_seconds(runner),
-        memory_mib=round(_peak_memory() / 2**20, 1),
+        memory_mib=round(peak_memory() / 2**20, 1),
     )
 
 
@@ -192,22 +192,3 @@ def _pseudo_label_quality(path: Path) -> dict[str, float | None]:
 def _step_seconds(runner: Runner) -> float | None:
     times = runner.message_hub.log_scalars.get('train/time')
     return None if times is None else float(np.median(times.data[0]))
-
-
-def _forget_peak_memory() -> None:
-    """Reset the peak, if the system can: a worker may have done other runs before."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    with contextlib.suppress(OSError):
-        Path('/proc/self/clear_refs').write_text('5')
-
-
-def _peak_memory() -> int:
-    """Peak memory of this run in bytes: on the GPU where there is one, else of the process."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    status = Path('/proc/self/status')
-    if status.is_file():
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith('VmHWM'))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

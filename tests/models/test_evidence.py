@@ -210,7 +210,7 @@ def test_a_fit_equals_the_same_one_image_by_image(seed, options):
 def test_batches_of_any_size_give_the_fit_to_all_images_at_once(batch_size, options, monkeypatch):
     """With the weights solved exactly, nothing but rounding is left between the oracle and the fit."""
     exact = partial(LogisticRegression, tol=1e-12)
-    monkeypatch.setattr('cssa_mm.models.stacking.LogisticRegression', exact)
+    monkeypatch.setattr('sklearn.linear_model.LogisticRegression', exact)
     images = draw(seed=3)
     evidence = fit(make_evidence(**options), images, batch_size)
     found = logits_of(evidence, images) - evidence.bias

@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.logging import print_log
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import squareform
 
 from cssa_mm.apis.reporting.class_rows import class_rows
 from cssa_mm.apis.reporting.gallery import Thumbnails, pictures_of, shown_name
@@ -195,6 +193,9 @@ def _contexts(run: Run, missing: dict[str, str]) -> Contexts | None:
         )
     else:
         near = affinity(run.train.labels[:, shown])
+        from scipy.cluster.hierarchy import leaves_list, linkage  # takes long, and most commands do without
+        from scipy.spatial.distance import squareform
+
         distances = squareform(near.max() - near, checks=False)
         order = shown[leaves_list(linkage(distances, 'average', optimal_ordering=True))]
         groups = (tuple(names[c] for c in order),)

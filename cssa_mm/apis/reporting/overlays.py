@@ -10,7 +10,6 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.errors import CSSAError
 from cssa_mm.features.label_maps import LabelMaps, label_maps, label_text
 from cssa_mm.models import CSSAClassifier
-from cssa_mm.visualization.explanation import blend
 
 SIDE = 160  # pixels of the longer side
 MOST = 3  # labels of an image that get a picture: those that are shown first
@@ -36,6 +35,8 @@ class Overlays:
 
     def __call__(self, index: int, class_index: int) -> Image.Image | None:
         """The picture of an image of the data set and a class; None of further labels, and of unreadable images."""
+        from cssa_mm.visualization.explanation import blend  # imports matplotlib
+
         if index != self._index:
             self._index, self._given = index, 0
             self._read(index)

@@ -20,9 +20,7 @@ from cssa_mm.apis.reporting.settings import without_paths
 from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_text
 from cssa_mm.models.eval_mode import in_eval_mode
-from cssa_mm.visualization.pages.comparison_page import render_comparison
 from cssa_mm.visualization.pages.report_data import Report
-from cssa_mm.visualization.pages.report_page import render_report
 
 FILE, SEVERAL = 'report.html', 'comparison.html'
 
@@ -71,6 +69,9 @@ def report(
         >>> report(work_dirs='work_dirs/cssa_demo').page  # doctest: +SKIP
         PosixPath('work_dirs/cssa_demo/report.html')
     """
+    from cssa_mm.visualization.pages.comparison_page import render_comparison  # imports matplotlib
+    from cssa_mm.visualization.pages.report_page import render_report
+
     folders = [work_dirs] if isinstance(work_dirs, str | os.PathLike) else list(work_dirs)
     if not folders:
         raise ConfigError('work_dirs: found none, expected the work directory of a training; give one or several')
@@ -97,6 +98,8 @@ def report_training(runner: Runner) -> Path | None:
     """
     if not runner.cfg.get('report', True) or not is_main_process():
         return None
+    from cssa_mm.visualization.pages.report_page import render_report  # imports matplotlib
+
     page = Path(runner.work_dir, FILE)
     try:
         with in_eval_mode(runner.model):

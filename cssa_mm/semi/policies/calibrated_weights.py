@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from sklearn.isotonic import IsotonicRegression
 from torch import Tensor
 
 from cssa_mm.semi.policies.class_distribution import cat
@@ -65,6 +64,8 @@ def calibrated(
 
 def _positive_rate_of_bins(scores: np.ndarray, positive: np.ndarray, bins: int, prior: float) -> np.ndarray:
     """Smoothed and monotone rate of positives in each bin, (bins,), from n cells (n,)."""
+    from sklearn.isotonic import IsotonicRegression  # takes long, and most commands do without
+
     where = np.clip((scores * bins).astype(np.int64), 0, bins - 1)
     count = np.bincount(where, minlength=bins) + 2 * prior
     share = (np.bincount(where[positive], minlength=bins) + prior) / count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
@@ -41,6 +40,8 @@ def instance_adaptive(
         ConfigError: penalty is out of its range.
         CSSAError: scores hold NaN, shapes do not fit, or no label is known.
     """
+    from sklearn.linear_model import Ridge  # takes long, and most commands do without
+
     check_options('instance_adaptive', penalty=penalty)
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.stats import beta
 from torch import Tensor
 
 from cssa_mm.semi.policies.class_distribution import cat
@@ -69,6 +68,8 @@ def _interval_of_rates(
     positives: np.ndarray, negatives: np.ndarray, confidence: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper ends (C,) of the rates of classes with these counts (C,)."""
+    from scipy.stats import beta  # takes long, and most commands do without
+
     tail = (1 - confidence) / 2
     low, high = beta.ppf([[tail], [1 - tail]], positives + 0.5, negatives + 0.5)
     return np.where(positives > 0, low, 0.0), np.where(negatives > 0, high, 1.0)

@@ -1,0 +1,1 @@
+"""How fast we are: each row compares our code with what was published, and with the least that the work can take."""

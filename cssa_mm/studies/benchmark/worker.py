@@ -1,0 +1,35 @@
+"""One row in a process of its own: `python -m cssa_mm.studies.benchmark.worker`, the job as JSON on standard input.
+
+So its memory is its own, and a row that needs more than there is fails alone.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from typing import Any
+
+import cssa_mm  # noqa: F401 - registers the components
+from cssa_mm.files import write_json
+from cssa_mm.studies.benchmark.measuring import measure
+from cssa_mm.studies.benchmark.rows import row_of
+from cssa_mm.studies.benchmark.setting import Setting
+
+ROUND = '== round done'
+
+
+def main() -> None:
+    """Measure the row of the job, and write its figures."""
+    job: dict[str, Any] = json.load(sys.stdin)
+    if job['memory_gib']:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (int(job['memory_gib'] * 2**30), hard))
+    setting = Setting(**job['setting'])
+    contest = row_of(job['row']).build(setting)
+    figures = measure(contest, job['repeats'], lambda: print(ROUND, flush=True))
+    write_json(job['out'], figures.as_dict())
+
+
+if __name__ == '__main__':
+    main()
