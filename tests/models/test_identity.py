@@ -205,7 +205,7 @@ def test_what_concerns_training_alone_may_differ(make_model, saved, options, loa
     trained, model = make_model(seed=3), make_model(seed=5, **options)
     trained.load_state_dict(saved())
     load(model, saved(), tmp_path)
-    assert all(torch.equal(a, b) for a, b in zip(scores_of(trained), scores_of(model), strict=True))
+    torch.testing.assert_close(scores_of(trained), scores_of(model), rtol=0, atol=1e-6)  # chunks round otherwise
 
 
 def test_the_tower_may_lie_elsewhere_with_its_vocabulary(make_model, backbone_config, clip_dir, saved, tmp_path):

@@ -5,7 +5,9 @@ import torch
 import torchvision
 
 from cssa_mm.errors import ConfigError
-from cssa_mm.models import CSSAClassifier, alignment_head
+from cssa_mm.models import CSSAClassifier
+from cssa_mm.models.alignment_head import LabelAlignmentHead
+from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.studies.benchmark.measuring import measure
 from cssa_mm.studies.benchmark.rows import ROWS, chosen, row_of
@@ -31,12 +33,10 @@ def test_a_row_runs_and_computes_what_it_should(tiny, name):
 
 
 def test_scores_that_the_formulas_do_not_give_are_seen(tiny, monkeypatch, tmp_path):
-    true = alignment_head.label_attention
-    monkeypatch.setattr(
-        alignment_head,
-        'label_attention',
-        lambda local, text, tau, renormalise: true(local, text, 0.9 * tau, renormalise),
-    )
+    def other_temperature(head, seen, text):
+        return LabelFeatures(seen, text.semantic.float(), 0.9 * head.attention_temperature, head.renormalise)
+
+    monkeypatch.setattr(LabelAlignmentHead, 'label_features', other_temperature)
     found = {
         name: row_of(name).build(tiny(folder=str(tmp_path / name))).difference() for name in ('C2', 'C4', 'C6', 'C9')
     }
