@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.covariance import empirical_covariance, shrunk_covariance
 
-from cssa_mm.models.discriminant import ImageStream, Moments, discriminate, positive_means, selected_sum
+from cssa_mm.models.discriminant import Batch, ImageStream, Moments, discriminate, positive_means, selected_sum
+from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from tests.models.conftest import given_features
 
 N, C, D = 23, 4, 6
@@ -78,6 +79,25 @@ def test_the_moments_are_those_of_all_images_at_once(features, positive, shrinka
     rows = centred[:, : 3 if is_taught else C].reshape(-1, D)
     covariance = shrunk_covariance(empirical_covariance(rows, assume_centered=True), shrinkage)
     np.testing.assert_allclose(moments.precision(shrinkage), np.linalg.inv(covariance), rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize('positions', [2, 9])
+@pytest.mark.parametrize('embed_dim', [6, 300])
+def test_the_moments_of_pooled_positions_are_those_of_the_features_written_down(positive, positions, embed_dim):
+    """With fewer positions than classes, and with more; in one block of columns, and in two."""
+    generator = torch.Generator().manual_seed(4)
+    local = torch.nn.functional.normalize(torch.randn(N, positions, embed_dim, generator=generator) + 1, dim=-1)
+    text = torch.nn.functional.normalize(torch.randn(C, embed_dim, generator=generator), dim=-1)
+    moments, whole = Moments(positive, embed_dim), []
+    for start in range(0, N, 5):
+        features = LabelFeatures(LocalFeatures(local[start : start + 5]), text, 5.0, True)
+        moments.add(Batch(slice(start, start + len(features.local.unit)), features, None))
+        whole.append(features.whole().double().numpy())
+    wide = np.concatenate(whole)
+    np.testing.assert_allclose(moments.centre, wide.mean(0), rtol=1e-5, atol=1e-7)
+    rows = (wide - wide.mean(0))[:, :3].reshape(-1, embed_dim)
+    covariance = shrunk_covariance(empirical_covariance(rows, assume_centered=True), 0.5)
+    np.testing.assert_allclose(np.linalg.inv(moments.precision(0.5)), covariance, rtol=1e-4, atol=1e-7)
 
 
 def test_the_selected_images_of_each_class_are_summed(features, positive):
