@@ -80,6 +80,7 @@ setup(
         ],  # cssa export, and predicting with what it wrote
         # More than a million stored images. hnswlib would need a compiler: PyPI has its source alone.
         'faiss': ['faiss-cpu>=1.8'],
+        'ray': ['ray[data]>=2.60'],  # cssa predict --engine ray
         'live': ['tensorboard>=2.12'],  # cssa train --tensorboard
         'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif
