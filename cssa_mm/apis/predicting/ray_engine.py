@@ -13,6 +13,7 @@ import importlib
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -126,24 +127,27 @@ def read_on_ray(
         model = ray.put(packed(scorer))
         rows = [dict(item=pickle.dumps(task)) for task in tasks]
         data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
+        logging.getLogger('ray.data').setLevel(logging.ERROR)
         data.context.enable_progress_bars = False
         data.context.print_on_execution_start = False
         data.context.execution_options.preserve_order = True
-        data = data.map(
-            load_row,
-            fn_kwargs=dict(view=scorer.view, version=__version__),
-            compute=ray.data.TaskPoolStrategy(size=plan.tasks),
-            num_cpus=SHARE,
-            max_retries=TRIES_AGAIN,
-        ).map(
-            RowScorer,
-            fn_constructor_args=(model, plan.device, __version__),
-            compute=ray.data.ActorPoolStrategy(size=plan.actors),
-            num_cpus=SHARE,
-            num_gpus=int(plan.device == 'cuda'),
-            max_restarts=TRIES_AGAIN,
-            max_task_retries=TRIES_AGAIN,
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', '.*ray_remote_args')  # the only way to bound what Ray tries again
+            data = data.map(
+                load_row,
+                fn_kwargs=dict(view=scorer.view, version=__version__),
+                compute=ray.data.TaskPoolStrategy(size=plan.tasks),
+                num_cpus=SHARE,
+                max_retries=TRIES_AGAIN,
+            ).map(
+                RowScorer,
+                fn_constructor_args=(model, plan.device, __version__),
+                compute=ray.data.ActorPoolStrategy(size=plan.actors),
+                num_cpus=SHARE,
+                num_gpus=int(plan.device == 'cuda'),
+                max_restarts=TRIES_AGAIN,
+                max_task_retries=TRIES_AGAIN,
+            )
         try:
             for row in data.iter_rows():
                 yield pickle.loads(row['item'])
@@ -179,7 +183,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     address = address or os.environ.get('RAY_ADDRESS') or 'local'
     own: dict[str, Any] = dict(include_dashboard=False) if address == 'local' else {}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **own)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"ray_address: found no cluster of Ray at '{address}' ({' '.join(str(error).split())[:200]}), expected a "

@@ -1,4 +1,4 @@
-"""What workers of Ray do: load batches of images, and score them; rows of Ray Data hold pickles, so Ray is not needed."""
+"""What workers of Ray do: load batches of images, and score them. Rows hold pickles, and nothing here needs Ray."""
 
 from __future__ import annotations
 
