@@ -43,7 +43,7 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         """Look until the end."""
-        while not self.is_over.wait(0.05):
+        while not self.is_over.wait(0.25):
             alive = actors_of(os.getpid())
             self.seen += [actor for actor in alive if actor not in self.seen]
             for actor in self.chosen(alive):

@@ -1,7 +1,7 @@
 """The engine ray: what it refuses, and that a cluster gives what the local engine gives.
 
-A real cluster with killed workers: bash tools/acceptance.sh ray. Most tests here have a stand-in for Ray: what tasks and
-actors run, it runs in this process, and pickles go through it as through the real one.
+A real cluster with killed workers: bash tools/acceptance.sh ray. Most tests here have a stand-in for Ray: what tasks
+and actors run, it runs in this process, and pickles go through it as through the real one.
 """
 
 import sys
