@@ -16,7 +16,13 @@ README = (ROOT / 'README.md').read_text('utf-8')
 RUNNING = ['get_started', 'own_photos', 'labels_out', 'trust', 'how_it_works', 'configuration', 'extending', 'commands']
 RUNNING += ['distributed', 'coming_from_mmpretrain', 'api']
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
-PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
+PAGES += [
+    'docs/formats.md',
+    'docs/towers.md',
+    'docs/thresholds.md',
+    'docs/scaling.md',
+    'cssa_mm/demo/clip/MODEL_CARD.md',
+]
 PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'troubleshooting')]
 
 # Training for held-out scores would triple the time.

@@ -201,7 +201,9 @@ def _in_chunks(
     with closing(read(tasks)) as batches, bar:
         for chunk in chunks:
             found = ReadImages([], [], [], [np.empty((len(chunk), width), np.float32) for width in widths])
+            came: list[int] = []
             for batch in islice(batches, -(-len(chunk) // batch_size)):
+                came += batch.positions
                 rows = slice(len(found.names), len(found.names) + len(batch.positions))
                 for array, of_batch in zip(found.values, batch.values, strict=True):
                     array[rows] = of_batch
@@ -209,4 +211,9 @@ def _in_chunks(
                 found.facts.extend(batch.facts)
                 found.reasons.extend(batch.reasons)
                 bar.update(len(batch.positions))
+            if came != chunk.tolist():
+                raise DataError(
+                    f'images: found {len(came)} that came back from the workers, expected {len(chunk)} in their order; '
+                    'finished shards are kept, so run the same command again'
+                )
             yield chunk, found

@@ -125,6 +125,14 @@ def test_a_run_whose_workers_died_is_one_line_and_the_next_one_goes_on(ray, pred
     assert files_of(result.out)['scores.parquet'] == expected['scores.parquet']
 
 
+@pytest.mark.parametrize('order', [slice(None, None, -1), slice(1, None), slice(0, -1)])
+def test_batches_that_are_lost_or_come_in_another_order_are_never_written(ray, predict, monkeypatch, order):
+    rows = ray.iter_rows
+    monkeypatch.setattr(ray, 'iter_rows', lambda: iter(list(rows())[order]))
+    with pytest.raises(DataError, match='that came back from the workers, expected'):
+        predict(shard_size=10)
+
+
 def test_an_error_of_ours_in_a_worker_comes_as_it_is(ray, predict):
     ray.stops_after, ray.error = 0, RayError('Traceback ...')
     ray.error.cause = ConfigError('batch_size: found 64 images')
