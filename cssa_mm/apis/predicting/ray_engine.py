@@ -127,7 +127,9 @@ def read_on_ray(
         model = ray.put(packed(scorer))
         rows = [dict(item=pickle.dumps(task)) for task in tasks]
         data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS))
-        logging.getLogger('ray.data').setLevel(logging.ERROR)
+        for handler in logging.getLogger('ray.data').handlers:
+            if isinstance(handler, logging.StreamHandler):  # the terminal's: its own log file keeps everything
+                handler.setLevel(logging.CRITICAL)
         data.context.enable_progress_bars = False
         data.context.print_on_execution_start = False
         data.context.execution_options.preserve_order = True
@@ -205,6 +207,6 @@ def _in_one_line(error: BaseException) -> CSSAError:
         inner = cause
     said = ' '.join(str(error).split())
     return DataError(
-        f'ray: found that workers failed ({type(error).__name__}: {said[:300]}), expected that they score to the end; '
+        f'ray: found that workers failed ({type(error).__name__}: {said[:160]}), expected that they score to the end; '
         'finished shards are kept, so run the same command again; a worker that dies is often short of memory'
     )
