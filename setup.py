@@ -80,6 +80,8 @@ setup(
         ],  # cssa export, and predicting with what it wrote
         # More than a million stored images. hnswlib would need a compiler: PyPI has its source alone.
         'faiss': ['faiss-cpu>=1.8'],
+        # cssa predict --engine ray; 2.64 drops the options that bound how often a failing worker is started again.
+        'ray': ['ray[data]>=2.60,<2.64'],
         'live': ['tensorboard>=2.12'],  # cssa train --tensorboard
         'excel': ['openpyxl>=3.1'],  # label tables in .xlsx
         'heif': ['pillow-heif>=0.16'],  # photos of iPhones: .heic and .heif

@@ -18,6 +18,8 @@
 #           it; arguments: --sets 20 --seed 0 --keep FOLDER
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
+#   ray   predicts 400 scenes on a local cluster of Ray whose two actors are killed, and compares the scores with those of
+#           the local engine; it installs Ray (600 MB) into an environment in the cache; --images 400
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
 #   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
@@ -108,6 +110,21 @@ predict-kill() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
 }
 
+ray() {
+    source "$ROOT/tools/environment.sh"
+    local venv=${XDG_CACHE_HOME:-$HOME/.cache}/cssa_mm/ray-env
+    venv=${CSSA_RAY:-$venv}
+    if [ ! -x "$venv/bin/ray" ]; then
+        echo "Installing Ray into $venv (600 MB, a minute or two, once)"
+        "$PYTHON" -m venv --clear "$venv"
+        # The packages of the project's environment are seen in this one, and stay as they are.
+        local folder='import sysconfig; print(sysconfig.get_path("purelib"))'
+        echo "import site; site.addsitedir('$("$PYTHON" -c "$folder")')" >"$("$venv/bin/python" -c "$folder")/project.pth"
+        "$venv/bin/python" -m pip install --quiet 'ray[data]==2.60.0'
+    fi
+    PYTHONPATH=$ROOT exec "$venv/bin/python" "$ROOT/tests/reliability/predicting_on_ray.py" "$@"
+}
+
 neighbours() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/neighbours_cost.py" "$@"
@@ -133,9 +150,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.predicting.outputs import FORMATS, SCORES
+from cssa_mm.apis.predicting.ray_engine import ENGINES
 from cssa_mm.apis.predicting.run import predict
 from cssa_mm.cli.arguments import CONFIG_HELP, add_device, add_overrides, command_parser, overrides_of, run
 from cssa_mm.errors import ConfigError
@@ -76,6 +77,21 @@ def parser() -> argparse.ArgumentParser:
     machine.add_argument('--batch-size', type=int, default=32, help='images scored at a time (default: %(default)s)')
     machine.add_argument('--workers', type=int, help='processes that decode; goes by the cores by default')
     add_device(machine)
+    cluster = result.add_argument_group('cluster')
+    cluster.add_argument(
+        '--engine',
+        choices=ENGINES,
+        default='local',
+        help="ray scores on a cluster, with the same results; it needs pip install 'cssa_mm[ray]' (default: local)",
+    )
+    cluster.add_argument(
+        '--ray-address',
+        metavar='HOST:PORT',
+        help='running cluster of Ray; by default that of RAY_ADDRESS, else one starts on this machine',
+    )
+    cluster.add_argument(
+        '--actors', type=int, metavar='N', help='processes of Ray that hold the model: one a GPU, or one for two CPUs'
+    )
     return result
 
 
@@ -117,6 +133,9 @@ def _predict(options: argparse.Namespace) -> int:
             batch_size=options.batch_size,
             workers=options.workers,
             device=options.device,
+            engine=options.engine,
+            ray_address=options.ray_address,
+            actors=options.actors,
         )
     except KeyboardInterrupt:
         print('error: interrupted; finished shards are kept, and the same command goes on with them', file=sys.stderr)

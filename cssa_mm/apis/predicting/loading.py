@@ -92,6 +92,27 @@ def load(tasks: Iterable[Task], view: View, workers: int) -> Generator[Loaded, N
         ) from error
 
 
+def load_batch(task: Task, view: View) -> Loaded:
+    """Load one batch of images, by a view, in this process."""
+    facts, reasons = [], []
+    sizes: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
+    for row, path in enumerate(task.paths):
+        facts.append(facts_of(path))
+        reason = ''
+        try:
+            pixels = viewed(path, view)[0].numpy()
+            sizes.setdefault(pixels.shape, []).append((row, pixels))
+        except ImageError as error:
+            reason = reason_of(error, path)
+        except Exception as error:  # of storages behind addresses, which raise what they like
+            if '://' not in path:
+                raise
+            reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
+        reasons.append(reason)
+    groups = [Group([row for row, _ in members], np.stack([p for _, p in members])) for members in sizes.values()]
+    return Loaded(task.positions, facts, reasons, groups)
+
+
 def default_workers(is_cpu: bool) -> int:
     """The number of processes that decode: the cores of this process; half of them where the tower needs them, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
@@ -134,20 +155,4 @@ class _Images(Dataset):
         self.view = view
 
     def __getitem__(self, task: Task) -> Loaded:
-        facts, reasons = [], []
-        sizes: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-        for row, path in enumerate(task.paths):
-            facts.append(facts_of(path))
-            reason = ''
-            try:
-                pixels = viewed(path, self.view)[0].numpy()
-                sizes.setdefault(pixels.shape, []).append((row, pixels))
-            except ImageError as error:
-                reason = reason_of(error, path)
-            except Exception as error:  # of storages behind addresses, which raise what they like
-                if '://' not in path:
-                    raise
-                reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
-            reasons.append(reason)
-        groups = [Group([row for row, _ in members], np.stack([p for _, p in members])) for members in sizes.values()]
-        return Loaded(task.positions, facts, reasons, groups)
+        return load_batch(task, self.view)

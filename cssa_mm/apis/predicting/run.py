@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +18,15 @@ from cssa_mm.apis.chosen_labels import LabelChoice
 from cssa_mm.apis.predicting.folder import OutFolder
 from cssa_mm.apis.predicting.loading import default_workers
 from cssa_mm.apis.predicting.neighbours import NearbyImages
+from cssa_mm.apis.predicting.notes import note_on_untrained, notes_on
 from cssa_mm.apis.predicting.outputs import BAD_IMAGES, Rows, Write, bad_lines, good_rows, outputs_of
+from cssa_mm.apis.predicting.ray_engine import check_engine, read_on_ray
 from cssa_mm.apis.predicting.result import PredictionRun
 from cssa_mm.apis.predicting.rows import PredictedImage, count
 from cssa_mm.apis.predicting.scorers import open_for_prediction
-from cssa_mm.apis.predicting.scoring import scored
-from cssa_mm.apis.predicting.shards import SHARD_SIZE, Found, Ledger, Shard, look_up
-from cssa_mm.apis.predicting.sources import ImageList, Images, find_images
+from cssa_mm.apis.predicting.scoring import Read, read_here, scored
+from cssa_mm.apis.predicting.shards import SHARD_SIZE, Ledger, Shard, look_up
+from cssa_mm.apis.predicting.sources import Images, find_images
 from cssa_mm.apis.predicting.threshold_file import given_threshold
 from cssa_mm.apis.predicting.writers.sidecars import write_sidecars
 from cssa_mm.apis.predicting.writers.streams import text_file
@@ -57,6 +58,9 @@ def predict(
     workers: int | None = None,
     device: str | torch.device | None = None,
     shard_size: int = SHARD_SIZE,
+    engine: str = 'local',
+    ray_address: str | None = None,
+    actors: int | None = None,
 ) -> PredictionRun:
     """Label images with a model, and write what other tools read.
 
@@ -86,11 +90,15 @@ def predict(
         replaces: start anew, whatever `out` holds.
         batch_size: images scored at a time.
         workers: processes that decode; None goes by the cores of this machine.
-        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has.
+        device: 'cpu', 'cuda' or 'mps'; by default the best one that this machine has, or the cluster.
         shard_size: images of a shard, which a kill loses at most.
+        engine: 'local', or 'ray': a cluster scores (`read_on_ray`), and the results are the same.
+        ray_address: of a running cluster of Ray; by default the variable RAY_ADDRESS, else one starts on this machine.
+        actors: processes of Ray that hold the model; by default one for each GPU, or for two CPUs.
 
     Raises:
         ConfigError: an option is wrong, or `out` cannot be written, holds something else, or is of another model.
+        ToolboxError: Ray is needed and not installed.
         DataError: there is no image, or none of them can be read.
         CheckpointError: the checkpoint is none.
 
@@ -100,19 +108,21 @@ def predict(
         >>> run.images, run.bad, run.files[0]  # doctest: +SKIP
         (2000, 3, 'predictions.csv')
     """
-    _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), shard_size=(shard_size, 1))
+    _check_numbers(batch_size=(batch_size, 1), workers=(workers, 0), shard_size=(shard_size, 1), actors=(actors, 1))
+    check_engine(engine, checkpoint, workers=workers, device=device, ray_address=ray_address, actors=actors)
+    here = 'cpu' if engine == 'ray' else device  # GPUs are left to the actors
     wanted = outputs_of(scores, formats, raw_scores)
     folder = OutFolder(out, replaces)
     given = given_threshold(threshold)
     found = find_images(images)
     if workers is None:
-        workers = default_workers(is_cpu=checked_device(device).type == 'cpu') if len(found) > FEW else 0
+        workers = default_workers(is_cpu=checked_device(here).type == 'cpu') if len(found) > FEW else 0
     options: dict[str, int] = dict(batch_size=batch_size, workers=workers)
     nearby = NearbyImages(found, folder.neighbours(), replaces=replaces, **options) if neighbours else None
     if checkpoint is None and config is None and classes is None:
         classes = found.class_file
     opened = open_for_prediction(
-        checkpoint, config, tower=tower, new_classes=new_classes, classes=classes, neighbours=nearby, device=device
+        checkpoint, config, tower=tower, new_classes=new_classes, classes=classes, neighbours=nearby, device=here
     )
     choice = LabelChoice.of(opened.scorer, threshold=given, top=top)
     request = dict(files=list(wanted), sidecars=sidecars, top=choice.top, thresholds=choice.thresholds.to_dict())
@@ -123,15 +133,28 @@ def predict(
         finished = known.get('finished') or {}
         if not missing.size and known.get('images') == listed and folder.has_written(finished, request):
             return PredictionRun.done(folder.path, finished['counts'], finished['written'])
-        notes = _notes(found, before, known.get('images', {}), missing.size)
+        notes = notes_on(found, before, known.get('images', {}), missing.size)
         if opened.scorer.zero_shot_names:
-            notes.append(_untrained(opened.scorer, choice))
+            notes.append(note_on_untrained(opened.scorer, choice))
         if nearby is not None:
             notes.append(nearby.text())
         # From here on until the end, these files may be there, and no record vouches for them.
         earlier = list(dict.fromkeys([*finished.get('written', ()), *wanted, BAD_IMAGES]))
         folder.record(opened.identity, listed, dict(request=None, written=earlier))
-        seconds = _score(opened.scorer, ledger, folder, nearby, dict(options, shard_size=shard_size))
+        read = (
+            partial(read_on_ray, scorer=opened.scorer, address=ray_address, actors=actors, device=device)
+            if engine == 'ray'
+            else partial(
+                read_here,
+                of_pixels=opened.scorer,
+                view=opened.scorer.view,
+                widths=[len(opened.scorer.class_names)] * 2,
+                workers=workers,
+            )
+        )
+        seconds = _score(
+            opened.scorer, read, ledger, folder, nearby, dict(batch_size=batch_size, shard_size=shard_size)
+        )
         rows = partial(good_rows, ledger, folder.shards, list(opened.scorer.class_names), choice)
         if next(rows(), None) is None:
             reason = next(bad_lines(ledger, folder.shards)).replace('\t', ': ').strip()
@@ -156,7 +179,12 @@ def predict(
 
 
 def _score(
-    scorer: Scorer, ledger: Ledger, folder: OutFolder, nearby: NearbyImages | None, options: Mapping[str, int]
+    scorer: Scorer,
+    read: Read,
+    ledger: Ledger,
+    folder: OutFolder,
+    nearby: NearbyImages | None,
+    options: Mapping[str, int],
 ) -> float:
     """Score the images that the ledger lacks into new shards; returns the seconds that it took."""
     began = time.monotonic()
@@ -167,7 +195,7 @@ def _score(
             nearby.save()
         first = nearby.scored(cast(TorchScorer, scorer), missing, options['shard_size'])
         missing = np.setdiff1d(missing, nearby.among(missing))
-    with closing(scored(scorer, ledger.images, missing, **options)) as rest:
+    with closing(scored(read, len(scorer.class_names), ledger.images, missing, **options)) as rest:
         for number, (positions, shard) in enumerate(chain(first, rest), max(folder.shards.numbers(), default=-1) + 1):
             with folder.writing():
                 folder.shards.write(number, shard)
@@ -179,42 +207,6 @@ def _check_numbers(**values: tuple[int | None, int]) -> None:
     for name, (value, least) in values.items():
         if value is not None:
             require_whole_number(name, value, least)
-
-
-def _notes(found: ImageList, before: Found, then: Mapping[str, Any], missing: int) -> list[str]:
-    notes = [f'left out: {count:,} files {reason}' for reason, count in found.left_out.items()]
-    if found.repeated:
-        notes.append(f'{found.source}: {found.repeated:,} lines repeat an image; each is predicted once')
-    done = len(found) - missing
-    if done and missing:
-        notes.append(f'{done:,} of {len(found):,} images were predicted before; {missing:,} are left')
-    elif done:
-        notes.append(f'all of {len(found):,} images were predicted before: their results are written anew')
-    if done and then.get('root', found.place) != found.place:
-        notes.append(
-            f"the images lay in '{then['root']}' when they were predicted, and lie in '{found.place}' now: files of "
-            'the same name, size and time of change count as the same; --force predicts them anew'
-        )
-    if then and then.get('digest') != found.digest:
-        notes.append(
-            f'the images have changed since the last run: {then.get("count"):,} then, {len(found):,} now; those that '
-            f'are new are predicted, {before.gone:,} that are gone are left out'
-        )
-    if before.changed:
-        notes.append(f'{before.changed:,} image files have changed since they were predicted: they are predicted anew')
-    return notes
-
-
-def _untrained(scorer: Scorer, choice: LabelChoice) -> str:
-    """What to know of the classes that were never trained."""
-    names = scorer.zero_shot_names
-    if len(names) == len(scorer.class_names):
-        return 'no class was ever trained: all scores are those of zero-shot CLIP'
-    note = f'never trained, scored by zero-shot CLIP: {", ".join(names)}'
-    values = dict(zip(scorer.class_names, choice.thresholds.values, strict=True))
-    if choice.top is None and any(math.isnan(values[name]) for name in names):
-        note += '; the checkpoint has no thresholds for them: no image gets them without --threshold or --top'
-    return note
 
 
 def _counts(rows: Iterator[PredictedImage], class_names: Sequence[str], total: int) -> dict[str, Any]:
