@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -14,11 +15,14 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.config.vis_backends import how_to_watch, make_picture_folder, watched, write_out
-from cssa_mm.engine.live_pictures import LivePictures, varied_images
 from cssa_mm.errors import ConfigError, nearest, require_whole_number
 from cssa_mm.evaluation.pseudo_label_scalars import pseudo_label_scalars
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
-from cssa_mm.visualization.explanation_figure import MOST
+
+if TYPE_CHECKING:
+    from cssa_mm.engine.live_pictures import LivePictures
+
+MOST_LABELS = 12  # as many as a picture has room for
 
 FOLDER = 'explain'  # before the names of the pictures
 DRAWINGS = 10
@@ -67,9 +71,10 @@ class LiveViewHook(Hook):
         for name, value in (('num_images', num_images), ('num_classes', num_classes), ('seed', seed)):
             require_whole_number(f'{path}.{name}', value)
         require_whole_number(f'{path}.num_labels', num_labels, 1)
-        if num_labels > MOST:
+        if num_labels > MOST_LABELS:
             raise ConfigError(
-                f'{path}.num_labels: found {num_labels}, expected at most {MOST}, as many as a picture has room for'
+                f'{path}.num_labels: found {num_labels}, expected at most {MOST_LABELS}, as many as a picture has '
+                'room for'
             )
         if image_ids is not None and (isinstance(image_ids, str) or not isinstance(image_ids, Sequence)):
             raise ConfigError(f"{path}.image_ids: found {image_ids!r}, expected a list, such as ['IMG_0412.jpg']")
@@ -100,6 +105,8 @@ class LiveViewHook(Hook):
         elif self.image_ids is not None:
             self._indices = [_index_of(name, dataset.image_ids) for name in self.image_ids]
         else:
+            from cssa_mm.engine.live_pictures import varied_images  # imports matplotlib
+
             self._indices = varied_images(np.asarray(dataset.labels), self.num_images, self.seed)
         if reason is not None:
             print_log(f'Live view: no pictures, as {reason}', 'current')
@@ -143,6 +150,8 @@ class LiveViewHook(Hook):
         if self._pictures is None:
             make_picture_folder(runner.visualizer, FOLDER)
             dataset = runner.val_loop.dataloader.dataset
+            from cssa_mm.engine.live_pictures import LivePictures  # imports matplotlib
+
             self._pictures = LivePictures(bare_model(runner), dataset, self._indices, self.num_labels)
         for name, picture in self._pictures.draw():
             runner.visualizer.add_image(f'{FOLDER}/{name}', picture, step=runner.epoch + 1)

@@ -38,7 +38,9 @@ class LocalFeatures:
 
     def along(self, texts: Tensor) -> Tensor:
         """Products (B, C, N) with vectors (C, D)."""
-        # One large product. The constant of an export stands first in it: int8 leaves that in float.
+        # The constant of an export stands first in the product: int8 leaves that in float.
+        if torch.compiler.is_compiling():  # the strides of the large product would fix the batch size of a trace
+            return texts @ self.unit.transpose(1, 2)
         return (texts @ self.unit.flatten(0, 1).T).unflatten(1, self.unit.shape[:2]).transpose(0, 1)
 
 

@@ -15,9 +15,11 @@ from PIL import Image
 import cssa_mm
 from cssa_mm.engine import LiveViewHook
 from cssa_mm.engine.live_pictures import varied_images
+from cssa_mm.engine.live_view_hook import MOST_LABELS
 from cssa_mm.errors import ConfigError
 from cssa_mm.evaluation.pseudo_label_records import read_records
 from cssa_mm.semi import PseudoLabelHook
+from cssa_mm.visualization.explanation_figure import MOST
 
 KEYS = {
     'model.evidence': dict(type='DiscriminantEvidence'),
@@ -222,3 +224,7 @@ def test_wrong_options_are_named(options, message):
 def test_images_are_named_by_their_ids(train):
     with pytest.raises(ConfigError, match=r"live_view.image_ids: found '50', expected ids .*Did you mean '5\d\d'\?"):
         train(**{'visualizer.vis_backends': SERVICES, 'default_hooks.live_view.image_ids': ['501', '50']})
+
+
+def test_a_picture_has_room_for_as_many_labels_as_the_hook_takes():
+    assert MOST_LABELS == MOST

@@ -51,8 +51,9 @@ def test_convolutions_and_linear_layers_are_counted_layer_by_layer(make_model):
     flops, _ = counters(model, 64, 64)
     by_operator = flops.by_operator()
     assert by_operator['conv'] + by_operator['linear'] == of_layers(model, torch.zeros(1, 3, 64, 64))
-    # The head: similarities of 6 classes with 5 positions of 16 values, and the pooling by them.
-    assert by_operator['matmul'] == 2 * 6 * 5 * 16
+    # The head, 6 classes and 5 positions of 16 values: products of positions with both texts and with each other, and
+    # the lengths by these.
+    assert by_operator['matmul'] == 2 * 6 * 5 * 16 + 5 * 5 * 16 + 6 * 5 * 5
 
 
 def test_the_report_tells_frozen_from_trained_parameters(tiny_config):
