@@ -91,8 +91,9 @@ def mend_scalars(optimiser: torch.optim.Optimizer) -> None:
 def format_configs_once() -> None:
     """Let mmengine remember how it has formatted a config: a Runner asks four times, and yapf takes a second each."""
     module: Any = importlib.import_module('mmengine.config.config')
-    format_code = module.FormatCode
-
+    format_code = getattr(module, 'FormatCode', None)
+    if format_code is None:  # onedl imports it when it is needed
+        return
     formatted: dict[str, Any] = {}
 
     def remembered(text: str, **options: Any) -> Any:
