@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cssa_mm.evaluation.logistic import fit_logistic
+
 # Prior standard deviations of the weights: of those that all classes share, and of a class's deviations from them.
 SHARED, OWN = 10.0, 0.5
 # Labels of a class never turn its ranking around, nor flatten it so much that float32 scores become equal.
@@ -85,7 +87,6 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
         labels: (n, C) in 1, 0, -1 (unknown).
     """
     from scipy import sparse  # takes long, and most commands do without
-    from sklearn.linear_model import LogisticRegression
 
     # In the order of a data set, the first images may all be of the first classes.
     most = min(len(labels), MOST_IMAGES)
@@ -106,7 +107,7 @@ def fit_maps(values: np.ndarray, labels: np.ndarray) -> Maps | None:
 
     shared = sparse.csr_matrix(SHARED * np.stack([z, prior[classes]], 1))
     readings = sparse.hstack([shared, per_class(z), per_class(np.ones(len(z)))]).tocsr()
-    fitted = LogisticRegression(C=1.0, max_iter=2000).fit(readings, positive)
+    fitted = fit_logistic(readings, positive, 1.0)
     weights, own = fitted.coef_[0], OWN * fitted.coef_[0][2:].reshape(2, -1)
     slope = SHARED * weights[0] + own[0]
     return Maps(np.maximum(slope, LOWEST_SLOPE), fitted.intercept_[0] + SHARED * weights[1] * prior + own[1])
@@ -143,15 +144,13 @@ def fit_shared_map(values: np.ndarray, labels: np.ndarray) -> tuple[float, float
 
     None if all labels (n, C) are equal, or if higher values are no more often positive.
     """
-    from sklearn.linear_model import LogisticRegression  # takes long, and most commands do without
-
     known = labels >= 0
     positive = labels[known] == 1
     if not 0 < positive.sum() < len(positive):
         return None
     inputs = np.asarray(values, np.float64)[known][:, None]
     scale = max(float(inputs.std()), 1e-12)
-    fitted = LogisticRegression(C=1e3, max_iter=2000).fit(inputs / scale, positive)
+    fitted = fit_logistic(inputs / scale, positive, 1e3)
     slope, offset = float(fitted.coef_[0][0]) / scale, float(fitted.intercept_[0])
     if slope <= 0:
         return None

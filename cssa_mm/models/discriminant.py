@@ -102,8 +102,8 @@ class Moments:
     def add(self, batch: Batch) -> None:
         """Add the images of one batch."""
         features = batch.features
-        for classes, of_classes in features.of(self.positive[batch.rows]):
-            self._positive_sum[classes] += of_classes
+        cells = self.positive[batch.rows]
+        self._positive_sum.index_add_(0, cells.nonzero()[:, 1], features.of(cells).double())
         local, pooling = features.local.unit, features.pooling()
         self._sum += pooling.transpose(0, 1).flatten(1).double() @ local.flatten(0, 1).double()
         pooling = pooling[:, self.classes]
@@ -146,8 +146,8 @@ def selected_sum(images: Iterable[Batch], centre: Tensor, selected: Tensor) -> T
     """
     total = -selected.sum(0)[:, None] * centre
     for batch in images:
-        for classes, features in batch.features.of(selected[batch.rows]):
-            total[classes] += features
+        classes, sums = batch.features.summed_over_images(selected[batch.rows])
+        total[classes] += sums
     return total
 
 
@@ -198,10 +198,8 @@ def discriminate(
     for batch in images:
         evidence[batch.rows] = batch.features.along(whitened) - offset
         cells = positive[batch.rows]
-        found = [features - centre[classes] for classes, features in batch.features.of(cells)]
-        if found:
-            centred = torch.cat(found)
-            own[batch.rows][cells] = ((centred @ precision) * centred).sum(-1)
+        centred = batch.features.of(cells) - centre[cells.nonzero()[:, 1]]
+        own[batch.rows][cells] = ((centred @ precision) * centred).sum(-1)
     scale = deviation(evidence)
     # Without image i the mean of N is (N m - x_i) / (N - 1).
     left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)

@@ -10,7 +10,6 @@ the features would take 2.5 GB, and as much again for each step of their gradien
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 
 # Squared lengths below this are rounding: those of local features that cancel each other out.
 LEAST = 1e-7
+CELLS = 256  # whose features are looked for at once: 50 MB with RN50's N = 50, D = 1,024
 
 
 class LocalFeatures:
@@ -102,18 +102,30 @@ class LabelFeatures:
         """The features themselves (B, C, D): where there are few classes."""
         return self._renormalised(self.weights @ self.local.unit)
 
-    def of(self, cells: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each image with some of the cells, bool (B, C): their classes (k,), and the features (k, D) of these.
+    def of(self, cells: Tensor) -> Tensor:
+        """The features (k, D) of k cells, bool (B, C), image by image; nothing is computed of the others."""
+        images, classes = cells.nonzero(as_tuple=True)
+        # An image's positions are repeated for each of its cells.
+        parts = zip(images.split(CELLS), classes.split(CELLS), strict=True)
+        return torch.cat([self._of(*part) for part in parts] or [self.text.new_zeros(0, self.text.shape[1])])
 
-        No other class is looked for in the image.
-        """
-        for image in cells.any(1).nonzero()[:, 0].tolist():
-            (classes,), local = cells[image].nonzero(as_tuple=True), self.local.unit[image]
-            if 'weights' in vars(self):
-                weights = self.weights[image, classes]
-            else:
-                weights = torch.softmax(self.temperature * (self.text[classes] @ local.T), dim=-1)
-            yield classes, self._renormalised(weights @ local)
+    def _of(self, images: Tensor, classes: Tensor) -> Tensor:
+        local = self.local.unit[images]
+        if 'weights' in vars(self):
+            weights = self.weights[images, classes]
+        else:
+            weights = torch.softmax(self.temperature * (local @ self.text[classes][..., None])[..., 0], dim=-1)
+        return self._renormalised((weights[:, None] @ local)[:, 0])
+
+    def summed_over_images(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The classes (k,) that have some of the cells, bool (B, C), and the sums (k, D) of their features in these."""
+        classes = cells.any(0).nonzero()[:, 0]
+        some = LabelFeatures(self.local, self.text[classes], self.temperature, self.renormalise)
+        if 'weights' in vars(self):
+            some.weights = self.weights[:, classes]
+            some.lengths = None if self.lengths is None else self.lengths[:, classes]
+        pooling = some.pooling() * cells[:, classes, None]
+        return classes, pooling.transpose(0, 1).flatten(1) @ self.local.unit.flatten(0, 1)
 
     def _renormalised(self, sums: Tensor) -> Tensor:
         return F.normalize(sums, dim=-1) if self.renormalise else sums

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cssa_mm.evaluation.logistic import fit_logistic
+
 # Prior standard deviations: of the weight of the first reading, of the others, and of the bias of a class; and of how
 # the logit of its rate enters.
 ANCHOR, OTHERS, BIAS, RATE = 3.0, 0.3, 1.0, 10.0
@@ -92,10 +94,8 @@ class _Cells:
 
     def fit(self, chosen: list[int], rows: np.ndarray | None = None) -> tuple[np.ndarray, Any]:
         """Weights of the chosen readings, by the cells in `rows`."""
-        from sklearn.linear_model import LogisticRegression
-
         rows = np.arange(len(self.positive)) if rows is None else rows
-        model = LogisticRegression(C=1.0, max_iter=2000).fit(self._inputs(chosen)[rows], self.positive[rows])
+        model = fit_logistic(self._inputs(chosen)[rows], self.positive[rows], 1.0)
         return model.coef_[0][: len(chosen)] * self._deviations(chosen), model
 
     def held_out_loss(self, chosen: list[int]) -> float:

@@ -21,6 +21,9 @@ from cssa_mm.models.evidence import DiscriminantEvidence, Readings
 from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.neighbours import Links, Neighbours
 
+KEPT = (
+    2**26
+)  # numbers of attention that a fit keeps between its passes, .25 GiB: 4,096 images of 320 classes with N = 50
 CHUNK = 256  # images at a time, whose neighbours' values are in memory: 0.3 GiB for 9,600 classes
 
 
@@ -29,6 +32,22 @@ class _Stored(NamedTuple):
 
     rows: Tensor
     links: Links
+
+
+class _Attention:
+    """What the passes of one fit share: where each class looks (b, C, N) in the images of each batch."""
+
+    def __init__(self, is_kept: bool) -> None:
+        self.is_kept = is_kept
+        self._batches: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def share(self, number: int, features: LabelFeatures) -> LabelFeatures:
+        """The features of a batch, with the attention of an earlier pass if it is kept."""
+        if number in self._batches:
+            features.weights, features.lengths = self._batches[number]
+        elif self.is_kept:
+            self._batches[number] = features.weights, features.lengths
+        return features
 
 
 class EvidenceImages:
@@ -71,7 +90,9 @@ class EvidenceImages:
         for local, pooled in self._batches():
             rows = self._readable[start : start + len(local)]
             start += len(local)
-            yield local[rows].to(device), pooled[rows].to(device)
+            if not rows.all():
+                local, pooled = local[rows], pooled[rows]
+            yield local.to(device), pooled.to(device)
 
     def fit(self, model: CSSAClassifier) -> Readings | None:
         """Fit evidence and neighbours of a model to its teacher as it stands; on rank 0 alone.
@@ -88,15 +109,16 @@ class EvidenceImages:
                 logits, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
                 neighbours.fit_logits(logits, pooled, stored.rows)
             return None
+        read = partial(self._readings, model, _Attention(self._fits_kept(model)))
         if neighbours is None or stored is None:
-            return model.evidence.fit(partial(self._readings, model), self.labels.to(device))
+            return model.evidence.fit(read, self.labels.to(device))
 
         def nearby(reading: Tensor) -> Tensor:
             values = reading[stored.rows][:, None]
             chunks = zip(*(part.split(CHUNK) for part in stored.links), strict=True)
             return torch.cat([neighbours.mean(Links(*chunk), values) for chunk in chunks])[:, 0]
 
-        readings = model.evidence.fit(partial(self._readings, model), self.labels.to(device), nearby)
+        readings = model.evidence.fit(read, self.labels.to(device), nearby)
         neighbours.keep(readings.values[stored.rows])
         return readings
 
@@ -127,15 +149,19 @@ class EvidenceImages:
         return self._stored
 
     def _readings(
-        self, model: CSSAClassifier, similarities: bool
+        self, model: CSSAClassifier, attention: _Attention, similarities: bool
     ) -> Iterator[tuple[LabelFeatures, Similarities | None]]:
         """The model's readings of the readable images, batch by batch, in the order of the labels."""
-        for local, pooled in self.features(model.head.bias.device):
+        for number, (local, pooled) in enumerate(self.features(model.head.bias.device)):
             if similarities:
                 features, *found = model.readings(local, pooled)
-                yield features, (found[0], found[1])
+                yield attention.share(number, features), (found[0], found[1])
             else:
-                yield model.label_features(local, pooled), None
+                yield attention.share(number, model.label_features(local, pooled)), None
+
+    def _fits_kept(self, model: CSSAClassifier) -> bool:
+        local, _ = next(self.features(model.head.bias.device))
+        return len(self.labels) * len(model.class_names) * local.shape[1] <= KEPT
 
 
 def _nothing() -> Iterator[Features]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from cssa_mm.models import label_features
 from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from tests.models.conftest import LargestTensor
 
@@ -64,16 +65,31 @@ def test_products_and_sums_and_their_gradients_are_those_of_the_features_written
 
 @pytest.mark.parametrize('renormalise', [True, False])
 @pytest.mark.parametrize('is_known', [True, False])
-def test_the_features_of_single_cells_are_those_among_all(local, texts, renormalise, is_known):
+def test_the_features_of_single_cells_are_those_among_all(local, texts, renormalise, is_known, monkeypatch):
     features = LabelFeatures(LocalFeatures(local), texts[0], TAU, renormalise)
     if is_known:
         assert features.weights.shape == (B, C, N)
     cells = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 1, 1, 1, 1]]).bool()
-    found = list(features.of(cells))
-    assert [classes.tolist() for classes, _ in found] == [[0, 3], [1, 2, 3, 4]]
     expected = written_down(local, texts[0], renormalise)
-    torch.testing.assert_close(torch.cat([part for _, part in found]), expected[cells], rtol=1e-5, atol=1e-6)
+    for most in (256, 4):
+        monkeypatch.setattr(label_features, 'CELLS', most)
+        torch.testing.assert_close(features.of(cells), expected[cells], rtol=1e-5, atol=1e-6)
     assert ('weights' in vars(features)) is is_known  # no other cell was computed for them
+    assert features.of(torch.zeros_like(cells)).shape == (0, D)
+
+
+@pytest.mark.parametrize('renormalise', [True, False])
+@pytest.mark.parametrize('is_known', [True, False])
+def test_features_are_summed_over_the_images_that_are_chosen_for_each_class(local, texts, renormalise, is_known):
+    features = LabelFeatures(LocalFeatures(local), texts[0], TAU, renormalise)
+    if is_known:
+        assert features.weights.shape == (B, C, N)
+    cells = torch.tensor([[1, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 1, 1, 1]]).bool()
+    classes, sums = features.summed_over_images(cells)
+    assert classes.tolist() == [0, 2, 3, 4]
+    expected = (written_down(local, texts[0], renormalise) * cells[..., None]).sum(0)
+    torch.testing.assert_close(sums, expected[classes], rtol=1e-5, atol=1e-6)
+    assert ('weights' in vars(features)) is is_known
 
 
 @pytest.mark.parametrize('kind', ['black', 'opposite'])
