@@ -161,7 +161,9 @@ class LabelAlignmentHead(nn.Module):
         """What `cosines` gives, the cosines (B, C) centred if the head has a `centring`."""
         similarity, features = self.cosines(seen, text)
         if self.centring is not None:
-            similarity = self.centring(similarity, self.offset(seen, self.centring.text))
+            if seen.offset is None:  # tuned prompts and anchor share it
+                seen.offset = self.offset(seen, self.centring.text)
+            similarity = self.centring(similarity, seen.offset)
         return similarity, features
 
     def offset(self, seen: LocalFeatures, background: Tensor) -> Tensor:

@@ -26,7 +26,12 @@ class LocalFeatures:
 
     Args:
         unit: unit vectors (B, N, D), float32.
+
+    Attributes:
+        offset: mean cosines (B,) with the background vocabulary; None before centring has asked for them.
     """
+
+    offset: Tensor | None = None
 
     def __init__(self, unit: Tensor) -> None:
         self.unit = unit

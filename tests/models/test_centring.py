@@ -83,6 +83,16 @@ def test_it_reaches_student_teacher_anchor_and_untrained_names(make_model, seen)
     torch.testing.assert_close(after - before, shift[:, :2], rtol=0, atol=1e-5)
 
 
+def test_tuned_prompts_and_anchor_share_one_look_at_the_vocabulary(make_model, seen, monkeypatch):
+    model = make(make_model, evidence={}, **centred())
+    looks, offset = [], model.head.offset
+    monkeypatch.setattr(model.head, 'offset', lambda *args: looks.append(1) or offset(*args))
+    model.readings(*seen)
+    assert len(looks) == 1
+    model.readings(*seen)
+    assert len(looks) == 2  # other images may follow
+
+
 def test_the_offset_has_no_gradient(make_model, seen):
     gradients = []
     for head in (dict(), centred()):
