@@ -143,9 +143,7 @@ class SemiSupervisedSampler(Sampler):
             order = np.concatenate([labelled, np.resize(permutation, unlabelled).reshape(steps, -1)], axis=1)
         seeds = torch.randint(2**31, order.shape, generator=generator).numpy()
         # Keys are made batch by batch: as Python objects those of an epoch take ten times the memory.
-        return (
-            list(map(SampleKey, order[step].tolist(), seeds[step].tolist())) for step in range(start, len(order))
-        )
+        return (list(map(SampleKey, order[step].tolist(), seeds[step].tolist())) for step in range(start, len(order)))
 
 
 @DATA_SAMPLERS.register_module()
