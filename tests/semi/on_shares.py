@@ -102,12 +102,12 @@ def epoch(data: Data, semi: SemiSupervision) -> dict:
 
 
 def story() -> dict:
-    """(set, settings) -> what this rank has found."""
+    """(set, settings) -> what this rank has found; where there are few images, by the policies that talk."""
     found = {}
     for name in SETS:
-        for policy, options in POLICIES.items():
-            for settings in ({}, dict(wrong_labels=0.4)):
-                semi = algorithm(Data(name), dict(name=policy) | options, **settings)
+        for policy in POLICIES if name == 'ties' else ('cat', 'instance_adaptive', 'calibrated'):
+            for settings in ({}, dict(wrong_labels=0.4)) if policy in ('cat', 'calibrated') else ({},):
+                semi = algorithm(Data(name), dict(name=policy) | POLICIES[policy], **settings)
                 found[(name, policy, *settings)] = epoch(semi.dataset, semi)
         semi = algorithm(Data(name), dict(name='cat'), oracle=True, wrong_labels=0.25)
         found[name, 'oracle'] = epoch(semi.dataset, semi)
