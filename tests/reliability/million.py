@@ -161,7 +161,7 @@ def timed(owner: type, name: str, part: str) -> None:
         seconds[part] += time.perf_counter() - start
         sent[part] += sent['now']
         sent['now'] += before
-        memory[part] = gib()
+        memory.setdefault(part, gib())
         return result
 
     setattr(owner, name, call)
