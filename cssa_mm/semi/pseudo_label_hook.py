@@ -185,7 +185,7 @@ def _is_saved_after_step(runner: Runner, hook: Hook) -> bool:
     return is_due or (hook.save_last and hook.is_last_train_iter(runner))
 
 
-def _record(runner: Runner, figures: Mapping[str, Any]) -> Record:
+def _record(runner: Runner, figures: dict[str, Any]) -> Record:
     """Log how good the pseudo-labels of an epoch are, and add a line to the records; returns it."""
     dataset = runner.train_dataloader.dataset
     thresholds = {key: figures[key] for key in ('positive_thresholds', 'negative_thresholds')}

@@ -76,15 +76,15 @@ def refuse_nan(scores: Tensor, rows: Tensor) -> None:
     """
     rank, world_size = get_dist_info()
     found = (scores.isnan() & rows[:, None]).nonzero()
-    cells = summed(torch.tensor([len(found), int(rows.sum()) * scores.shape[1]]))
-    if not cells[0]:
+    count, total = summed(torch.tensor([len(found), int(rows.sum()) * scores.shape[1]])).tolist()
+    if not count:
         return
     first = torch.full((1,), torch.iinfo(torch.int64).max)
     if len(found):
         row, label = found[0].tolist()
         first[0] = (row * world_size + rank) * scores.shape[1] + label
     all_reduce(first, 'min')
-    raise _diverged(*cells.tolist(), *divmod(int(first), scores.shape[1]))
+    raise _diverged(count, total, *divmod(int(first), scores.shape[1]))
 
 
 def _diverged(count: int, total: int, row: int, label: int) -> CSSAError:
