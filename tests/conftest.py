@@ -1,5 +1,6 @@
 """What many tests share: tiny CLIP models on disk, a tiny data set, and the shipped configs cut down to both."""
 
+import functools
 import itertools
 import json
 import os
@@ -332,18 +333,24 @@ def fork_server(tmp_path_factory):
     server.close()
 
 
-@pytest.fixture
-def in_two_ranks(fork_server):
-    """in_two_ranks(script, *arguments) -> its two finished processes, started as torchrun would, on the CPU."""
+@pytest.fixture(scope='session')
+def in_ranks(fork_server):
+    """in_ranks(4, script, *arguments) -> its four finished processes, started as torchrun would, on the CPU."""
 
-    def run(*command: object) -> list:
+    def run(count: int, *command: object) -> list:
         with socket.socket() as listener:
             listener.bind(('127.0.0.1', 0))
             port = str(listener.getsockname()[1])
-        group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE='2', CUDA_VISIBLE_DEVICES='')
-        return fork_server.run(command, [group | dict(RANK=rank, LOCAL_RANK=rank) for rank in '01'])
+        group = dict(MASTER_ADDR='127.0.0.1', MASTER_PORT=port, WORLD_SIZE=str(count), CUDA_VISIBLE_DEVICES='')
+        return fork_server.run(command, [group | dict(RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(count)])
 
     return run
+
+
+@pytest.fixture
+def in_two_ranks(in_ranks):
+    """in_two_ranks(script, *arguments) -> its two finished processes."""
+    return functools.partial(in_ranks, 2)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@
 #           it; arguments: --sets 20 --seed 0 --keep FOLDER
 #   predict-speed  the rate of cssa predict on 2,000 images beside that of the bare encoder; --folder, --checkpoint, ...
 #   predict-kill   kills cssa predict on 100,000 images and goes on: memory, and that no image is twice or missing
+#   million  a semi-supervised epoch of a million made-up images on two processes: memory of each, below 4 GiB, seconds and
+#           bytes sent by part; arguments: --images 1000000 --classes 20 --processes 2 --batch 512 --gib 4
 #   ray   predicts 400 scenes on a local cluster of Ray whose two actors are killed, and compares the scores with those of
 #           the local engine; it installs Ray (600 MB) into an environment in the cache; --images 400
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
@@ -110,6 +112,11 @@ predict-kill() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/predicting_kill.py" "$@"
 }
 
+million() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/million.py" "$@"
+}
+
 ray() {
     source "$ROOT/tools/environment.sh"
     local venv=${XDG_CACHE_HOME:-$HOME/.cache}/cssa_mm/ray-env
@@ -150,9 +157,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | million | ray | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, million, ray, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac

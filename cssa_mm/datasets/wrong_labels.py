@@ -50,25 +50,24 @@ def move_positives(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     return wrong
 
 
-def swapped_rows(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """The row that each pseudo-label comes from when a share of each class's positives changes places with negatives.
+def swapped_column(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The row that each pseudo-label of a class comes from when a share of its positives trade places with negatives.
 
-    The numbers of positives and negatives of each class stay the same. The truth is not consulted, so a wrong
-    pseudo-label may become right.
+    The numbers of positives and negatives stay the same. The truth is not consulted, so a wrong pseudo-label may become
+    right.
 
     Args:
-        labels: pseudo-labels (M, C) in {1, 0, -1}; masked cells (-1) stay.
-        share: of the positives of each class, rounded to whole cells, as far as there are negatives.
+        labels: pseudo-labels (M,) of one class in {1, 0, -1}; masked ones (-1) stay.
+        share: of the positives, rounded to whole ones, as far as there are negatives.
         rng: source of the draw.
 
     Returns:
-        int64 (M, C), for ``np.take_along_axis(labels, rows, 0)``; for weights likewise.
+        int64 (M,), for ``labels[rows]``; for weights likewise.
     """
-    source = np.tile(np.arange(len(labels))[:, None], (1, labels.shape[1]))
-    for c in range(labels.shape[1]):
-        positives = rng.permutation(np.flatnonzero(labels[:, c] == 1))
-        negatives = rng.permutation(np.flatnonzero(labels[:, c] == 0))
-        count = min(round(share * len(positives)), len(negatives))
-        source[positives[:count], c] = negatives[:count]
-        source[negatives[:count], c] = positives[:count]
+    source = np.arange(len(labels))
+    positives = rng.permutation(np.flatnonzero(labels == 1))
+    negatives = rng.permutation(np.flatnonzero(labels == 0))
+    count = min(round(share * len(positives)), len(negatives))
+    source[positives[:count]] = negatives[:count]
+    source[negatives[:count]] = positives[:count]
     return source

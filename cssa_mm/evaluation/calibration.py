@@ -6,6 +6,9 @@ import numpy as np
 
 from cssa_mm.errors import DataError
 
+UNIT = 2.0**24  # parts of 1 that scores are summed in
+CELLS = 2**20  # scores that are counted at a time
+
 
 def reliability(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[str, np.ndarray]:
     """Score against truth in bins of equal width; a score on an edge belongs to the bin below it.
@@ -28,7 +31,7 @@ def reliability(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[s
             f'Calibration: scores of shape {scores.shape} and truth of shape {truth.shape}; expected equal shapes.'
         )
     scores, positive = scores[truth != -1], truth[truth != -1] == 1
-    where = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], scores)
+    where = _bin_of(scores, bins)
     count = np.bincount(where, minlength=bins)
     divisor = np.where(count > 0, count, np.nan)
     return {
@@ -80,10 +83,54 @@ def calibration(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> dict[s
     Raises:
         DataError: the shapes differ.
     """
-    table = reliability(scores, truth, bins)
-    columns = zip(np.asarray(scores).T, np.asarray(truth).T, strict=True)
+    return calibration_of_counts(calibration_counts(scores, truth, bins))
+
+
+def calibration_counts(scores: np.ndarray, truth: np.ndarray, bins: int = 10) -> np.ndarray:
+    """What :func:`calibration_of_counts` needs to know of scores (M, C), int64 (4, C, bins): sums of parts are of all.
+
+    Per class and bin: known cells, positives among them, and the sum of their scores in two parts, in units of 2 to
+    the -24 and to the -48. Whole numbers add up to the same sum in any order.
+
+    Raises:
+        DataError: the shapes differ.
+    """
+    scores, truth = np.asarray(scores), np.asarray(truth)
+    if scores.ndim != 2 or scores.shape != truth.shape:
+        raise DataError(
+            f'Calibration: scores of shape {scores.shape} and truth of shape {truth.shape}; expected equal shapes.'
+        )
+    num_classes = scores.shape[1]
+    found = np.zeros((4, num_classes * bins), np.int64)
+    size = max(1, CELLS // max(1, num_classes))
+    for start in range(0, len(scores), size):
+        known = truth[start : start + size] != -1
+        score = scores[start : start + size][known].astype(np.float64) * UNIT
+        positive = truth[start : start + size][known] == 1
+        where = np.nonzero(known)[1] * bins + _bin_of(score / UNIT, bins)
+        whole = np.floor(score)
+        # Float64 holds these sums exactly: they stay below 2 to the 53.
+        for row, weights in enumerate((None, positive, whole, np.rint((score - whole) * UNIT))):
+            found[row] += np.bincount(where, weights, num_classes * bins).astype(np.int64)
+    return found.reshape(4, num_classes, bins)
+
+
+def calibration_of_counts(counts: np.ndarray) -> dict[str, np.ndarray | float | dict]:
+    """The result of :func:`calibration` from :func:`calibration_counts`."""
+    errors = [expected_calibration_error(_table(*of_class)) for of_class in counts.swapaxes(0, 1)]
+    table = _table(*counts.sum(1))
     return {
-        'calibration_error': np.array([calibration_error(*column, bins=bins) for column in columns]),
+        'calibration_error': np.array(errors),
         'overall_calibration_error': expected_calibration_error(table),
         'reliability': table,
     }
+
+
+def _table(count: np.ndarray, positive: np.ndarray, whole: np.ndarray, rest: np.ndarray) -> dict[str, np.ndarray]:
+    """A :func:`reliability` table from counts (bins,)."""
+    divisor = np.where(count > 0, count, np.nan)
+    return {'count': count, 'score': (whole + rest / UNIT) / UNIT / divisor, 'positive': positive / divisor}
+
+
+def _bin_of(scores: np.ndarray, bins: int) -> np.ndarray:
+    return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], scores)

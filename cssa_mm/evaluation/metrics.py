@@ -74,8 +74,11 @@ def cf1_of1(scores: np.ndarray, labels: np.ndarray, threshold: float | Sequence[
         )
     predicted = (scores >= thresholds) & (labels != -1)
     right = (predicted & (labels == 1)).sum(0)
-    predicted = predicted.sum(0)
-    true = (labels == 1).sum(0)
+    return cf1_of1_of_counts(right, predicted.sum(0), (labels == 1).sum(0))
+
+
+def cf1_of1_of_counts(right: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """:func:`cf1_of1` from counts (C,) of cells with known labels: predicted and true, predicted, true."""
     occurs = true > 0
     class_precision = mean_of_finite(right[occurs] / np.maximum(predicted[occurs], 1))
     class_recall = mean_of_finite(right[occurs] / true[occurs])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cssa_mm.errors import DataError
-from cssa_mm.evaluation.metrics import cf1_of1
+from cssa_mm.evaluation.metrics import cf1_of1_of_counts
 from cssa_mm.evaluation.text_table import aligned, rounded
 
 
@@ -30,28 +30,42 @@ def pseudo_label_quality(labels: np.ndarray, truth: np.ndarray | None = None) ->
     Raises:
         DataError: the shapes are not both (M, C).
     """
+    return quality_of_counts(quality_counts(labels, truth))
+
+
+def quality_counts(labels: np.ndarray, truth: np.ndarray | None = None) -> np.ndarray:
+    """What :func:`quality_of_counts` needs to know of pseudo-labels (M, C), int64 (6, C): sums of parts are of all.
+
+    Per class: positives, negatives, masked, positives whose truth is known, those that are true, true ones.
+
+    Raises:
+        DataError: the shapes are not both (M, C).
+    """
     labels = np.asarray(labels)
     truth = np.full_like(labels, -1) if truth is None else np.asarray(truth)
     if labels.ndim != 2 or labels.shape != truth.shape:
         raise DataError(
             f'Pseudo-labels of shape {labels.shape} and truth of shape {truth.shape}; expected both (images, classes).'
         )
-    positive = labels == 1
-    masked = labels == -1
-    right = (positive & (truth == 1)).sum(0)
-    judged = (positive & (truth != -1)).sum(0)
-    true = (truth == 1).sum(0)
+    positive, is_true = labels == 1, truth == 1
+    cells = (positive, labels == 0, labels == -1, positive & (truth != -1), positive & is_true, is_true)
+    return np.stack([rule.sum(0, dtype=np.int64) for rule in cells])
+
+
+def quality_of_counts(counts: np.ndarray) -> dict[str, Any]:
+    """The result of :func:`pseudo_label_quality` from :func:`quality_counts`."""
+    positives, negatives, masked, judged, right, true = counts
     return {
-        'positives': positive.sum(0),
-        'negatives': (labels == 0).sum(0),
-        'masked': masked.sum(0),
+        'positives': positives,
+        'negatives': negatives,
+        'masked': masked,
         'precision': _share(right, judged),
         'recall': _share(right, true),
         'F1': _share(2 * right, judged + true),
-        'CF1': cf1_of1(positive, truth)[0],
+        'CF1': cf1_of1_of_counts(right, judged, true)[0],
         'micro_precision': float(_share(right.sum(), judged.sum())),
         'micro_recall': float(_share(right.sum(), true.sum())),
-        'masked_share': float(_share(masked.sum(), masked.size)),
+        'masked_share': float(_share(masked.sum(), (positives + negatives + masked).sum())),
     }
 
 

@@ -17,15 +17,14 @@ from mmpretrain.registry import HOOKS
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.wrong_labels import checked_share
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.evaluation.calibration import calibration
 from cssa_mm.evaluation.held_out_scores import forget_held_out
-from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
+from cssa_mm.evaluation.pseudo_label_quality import format_table
 from cssa_mm.evaluation.pseudo_label_records import FILE, Record, append_record, keep_records
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.policies import build_policy
-from cssa_mm.semi.semi_supervision import EpochReport, SemiSupervision, Settings
+from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
 
 CACHE_KEYS = ('gib', 'folder')
 
@@ -131,9 +130,9 @@ class PseudoLabelHook(Hook):
         """
         self.semi_supervision.model.forget_thresholds()
         if runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
-            report = self.semi_supervision.begin_epoch(runner.epoch)
+            figures = self.semi_supervision.begin_epoch(runner.epoch).figures()
             if is_main_process():
-                self.record = _record(runner, report)
+                self.record = _record(runner, figures)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Add to the batch its targets and, if they are known, its features."""
@@ -186,20 +185,16 @@ def _is_saved_after_step(runner: Runner, hook: Hook) -> bool:
     return is_due or (hook.save_last and hook.is_last_train_iter(runner))
 
 
-def _record(runner: Runner, report: EpochReport) -> Record:
+def _record(runner: Runner, figures: dict[str, Any]) -> Record:
     """Log how good the pseudo-labels of an epoch are, and add a line to the records; returns it."""
-    dataset, labels = runner.train_dataloader.dataset, report.pseudo_labels
-    quality = pseudo_label_quality(labels.labels.numpy(), report.truth)
-    thresholds = dict(
-        positive_thresholds=labels.positive_thresholds.numpy(), negative_thresholds=labels.negative_thresholds.numpy()
-    )
+    dataset = runner.train_dataloader.dataset
+    thresholds = {key: figures[key] for key in ('positive_thresholds', 'negative_thresholds')}
     runner.logger.info(
-        f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, quality, **thresholds)
+        f'Pseudo-labels of epoch {runner.epoch + 1}:\n' + format_table(dataset.class_names, figures, **thresholds)
     )
     record: dict[str, Any] = dict(epoch=runner.epoch + 1, class_names=list(dataset.class_names), **thresholds)
     record['labelled_positives'] = (dataset.labels == 1).sum(0)
-    record |= quality | calibration(report.scores, report.truth)
-    record = _as_json(record)
+    record = _as_json(record | figures)
     append_record(Path(runner.work_dir, FILE), record)
     return record
 

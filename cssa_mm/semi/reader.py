@@ -27,19 +27,34 @@ class Reader(NamedTuple):
         description: str,
         width: int | None = None,
     ) -> Tensor:
-        """Rows (M, C), or of another width, of M images, on the CPU, the same on every rank.
+        """Rows (M, C), or of another width, of M images, on the CPU, the same on every rank; see `share`."""
+        found = self.share(of_batch, indices, description, width)
+        return gather_rows(found, share_of_rank(len(indices)), len(indices))
+
+    def share(
+        self,
+        of_batch: Callable[[Tensor, Tensor], Tensor],
+        indices: np.ndarray,
+        description: str,
+        width: int | None = None,
+    ) -> Tensor:
+        """Rows (m, C), or of another width, of this rank's share of M images, on the CPU.
 
         Args:
             of_batch: from local (b, N, D) and global (b, D) features to rows (b, width).
-            indices: of the M images; each rank reads its share.
+            indices: of the M images.
             description: stands before the progress, which is shown where the tower must encode the images.
             width: C by default.
         """
-        mine = share_of_rank(len(indices))
+        mine = indices[share_of_rank(len(indices))]
         self.model.unfold()
-        parts = [of_batch(*batch) for batch in self.features.batches(indices[mine], description)]
-        found = torch.cat(parts) if parts else torch.zeros(0, width or len(self.model.class_names))
-        return gather_rows(found, mine, len(indices))
+        found = torch.empty(len(mine), width or len(self.model.class_names))
+        start = 0
+        for batch in self.features.batches(mine, description):
+            rows = of_batch(*batch)
+            found[start : start + len(rows)] = rows
+            start += len(rows)
+        return found
 
     def read(self, indices: np.ndarray, description: str = 'Images') -> Tensor:
         """What the teacher reads in M images, before it is weighed.

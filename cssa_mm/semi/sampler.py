@@ -127,8 +127,8 @@ class SemiSupervisedSampler(Sampler):
             shares.append(images[self.rank * share : (self.rank + 1) * share])
         return shares
 
-    def global_batches(self) -> list[list[SampleKey]]:
-        """The images of all steps of the epoch, for all ranks."""
+    def global_batches(self, start: int = 0) -> Iterator[list[SampleKey]]:
+        """The images of the epoch's steps from `start` on, for all ranks; an epoch takes 16 bytes an image."""
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
         steps, size = self.num_batches(self.epoch), self.accumulation * self.batch_size
         if self.epoch < self.warmup_epochs:
@@ -141,11 +141,9 @@ class SemiSupervisedSampler(Sampler):
             # Cycled from one permutation: only the last batch sees an image for the second time.
             permutation = self.unlabelled[torch.randperm(len(self.unlabelled), generator=generator).numpy()]
             order = np.concatenate([labelled, np.resize(permutation, unlabelled).reshape(steps, -1)], axis=1)
-        seeds = torch.randint(2**31, order.shape, generator=generator).tolist()
-        return [
-            [SampleKey(int(index), seed) for index, seed in zip(*row, strict=True)]
-            for row in zip(order, seeds, strict=True)
-        ]
+        seeds = torch.randint(2**31, order.shape, generator=generator).numpy()
+        # Keys are made batch by batch: as Python objects those of an epoch take ten times the memory.
+        return (list(map(SampleKey, order[step].tolist(), seeds[step].tolist())) for step in range(start, len(order)))
 
 
 @DATA_SAMPLERS.register_module()

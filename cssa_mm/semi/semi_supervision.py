@@ -22,16 +22,18 @@ from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.features.encode import readable_rows
+from cssa_mm.features.encode import readable_rows, share_of_rank
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import Readings
 from cssa_mm.models.objective import Targets
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.centring import fit_centring
+from cssa_mm.semi.epoch_report import EpochReport
 from cssa_mm.semi.evidence import EvidenceImages
 from cssa_mm.semi.policies import PseudoLabels, label_rows, needs_labelled
 from cssa_mm.semi.reader import Reader
+from cssa_mm.semi.shares import summed
 from cssa_mm.semi.statistics import (
     broadcast_fitted,
     broadcast_from_first,
@@ -64,7 +66,7 @@ class State:
     rebuilt from them when a run is resumed at the start of an epoch.
 
     Attributes:
-        bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
+        bank: pseudo-labels of the unlabelled images, a share on each rank; None before the first semi-supervised epoch.
         evidence_is_stale: whether the teacher has moved since evidence and neighbours were fitted.
         readings: of the images that the evidence was fitted to, on rank 0.
     """
@@ -72,15 +74,6 @@ class State:
     bank: PseudoLabelBank | None = None
     evidence_is_stale: bool = True
     readings: Readings | None = None
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """The start of a semi-supervised epoch: pseudo-labels, the teacher's scores (M, C), and the truth (M, C)."""
-
-    pseudo_labels: PseudoLabels
-    scores: np.ndarray
-    truth: np.ndarray
 
 
 @dataclass
@@ -157,12 +150,16 @@ class SemiSupervision:
     # -- each semi-supervised epoch ----------------------------------------------------------------------------
 
     def begin_epoch(self, epoch: int) -> EpochReport:
-        """Score all unlabelled images, label them by the policy, and fill the bank."""
+        """Score the unlabelled images, label them by the policy, and fill the bank; all ranks must call it.
+
+        Each rank scores, labels and holds its share of the images.
+        """
         self.refresh()
         indices = self.dataset.unlabelled_indices
-        scores = self.score(indices)
-        readable = readable_rows(self.dataset, indices)
-        truth = torch.as_tensor(self.dataset.hidden_labels[indices])
+        mine = indices[share_of_rank(len(indices))]
+        scores = self.score_share(indices)
+        readable = readable_rows(self.dataset, mine)
+        truth = torch.as_tensor(self.dataset.hidden_labels[mine])
         truth[~readable] = -1
         pseudo_labels = self._oracle(truth) if self.settings.oracle else self._label(scores, readable)
         if self.settings.wrong_labels:
@@ -170,7 +167,11 @@ class SemiSupervision:
         self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
 
-    def score(self, indices: np.ndarray, description: str = 'Pseudo-labels') -> Tensor:
+    def score_share(self, indices: np.ndarray) -> Tensor:
+        """Scores (m, C) of this rank's share of M images by the teacher, float32 on the CPU; see `Reader`."""
+        return self.reader.share(self.model.score, indices, 'Pseudo-labels')
+
+    def score(self, indices: np.ndarray, description: str = 'Labelled images') -> Tensor:
         """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank; see `Reader`."""
         return self.reader.rows(self.model.score, indices, description)
 
@@ -186,23 +187,25 @@ class SemiSupervision:
 
     def _oracle(self, truth: Tensor) -> PseudoLabels:
         """The hidden truth in place of pseudo-labels: an upper bound, for studies only."""
-        self.model.is_taught |= (truth == 1).any(0).to(self.model.is_taught.device)
+        self.model.is_taught |= (summed((truth == 1).sum(0)) > 0).to(self.model.is_taught.device)
         none = torch.full((truth.shape[1],), float('nan'))
         return PseudoLabels(truth, None, none, none)
 
     # -- each step ---------------------------------------------------------------------------------------------
 
     def targets(self, data_samples: Sequence[DataSample]) -> Targets:
-        """The training targets of a batch: annotations of labelled images, pseudo-labels of the others."""
+        """The training targets of a batch: annotations of labelled images, pseudo-labels of the others.
+
+        Each rank brings its part of the global batch: all must call it.
+        """
         targets = Targets.of_annotations(data_samples)
         if self.state.bank is None:
             return targets
         unlabelled = ~targets.is_labelled
         ids = [sample.image_id for sample in data_samples if not sample.is_labelled]
-        if ids:
-            labels, weights = self.state.bank.lookup(ids)
-            targets.labels[unlabelled] = labels.to(targets.labels)
-            targets.weights[unlabelled] = weights.to(targets.weights)
+        labels, weights = self.state.bank.lookup(ids)
+        targets.labels[unlabelled] = labels.to(targets.labels)
+        targets.weights[unlabelled] = weights.to(targets.weights)
         return targets._replace(is_semi_supervised=True)
 
     def after_step(self) -> None:

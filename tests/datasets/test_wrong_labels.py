@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmpretrain.registry import DATASETS
 
-from cssa_mm.datasets.wrong_labels import move_positives, swapped_rows
+from cssa_mm.datasets.wrong_labels import move_positives, swapped_column
 from cssa_mm.errors import ConfigError
 
 
@@ -43,6 +43,10 @@ def test_an_image_without_a_negative_keeps_its_labels():
         wrong = move_positives(labels, 1.0, seed)
         assert np.array_equal(wrong[:2], labels[:2])
         assert wrong[2].tolist() in ([0, 1, 1], [1, 1, 0])
+
+
+def swapped_rows(labels, share, rng):
+    return np.stack([swapped_column(column, share, rng) for column in labels.T], axis=1)
 
 
 @pytest.mark.parametrize('share', [0.1, 0.5, 1.0])

@@ -175,7 +175,7 @@ def test_the_teacher_scores_by_the_evidence_and_the_student_as_ever(train):
 def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
     """Oracle: the sigmoid of the logits of the last fit, put together from its buffers in float64."""
     scores, buffers, readings = [], [], []
-    original = SemiSupervision.score
+    original = SemiSupervision.score_share
 
     def score(self, indices):
         result = original(self, indices)
@@ -190,7 +190,7 @@ def test_pseudo_labels_are_those_of_the_evidence(train, monkeypatch):
             readings.append([value.double() for value in (found.whole(), *similarities)])
         return result
 
-    monkeypatch.setattr(SemiSupervision, 'score', score)
+    monkeypatch.setattr(SemiSupervision, 'score_share', score)
     train()
     assert len(scores) == 2
     for found, b, (features, similarity, anchor) in zip(scores, buffers, readings, strict=True):

@@ -213,3 +213,12 @@ def test_the_batches_of_a_step_are_one_of_their_size(make_sampler, parts, world_
             assert all(set(indices(batch)[: 12 // parts]) <= labelled for batch in together)
             assert not any(set(indices(batch)[12 // parts :]) & labelled for batch in together)
     assert {len(rank) for rank in steps} == {len(whole)}
+
+
+@pytest.mark.parametrize('epoch', [0, 2])
+def test_an_epoch_begins_at_any_step_as_if_the_steps_before_had_been_made(make_sampler, epoch):
+    sampler = make_sampler(labelled=30, epoch=epoch).sampler
+    whole = list(sampler.global_batches())
+    for start in range(len(whole) + 1):
+        assert list(sampler.global_batches(start)) == whole[start:]
+    assert {type(number) for key in whole[0] for number in key} == {int}

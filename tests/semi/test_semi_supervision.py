@@ -15,6 +15,7 @@ from cssa_mm.features.encode import encode
 from cssa_mm.models.evidence import DiscriminantEvidence
 from cssa_mm.semi import semi_supervision
 from cssa_mm.semi.policies import PseudoLabels
+from cssa_mm.semi.reader import Reader
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings, State
 
 CLOSE = dict(rtol=1e-5, atol=1e-6)
@@ -285,10 +286,13 @@ def test_the_policy_gets_the_teacher_s_scores_of_the_labelled_images_with_their_
 
 @pytest.mark.parametrize('policy', [dict(name='cat'), dict(name='fixed'), dict(name='top_k', k=2)])
 def test_no_labelled_image_is_scored_for_a_policy_that_does_not_ask(algorithm, dataset, monkeypatch, policy):
-    semi, asked, original = algorithm(policy), [], SemiSupervision.score
-    monkeypatch.setattr(
-        SemiSupervision, 'score', lambda self, indices: asked.append(indices) or original(self, indices)
-    )
+    semi, asked, original = algorithm(policy), [], Reader.share
+
+    def share(self, of_batch, indices, *options):
+        asked.append(indices)
+        return original(self, of_batch, indices, *options)
+
+    monkeypatch.setattr(Reader, 'share', share)
     semi.begin_epoch(1)
     assert [indices.tolist() for indices in asked] == [dataset.unlabelled_indices.tolist()]
 
@@ -521,10 +525,10 @@ def test_the_evidence_is_fitted_only_where_the_teacher_has_moved(with_evidence):
 
 def test_the_evidence_is_fresh_before_the_images_are_scored(with_evidence, monkeypatch):
     semi, fits = with_evidence
-    original = SemiSupervision.score
+    original = SemiSupervision.score_share
     when = []
     monkeypatch.setattr(
-        SemiSupervision, 'score', lambda self, indices: when.append(len(fits)) or original(self, indices)
+        SemiSupervision, 'score_share', lambda self, indices: when.append(len(fits)) or original(self, indices)
     )
     semi.begin_epoch(1)
     semi.after_step()
@@ -577,7 +581,7 @@ semi = PseudoLabelHook().algorithm(model, dataset, config)
 semi.prepare()
 prepared = {name: value.clone() for name, value in model.state_dict().items()}
 report = semi.begin_epoch(0)
-torch.save(dict(prepared=prepared, state=model.state_dict(), labels=report.pseudo_labels.labels,
+torch.save(dict(prepared=prepared, state=model.state_dict(), thresholds=report.pseudo_labels.positive_thresholds,
     scores=torch.from_numpy(report.scores)), folder / f'rank{rank}.pt')
 """
 
@@ -589,8 +593,8 @@ def test_contexts_bias_taught_classes_and_evidence_are_those_of_the_first_rank(t
     first, second = (torch.load(tmp_path / f'rank{rank}.pt', weights_only=True) for rank in range(2))
     for part in ('prepared', 'state'):
         assert [name for name, value in first[part].items() if not torch.equal(value, second[part][name])] == []
-    assert torch.equal(first['scores'], second['scores'])
-    assert torch.equal(first['labels'], second['labels'])
+    assert len(first['scores']) == len(second['scores']) == 12
+    assert torch.equal(first['thresholds'], second['thresholds'])
     state = first['state']
     assert set(state['context_head.assignment'].tolist()) == {0, 1}
     assert state['is_taught'].all()

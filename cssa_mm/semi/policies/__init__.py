@@ -2,7 +2,10 @@
 
 Every policy is called ``policy(scores, positive_rates)``, or ``policy(scores, positive_rates, labelled_scores,
 labelled_labels)`` where it learns from the teacher's scores of the labelled images (:func:`needs_labelled`), and
-returns :class:`PseudoLabels`. Two rules hold for all:
+returns :class:`PseudoLabels`. Three rules hold for all:
+
+- the scores (m, C) are those of a share of the M images: of several processes each sees its own, at the same time.
+  What depends on the others, such as a quota, comes from :func:`cat`, :func:`scores_at` or :func:`num_images`;
 
 - "at or above" and "at or below" include every tied score;
 - a cell that meets the rule for positives and the one for negatives is contradictory and stays masked. So CAT
@@ -27,7 +30,8 @@ from cssa_mm.semi.policies.instance_threshold import instance_adaptive
 from cssa_mm.semi.policies.interval import interval
 from cssa_mm.semi.policies.metric_adaptive import mat
 from cssa_mm.semi.policies.options import check_options
-from cssa_mm.semi.policies.pseudo_labels import PseudoLabels
+from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, refuse_nan
+from cssa_mm.semi.policies.selection import num_images, scores_at
 from cssa_mm.semi.policies.simple import fixed, top_k
 
 __all__ = [
@@ -42,6 +46,8 @@ __all__ = [
     'label_rows',
     'mat',
     'needs_labelled',
+    'num_images',
+    'scores_at',
     'top_k',
 ]
 
@@ -88,16 +94,22 @@ def needs_labelled(policy: Policy) -> bool:
 
 
 def label_rows(policy: Policy, scores: Tensor, positive_rates: Tensor, rows: Tensor, *labelled: Tensor) -> PseudoLabels:
-    """Apply a policy to some images as if there were no others; the others stay masked.
+    """Apply a policy to some images as if there were no others; the others stay masked. All ranks must call it.
 
     Args:
         policy: From :func:`build_policy`.
-        scores: (M, C).
+        scores: (m, C), this rank's share of the M images.
         positive_rates: (C,).
-        rows: bool (M,), the images that take part in ranks, quotas and labels.
+        rows: bool (m,), the images that take part in ranks, quotas and labels.
         labelled: Scores (n, C) and labels (n, C) of the labelled images, for a policy that needs them.
+
+    Raises:
+        CSSAError: A score is NaN, on whichever rank.
     """
-    found = policy(scores[rows], positive_rates, *labelled)
+    refuse_nan(scores, rows)
+    found = policy(scores if rows.all() else scores[rows], positive_rates, *labelled)
+    if rows.all():
+        return found
     labels = torch.full(scores.shape, -1, dtype=torch.int8, device=found.labels.device)
     labels[rows] = found.labels
     weights = None

@@ -12,6 +12,8 @@ from cssa_mm.semi.policies.class_distribution import cat
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, checked_labelled, checked_scores
 
+CHUNK = 2**16  # images at a time
+
 
 def calibrated(
     scores: Tensor,
@@ -38,7 +40,7 @@ def calibrated(
     scores of negatives. The prior pulls the sparse bins between them towards one half.
 
     Args:
-        scores: (M, C) in [0, 1], compared as float32.
+        scores: (m, C) in [0, 1], this process's share, compared as float32.
         positive_rates: (C,) in [0, 1], as in :func:`cat`.
         labelled_scores: (n, C), the same teacher's on the n labelled images.
         labelled_labels: (n, C) in {1, 0, -1}; unknown cells (-1) are left out.
@@ -58,7 +60,9 @@ def calibrated(
     known = known_labels >= 0
     curve = _positive_rate_of_bins(known_scores[known], known_labels[known] == 1, bins, prior)
     centres = (np.arange(bins) + 0.5) / bins
-    probability = torch.from_numpy(np.interp(scores.cpu().numpy(), centres, curve)).to(scores)
+    probability = torch.empty_like(scores)
+    for part, found_part in zip(scores.split(CHUNK), probability.split(CHUNK), strict=True):  # float64 for a part alone
+        found_part.copy_(torch.from_numpy(np.interp(part.cpu().numpy(), centres, curve)))
     return replace(found, weights=torch.where(found.labels == 1, probability, 1 - probability))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
-import torch
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_rates, checked_scores
+from cssa_mm.semi.policies.selection import num_images, scores_at
 
 
 def cat(
@@ -21,14 +21,15 @@ def cat(
 ) -> PseudoLabels:
     """Class-distribution-aware thresholds (paper; the exact steps are read in CAP).
 
-    The positive threshold of class c is the score of rank ``floor(eta_positive * positive_rates[c] * M)``
-    from the top, the negative one the score of rank ``floor(eta_negative * negative_rates[c] * M)`` from the
-    bottom; cells at or above the first are positive, at or below the second negative, all others masked. A
-    quota of 0 gives no label of its kind. A class without labelled positives (rate 0) is masked as a whole
-    (reconstruction): there is no evidence to draw positives from it, nor that it never occurs.
+    M are the images of all processes, of which each sees its share. The positive threshold of class c is the
+    score of rank ``floor(eta_positive * positive_rates[c] * M)`` from the top, the negative one the score of rank
+    ``floor(eta_negative * negative_rates[c] * M)`` from the bottom;
+    cells at or above the first are positive, at or below the second negative, all others masked. A quota of 0 gives no
+    label of its kind. A class without labelled positives (rate 0) is masked as a whole (reconstruction): there is no
+    evidence to draw positives from it, nor that it never occurs.
 
     Args:
-        scores: (M, C), compared as float32.
+        scores: (m, C), this process's share of the M images, compared as float32.
         positive_rates: (C,) in [0, 1], the rate of labelled images with the class; best computed in float64,
             as a float32 rate can miss a whole-numbered quota by one.
         eta_positive: share of the positive quota that is used.
@@ -48,11 +49,13 @@ def cat(
         negative_rates = checked_rates('negative_rates', negative_rates, scores)
 
     occurs = positive_rates > 0
-    positive_quotas = _quotas(eta_positive * positive_rates, len(scores)) * occurs
-    negative_quotas = _quotas(eta_negative * negative_rates, len(scores)) * occurs
-    ascending = scores.sort(dim=0).values
-    positive_thresholds = _score_of_rank(ascending.flip(0), positive_quotas, none=inf)
-    negative_thresholds = _score_of_rank(ascending, negative_quotas, none=-inf)
+    total = num_images(scores)
+    positive_quotas = _quotas(eta_positive * positive_rates, total) * occurs
+    negative_quotas = _quotas(eta_negative * negative_rates, total) * occurs
+    highest = scores_at(scores, positive_quotas.clamp(min=1))
+    lowest = scores_at(scores, (total + 1 - negative_quotas).clamp(max=total))
+    positive_thresholds = highest.masked_fill(positive_quotas == 0, inf)
+    negative_thresholds = lowest.masked_fill(negative_quotas == 0, -inf)
     labels = as_labels(
         positive=(scores >= positive_thresholds) & (positive_quotas > 0),
         negative=(scores <= negative_thresholds) & (negative_quotas > 0),
@@ -63,9 +66,3 @@ def cat(
 def _quotas(shares: Tensor, num_images: int) -> Tensor:
     # The guard keeps whole numbers whole: 0.29 * 100 is 28.999999999999996 in float64.
     return (shares * num_images + 1e-9).floor().clamp(max=num_images).long()
-
-
-def _score_of_rank(ranked: Tensor, ranks: Tensor, none: float) -> Tensor:
-    """Per class (column) the score at its rank, counted from 1; ``none`` for rank 0."""
-    ranked = torch.cat([ranked.new_full((1, ranked.shape[1]), none), ranked])
-    return ranked.gather(0, ranks[None])[0]

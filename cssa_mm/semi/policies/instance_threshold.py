@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_labelled, checked_scores
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import Ridge
+
+CHUNK = 2**16  # images at a time
 
 
 def instance_adaptive(
@@ -30,7 +37,7 @@ def instance_adaptive(
     those of the images that the function is applied to.
 
     Args:
-        scores: (M, C) in [0, 1], compared as float32.
+        scores: (m, C) in [0, 1], this process's share, compared as float32.
         positive_rates: ignored; there for the common call.
         labelled_scores: (n, C), the same teacher's on the n labelled images.
         labelled_labels: (n, C) in {1, 0, -1}; unknown cells (-1) are left out of the count of wrong cells.
@@ -50,11 +57,18 @@ def instance_adaptive(
         for row, labels in zip(known_scores, known_labels, strict=True)
     ]
     function = Ridge(alpha=penalty, solver='cholesky').fit(known_scores, targets)
-    features = scores.cpu().numpy().astype(np.float64)
-    thresholds = function.predict(features) if len(features) else np.zeros(0)
-    positive = scores >= torch.from_numpy(thresholds.astype(np.float32)).to(scores.device)[:, None]
+    parts = [_predicted(function, part.cpu().numpy()) for part in scores.split(CHUNK)]
+    positive = scores >= torch.from_numpy(np.concatenate(parts)).to(scores.device)[:, None]
     no_thresholds = scores.new_full((scores.shape[1],), float('nan'))
     return PseudoLabels(as_labels(positive, ~positive), None, no_thresholds, no_thresholds.clone())
+
+
+def _predicted(function: Ridge, scores: np.ndarray) -> np.ndarray:
+    """The function's thresholds, float32 (m,), of m images (m, C).
+
+    A sum for each image: a matrix product rounds by its number of rows, and so by the number of processes.
+    """
+    return ((scores * function.coef_).sum(1) + function.intercept_).astype(np.float32)
 
 
 def _threshold_with_fewest_errors(scores: np.ndarray, positive: np.ndarray) -> float:

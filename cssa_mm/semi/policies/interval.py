@@ -37,7 +37,7 @@ def interval(
     700 labelled scenes, and .79, .83 and .83 of them were right.
 
     Args:
-        scores: (M, C), compared as float32.
+        scores: (m, C), this process's share, compared as float32.
         positive_rates: ignored; there for the common call. The labels say how many there are behind each rate.
         labelled_scores: (n, C), the same teacher's on the n labelled images.
         labelled_labels: (n, C) in {1, 0, -1}; unknown cells (-1) are left out.

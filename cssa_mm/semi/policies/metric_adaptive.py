@@ -31,7 +31,7 @@ def mat(
     other images, so the unlabelled images get less precision and recall than the thresholds promise.
 
     Args:
-        scores: (M, C), compared as float32.
+        scores: (m, C), this process's share, compared as float32.
         positive_rates: ignored; there for the common call.
         labelled_scores: (n, C), the same teacher's on the n labelled images.
         labelled_labels: (n, C) in {1, 0, -1}; unknown cells (-1) are left out.

@@ -16,7 +16,7 @@ def fixed(
     """The same two thresholds for every class, as in FixMatch (reconstruction).
 
     Args:
-        scores: (M, C), compared as float32.
+        scores: (m, C), this process's share, compared as float32.
         positive_rates: ignored; there for the common call.
         positive: scores at or above it are positive.
         negative: scores at or below it are negative.
@@ -40,7 +40,7 @@ def top_k(scores: Tensor, positive_rates: Tensor | None = None, *, k: int) -> Ps
     tie across that border is contradictory and masked. There are no thresholds per class: they are nan.
 
     Args:
-        scores: (M, C), compared as float32.
+        scores: (m, C), this process's share, compared as float32.
         positive_rates: ignored; there for the common call.
         k: positives for each image, 1 to C.
 
