@@ -9,6 +9,7 @@ from cssa_mm.features.frozen_features import FrozenFeatures
 
 VIEW = View(size=None)
 CUTOUT = dict(type='Cutout', shape=8, prob=1.0)
+PACK = dict(type='PackInputs', meta_keys=('image_id', 'is_labelled', 'flip'))
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +42,7 @@ def strong(dataset):
     """strong(): let training draw views that are not the plain one."""
 
     def draw() -> None:
-        steps = [VIEW.as_config(), dict(type='RandomFlip', prob=0.5), CUTOUT, dict(type='PackInputs')]
+        steps = [VIEW.as_config(), dict(type='RandomFlip', prob=0.5), CUTOUT, PACK]
         dataset.pipeline = dataset.with_pipeline(steps).pipeline
 
     return draw
