@@ -20,6 +20,7 @@ from cssa_mm.features.keeping import Keeper
 from cssa_mm.features.kept_items import KnownOrRead, view_of_sample, without_images
 from cssa_mm.features.kept_views import MIRRORED, PLAIN, strong_side
 from cssa_mm.features.options import CacheOptions
+from cssa_mm.features.plan import GIB
 from cssa_mm.features.view import draws_view_or_mirror
 from cssa_mm.models import CSSAClassifier
 
@@ -56,6 +57,7 @@ class FrozenFeatures:
         self.options = CacheOptions(gib, folder, dtype, partial, strong_views)
         self.loader: dict[str, Any] = dict(batch_size=batch_size, num_workers=num_workers)
         self.cache: FeatureCache | None = None
+        self.gib_left = self.options.gib  # memory that is not used yet
 
     def fill_for_training(self, is_scored: bool = True) -> None:
         """Keep what training needs again and again, as far as it fits; all ranks must call it.
@@ -77,12 +79,13 @@ class FrozenFeatures:
         if not self.options.gib or not (serves_training or is_scored):
             return
         shared = serves_training or self.options.folder is not None
-        images = self._images(serves_training, shared)
-        room = self.options.gib, self.options.partial
-        kept = self._keeper().keep(images, sides, *room, shared=shared, serves_training=serves_training)
-        self.cache = kept.cache if len(kept.plan.images) else None
-        if serves_training and self.cache is not None:
-            self._train_without_images(kept.plan.images, kept.plan.is_all, strong_views)
+        images, keeper = self._images(serves_training, shared), self.keeper()
+        work = keeper.plan(images, sides, self.options.gib, partial=self.options.partial, shared=shared)
+        cache = keeper.keep(work, serves_training)
+        self.cache = cache if len(cache) else None
+        self.gib_left -= 0 if work.plan.on_disk else cache.nbytes / GIB
+        if serves_training and len(cache):
+            self._train_without_images(work.plan.images, work.plan.is_all, strong_views)
 
     def fill(self) -> None:
         """Keep the plain view of every image; all ranks must call it.
@@ -90,7 +93,8 @@ class FrozenFeatures:
         Raises:
             ConfigError: neither memory nor disk holds them.
         """
-        self.cache = self._keeper().keep(np.arange(len(self.dataset)), [PLAIN], float('inf'), partial=False).cache
+        keeper = self.keeper()
+        self.cache = keeper.keep(keeper.plan(np.arange(len(self.dataset)), [PLAIN], float('inf'), partial=False))
 
     def batches(self, indices: Sequence[int] | np.ndarray, description: str) -> Iterator[Features]:
         """Local (b, N, D) and global (b, D) features of the plain view of some images, batch by batch, in order."""
@@ -141,7 +145,8 @@ class FrozenFeatures:
         # Features in a folder serve all splits; otherwise each rank scores its own share.
         return np.concatenate([unlabelled, labelled]) if shared else unlabelled[share_of_rank(len(unlabelled))]
 
-    def _keeper(self) -> Keeper:
+    def keeper(self) -> Keeper:
+        """What keeps views of these images."""
         return Keeper(self.model, self.dataset, self.view, self.options, self.loader)
 
     def _train_without_images(self, images: np.ndarray, is_all: bool, strong_views: int) -> None:

@@ -1,4 +1,4 @@
-"""Keep views of a data set: plan what fits, say so, encode what is missing, and hand out the cache."""
+"""Keep views of a data set: plan what fits, say so, encode what is missing, hand out the cache."""
 
 from __future__ import annotations
 
@@ -32,11 +32,25 @@ ENCODING = (
 TRIAL = 32  # images by which the time is estimated, and less than 2 % of them
 
 
-class Kept(NamedTuple):
-    """What is kept, and how it was planned."""
+class Work(NamedTuple):
+    """What will be kept, and what that takes.
 
-    cache: FeatureCache
+    plan: which images, and where.
+    sides: of each.
+    shared: whether the ranks keep the same images and share the work.
+    store: of the folder, if there is one.
+    sample: features of one view.
+    missing: views that have to be encoded.
+    line: what is said before it starts.
+    """
+
     plan: Plan
+    sides: Sequence[Side]
+    shared: bool
+    store: FeatureStore | None
+    sample: Features
+    missing: int
+    line: str
 
 
 @dataclass
@@ -57,17 +71,10 @@ class Keeper:
     options: CacheOptions
     loader: Mapping[str, Any]
 
-    def keep(
-        self,
-        images: np.ndarray,
-        sides: Sequence[Side],
-        gib: float,
-        partial: bool,
-        *,
-        shared: bool = True,
-        serves_training: bool = False,
-    ) -> Kept:
-        """Keep some sides of the images that fit; all ranks must call it.
+    def plan(
+        self, images: np.ndarray, sides: Sequence[Side], gib: float, *, partial: bool = True, shared: bool = True
+    ) -> Work:
+        """Find what fits; all ranks must call it.
 
         Args:
             images: indices (n,), the most useful first.
@@ -75,41 +82,49 @@ class Keeper:
             gib: memory that may be used, besides the folder.
             partial: whether a part of the images will do.
             shared: whether the ranks keep the same images and share the work.
-            serves_training: whether these are all views that training draws.
 
         Raises:
             ConfigError: neither memory nor disk holds them.
-            DataError: the disk is full.
         """
         sample, seconds = self._sample()
-        dtype = self.options.torch_dtype
-        view_bytes = sum(tensor.numel() for tensor in sample) * dtype.itemsize
-        store = self._store()
-        keys = {side: self.keys(images, side) for side in sides} if store else {}
-        missing = None
+        view_bytes = sum(tensor.numel() for tensor in sample) * self.options.torch_dtype.itemsize
+        store, missing = self._store(), None
         if store is not None:
-            own = sum(np.array([key not in store.places for key in names], int) for names in keys.values())
+            keys = [self.keys(images, side) for side in sides]
+            own = sum(np.array([key not in store.places for key in names], int) for names in keys)
             missing = np.maximum.reduce(all_gather_object(own))  # for one plan of all ranks
         plan = choose(images, missing, len(sides), view_bytes, Space.of_ranks(gib, self.options.path), partial)
-        parts = [Part(plan.images, side) for side in sides]
         count = len(sides) * len(plan.images)
         if missing is not None and plan.on_disk:
             count = int(missing[np.isin(images, plan.images)].sum())
-        if len(plan.images):
-            seconds = self._seconds_per_view(seconds, count) * count / (get_dist_info()[1] if shared else 1)
-        facts = len(images), len(sides), view_bytes, count, seconds
-        if is_main_process() and len(images):
-            where = str(self.options.path) if plan.on_disk else 'memory'
-            print_log(announcement(plan, *facts, where=where), 'current')
-        if store is not None and plan.on_disk:
-            cache = self._on_disk(store, parts, serves_training and plan.is_all, count)
+        seconds = self._seconds_per_view(seconds, count) * count / (get_dist_info()[1] if shared else 1)
+        where = str(self.options.path) if plan.on_disk else 'memory'
+        line = announcement(plan, len(images), len(sides), view_bytes, count, seconds, where)
+        return Work(plan, sides, shared, store, sample, count, line)
+
+    def keep(self, work: Work, serves_training: bool = False) -> FeatureCache:
+        """Encode what is missing; all ranks must call it.
+
+        Args:
+            work: of `plan`.
+            serves_training: whether these are all views that training draws of these images.
+
+        Raises:
+            DataError: the disk is full.
+        """
+        plan, parts = work.plan, [Part(work.plan.images, side) for side in work.sides]
+        serves_training &= plan.is_all
+        if is_main_process():
+            print_log(work.line, 'current')
+        if plan.on_disk and work.store is not None:
+            cache = self._on_disk(work.store, parts, serves_training, work.missing)
         else:
-            local, pooled = build_in_memory(parts, self._encode, sample, dtype, shared)
+            local, pooled = build_in_memory(parts, self._encode, work.sample, self.options.torch_dtype, work.shared)
             views = [view for part in parts for view in part.views(self.dataset)]
-            cache = FeatureCache(views, local, pooled, serves_training and plan.is_all)
-        if self.dataset.bad_images is not None and shared:
+            cache = FeatureCache(views, local, pooled, serves_training)
+        if self.dataset.bad_images is not None and work.shared:
             self.dataset.bad_images.share()
-        return Kept(cache, plan)
+        return cache
 
     def _on_disk(self, store: FeatureStore, parts: Sequence[Part], serves_training: bool, missing: int) -> FeatureCache:
         keys = [self.keys(part.indices, part.side) for part in parts]

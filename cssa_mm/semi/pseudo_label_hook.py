@@ -20,6 +20,7 @@ from cssa_mm.evaluation.calibration import calibration
 from cssa_mm.evaluation.held_out_scores import forget_held_out
 from cssa_mm.evaluation.pseudo_label_quality import format_table, pseudo_label_quality
 from cssa_mm.evaluation.pseudo_label_records import FILE, Record, append_record, keep_records
+from cssa_mm.features.evaluation import keep_validation
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.features.kept_items import read_in_this_process
 from cssa_mm.features.options import checked_options
@@ -65,6 +66,7 @@ class PseudoLabelHook(Hook):
     priority = 'NORMAL'
     record: Record | None = None
     semi_supervision: SemiSupervision  # from before_train on
+    _has_kept_validation = False
 
     def __init__(
         self,
@@ -149,9 +151,13 @@ class PseudoLabelHook(Hook):
             self.semi_supervision.refresh()
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Fit the evidence, which the scores of the validation depend on."""
+        """Fit the evidence, which the scores of the validation depend on, and keep the features of its images."""
         if hasattr(self, 'semi_supervision'):
             self.semi_supervision.refresh()
+            # Once, and not in the last epoch: what is kept serves later validations.
+            if not self._has_kept_validation and runner.epoch < getattr(runner.train_loop, 'max_epochs', math.inf):
+                self._has_kept_validation = True
+                keep_validation(runner, self.semi_supervision.features)
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""
