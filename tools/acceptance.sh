@@ -23,6 +23,8 @@
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
 #   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
+#   store   builds the store of frozen features at the size of COCO (8 GiB of disk), kills it in the middle and goes on:
+#           memory, disk, time, and that nothing is encoded twice; --images 82081 --folder FOLDER
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -135,6 +137,11 @@ suggestions() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/suggestions.py" "$@"
 }
 
+store() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/feature_store.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -150,9 +157,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | store | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading, store or suggestions" >&2
         exit 2
         ;;
 esac

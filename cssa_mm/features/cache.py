@@ -52,15 +52,14 @@ class FeatureCache:
 
     def lookup(self, views: Sequence[View], device: torch.device) -> Features:
         """Local (B, N, D) and global (B, D) features of B views, float32."""
-        numbers, rows = torch.tensor([self._places[view] for view in views], dtype=torch.int64).unbind(1)
-        used = numbers.unique().tolist()
-        if len(used) == 1:
-            local, pooled = (tensor[rows] for tensor in self._shards[used[0]])
+        places = [self._places[view] for view in views]
+        if len(self._shards) == 1:
+            rows = torch.tensor([row for _, row in places], dtype=torch.int64)
+            local, pooled = (tensor[rows] for tensor in self._shards[0])
         else:
-            local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[used[0]])
-            for number in used:
-                here = numbers == number
-                local[here], pooled[here] = (tensor[rows[here]] for tensor in self._shards[number])
+            local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[places[0][0]])
+            for position, (number, row) in enumerate(places):
+                local[position], pooled[position] = (tensor[row] for tensor in self._shards[number])
         return local.to(device).float(), pooled.to(device).float()
 
     def batches(self, views: Sequence[View], device: torch.device, batch_size: int) -> Iterator[Features]:
