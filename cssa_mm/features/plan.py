@@ -67,7 +67,7 @@ def choose(
         ConfigError: they don't all fit, and must.
     """
     total = len(images) * sides * view_bytes
-    in_memory = images[: int(min(space.memory // (sides * view_bytes), len(images)))]
+    in_memory = images[: int(min(space.memory, total) // (sides * view_bytes))]
     on_disk = images[:0]
     if missing is not None:
         order = np.argsort(missing > 0, kind='stable')  # what is there already needs no room
