@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object, all_reduce, barrier, broadcast_object_list, get_dist_info
+from mmengine.dist import all_reduce, barrier, broadcast_object_list, get_dist_info
 from torch import Tensor
 
 from cssa_mm.features import store as stores
@@ -33,13 +33,19 @@ def build_in_memory(
         dtype: of the result.
         shared: whether each rank encodes its share for all; then all must call it.
     """
-    total = sum(len(part.indices) for part in parts)
-    result = [torch.zeros(total, *tensor.shape[1:], dtype=dtype) for tensor in sample]
-    offset = 0
+    total, offset = sum(len(part.indices) for part in parts), 0
+    result: list[Tensor] = []
     for part in parts:
         rows = share_of_rank(len(part.indices)) if shared else np.arange(len(part.indices))
-        _fill(result, offset + rows, encoder(Part(part.indices[rows], part.side)) if len(rows) else iter(()))
+        start = offset
+        for batch in encoder(Part(part.indices[rows], part.side)) if len(rows) else ():
+            result = result or _room(total, batch, dtype)
+            here = torch.as_tensor(offset + rows[start - offset : start - offset + len(batch[0])])
+            for whole, tensor in zip(result, batch, strict=True):
+                whole[here] = tensor.to('cpu', dtype)
+            start += len(here)
         offset += len(part.indices)
+    result = result or _room(total, sample, dtype)
     if shared and get_dist_info()[1] > 1:
         # Every row belongs to one rank, and is 0 on the others: the sum is exact.
         for tensor in result:
@@ -48,13 +54,8 @@ def build_in_memory(
     return result[0], result[1]
 
 
-def _fill(result: Sequence[Tensor], rows: np.ndarray, batches: Iterator[Features]) -> None:
-    start = 0
-    for batch in batches:
-        here = torch.as_tensor(rows[start : start + len(batch[0])])
-        for whole, tensor in zip(result, batch, strict=True):
-            whole[here] = tensor.to('cpu', whole.dtype)
-        start += len(here)
+def _room(total: int, like: Features, dtype: torch.dtype) -> list[Tensor]:
+    return [torch.zeros(total, *tensor.shape[1:], dtype=dtype) for tensor in like]
 
 
 def build_on_disk(
@@ -64,8 +65,12 @@ def build_on_disk(
     encoder: Encoder,
     dtype: torch.dtype,
     reasons: Callable[[Part], Mapping[int, str]],
+    batch_size: int,
 ) -> None:
     """Write what a store lacks; all ranks must call it. A killed run goes on after its last whole shard.
+
+    Batches are those of a build from the beginning, so that nothing depends on where a run was killed: numbers round by
+    batch, and images of their own sizes are padded to the largest of theirs.
 
     Ranks that see the same folder share the work; where a folder belongs to one machine, each machine has its own.
 
@@ -76,14 +81,17 @@ def build_on_disk(
         encoder: encodes a part.
         dtype: of what is written.
         reasons: why images of a part are bad, by their position, as far as encoding has found them.
+        batch_size: of the encoder.
     """
     store.folder.mkdir(parents=True, exist_ok=True)
     store.remove_left_overs()
     number, together = ranks_at(store.folder)
     for part, names in zip(parts, keys, strict=True):
-        mine = [row for row in range(number, len(names), together) if names[row] not in store.places]
-        if mine:
-            _write(store, Part(part.indices[mine], part.side), [names[row] for row in mine], encoder, dtype, reasons)
+        mine = range(number, len(names), together)
+        batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
+        rows = [row for batch in batches if any(names[row] not in store.places for row in batch) for row in batch]
+        if rows:
+            _write(store, Part(part.indices[rows], part.side), [names[row] for row in rows], encoder, dtype, reasons)
     barrier()
     store.refresh()
 
@@ -96,17 +104,21 @@ def _write(
     dtype: torch.dtype,
     reasons: Callable[[Part], Mapping[int, str]],
 ) -> None:
-    rows: list[Features] = []
-    start = count = 0
+    waiting: list[Features] = []
+    names: list[str] = []
+    bad: dict[str, str] = {}
+    start = 0
     for batch in encoder(part):
-        rows.append((batch[0].to('cpu', dtype), batch[1].to('cpu', dtype)))
-        count += len(batch[0])
-        if count - start >= stores.ROWS or count == len(keys):
-            local, pooled = (torch.cat(tensors) for tensors in zip(*rows, strict=True))
-            bad = reasons(Part(part.indices[start:count], part.side))
-            names = keys[start:count]
-            store.write(names, local, pooled, {names[row]: reason for row, reason in bad.items()})
-            rows, start = [], count
+        here = np.arange(start, start + len(batch[0]))
+        here = here[[keys[row] not in store.places for row in here]]
+        waiting.append((batch[0][here - start].to('cpu', dtype), batch[1][here - start].to('cpu', dtype)))
+        names += [keys[row] for row in here]
+        bad |= {keys[here[row]]: reason for row, reason in reasons(Part(part.indices[here], part.side)).items()}
+        start += len(batch[0])
+        if len(names) >= stores.ROWS or start == len(keys):
+            local, pooled = (torch.cat(tensors) for tensors in zip(*waiting, strict=True))
+            store.write(names, local, pooled, bad)
+            waiting, names, bad = [], [], {}
 
 
 def ranks_at(folder: Path) -> tuple[int, int]:
@@ -123,8 +135,3 @@ def ranks_at(folder: Path) -> tuple[int, int]:
     barrier()
     own.unlink()
     return seen.index(rank), len(seen)
-
-
-def all_agree(is_so: bool) -> bool:
-    """Whether it is so on every rank; all must call it."""
-    return all(all_gather_object(is_so))

@@ -129,7 +129,8 @@ class Keeper:
     def _on_disk(self, store: FeatureStore, parts: Sequence[Part], serves_training: bool, missing: int) -> FeatureCache:
         keys = [self.keys(part.indices, part.side) for part in parts]
         if missing:
-            build_on_disk(store, parts, keys, self._encode, self.options.torch_dtype, self._reasons)
+            options = self.options.torch_dtype, self._reasons, self.loader['batch_size']
+            build_on_disk(store, parts, keys, self._encode, *options)
         views = [view for part in parts for view in part.views(self.dataset)]
         names = [name for each in keys for name in each]
         lost = sum(name not in store.places for name in names)

@@ -35,6 +35,7 @@ def test_features_lie_in_several_shards_and_leave_in_float32(features):
     cache = FeatureCache.of_shards(places, halves, serves_training=True)
     for wanted in ([3, 0, 2, 0], [2, 3]):
         local, pooled = cache.lookup([VIEWS[row] for row in wanted], torch.device('cpu'))
+        assert local.dtype == pooled.dtype == torch.float32
         assert torch.equal(local, features[0].half().float()[wanted])
         assert torch.equal(pooled, features[1].half().float()[wanted])
     assert len(cache) == 4

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmpretrain.registry import DATASETS
+from PIL import Image
 
 from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.view import View
@@ -123,6 +124,24 @@ def test_a_broken_shard_is_left_out_with_one_line_and_encoded_anew(
     assert len(shards(tmp_path)) == 5
 
 
+def test_an_image_that_changes_is_encoded_in_its_batch_as_in_a_build_from_the_beginning(
+    features, dataset, encoded, tmp_path
+):
+    features(folder=tmp_path / 'kept', batch_size=8).fill()
+    small = tmp_path / 'small.png'  # it is padded to the size of the others
+    Image.new('RGB', (32, 32), 'white').save(small)
+    dataset.img_paths[12] = str(small)
+    encoded.clear()
+    frozen, fresh = features(folder=tmp_path / 'kept', batch_size=8), features(batch_size=8)
+    frozen.fill()
+    assert encoded == [1, 8]
+    fresh.fill()
+    for found, expected in zip(plain(frozen), plain(fresh), strict=True):
+        assert torch.equal(found, expected)
+    assert len(shards(tmp_path / 'kept')) == 2
+    assert len(frozen.cache) == 40
+
+
 def test_in_a_folder_the_features_for_the_scores_serve_every_split(features, strong, tmp_path):
     strong()
     frozen = features(folder=tmp_path)
@@ -181,16 +200,19 @@ def disk(monkeypatch):
 
 def test_on_a_small_disk_what_fits_is_kept_and_the_rest_encoded(features, disk, encoded, tmp_path, dataset, said):
     disk(21)
-    frozen = features(folder=tmp_path, gib=1e-9)
+    frozen = features(folder=tmp_path, gib=1e-9, batch_size=1)
     frozen.fill_for_training()
     assert len(frozen.cache) == 20
     assert not frozen.cache.serves_training
     assert said[0].endswith('30 images do not fit: they are encoded each time')
     disk(4)  # what is there already needs no room
     encoded.clear()
-    again = features(folder=tmp_path, gib=1e-9, data=frozen.dataset.with_pipeline(
-        [VIEW.as_config(), dict(type='RandomFlip', prob=0.5), dict(type='PackInputs', meta_keys=('image_id', 'flip'))]
-    ))  # fmt: skip
+    weak = [
+        VIEW.as_config(),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='PackInputs', meta_keys=('image_id', 'flip')),
+    ]
+    again = features(folder=tmp_path, gib=1e-9, batch_size=1, data=frozen.dataset.with_pipeline(weak))
     again.fill_for_training()
     assert len(again.cache) == 24
     assert sum(encoded) == 1 + 4

@@ -28,6 +28,7 @@ def runner(model, dataset, tmp_path):
         seed=5,
         train_loop=SimpleNamespace(warmup_epochs=1, semi_epochs=2),
         train_dataloader=SimpleNamespace(dataset=dataset),
+        val_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)),
         model=model,
         logger=logging.getLogger('test'),
         work_dir=str(tmp_path),
