@@ -109,9 +109,9 @@ def _write(
     bad: dict[str, str] = {}
     start = 0
     for batch in encoder(part):
-        here = np.arange(start, start + len(batch[0]))
-        here = here[[keys[row] not in store.places for row in here]]
-        waiting.append((batch[0][here - start].to('cpu', dtype), batch[1][here - start].to('cpu', dtype)))
+        here = [row for row in range(start, start + len(batch[0])) if keys[row] not in store.places]
+        wanted = torch.tensor(here, dtype=torch.int64, device=batch[0].device) - start
+        waiting.append((batch[0][wanted].to('cpu', dtype), batch[1][wanted].to('cpu', dtype)))
         names += [keys[row] for row in here]
         bad |= {keys[here[row]]: reason for row, reason in reasons(Part(part.indices[here], part.side)).items()}
         start += len(batch[0])
