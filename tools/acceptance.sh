@@ -25,6 +25,8 @@
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
 #   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
+#   store   builds the store of frozen features at the size of COCO (8 GiB of disk), kills it in the middle and goes on:
+#           memory, disk, time, and that nothing is encoded twice; --images 82081 --folder FOLDER
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -142,6 +144,11 @@ suggestions() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/suggestions.py" "$@"
 }
 
+store() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/feature_store.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -156,10 +163,13 @@ onnx() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
 }
 
-case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | million | ray | neighbours | reading | suggestions) "$@" ;;
-    *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, million, ray, neighbours, reading or suggestions" >&2
-        exit 2
-        ;;
-esac
+NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
+store suggestions"
+for name in $NAMES; do
+    if [ "${1:-}" = "$name" ]; then
+        "$@"
+        exit
+    fi
+done
+echo "error: acceptance: found '${1:-}', expected one of:" $NAMES >&2
+exit 2

@@ -60,9 +60,16 @@ default_hooks = dict(
         # this many unlabelled images.
         evidence_images=2048,
         evidence_seed=0,
-        # Frozen features are computed once and kept in memory if they fit into this many GiB per rank. A folder keeps
-        # them for other runs, too.
-        feature_cache=dict(gib=1.0, folder=None),
+        # Frozen features are computed once and kept, as far as they fit; the rest is encoded each time.
+        feature_cache=dict(
+            gib=1.0,  # memory on each rank; 0 keeps none
+            folder=None,  # files that other runs share, too, as large as the disk allows; gib does not bound them
+            dtype='float32',  # or 'float16', in half the space
+            partial=True,  # False refuses where not all fits
+            # Where training augments: this many strong views of each image, drawn and encoded once. 0 draws new ones
+            # in each epoch, as the paper does, and the tower encodes them.
+            strong_views=0,
+        ),
         batch_size=64,
         num_workers=2,
     ),

@@ -24,6 +24,7 @@ from cssa_mm.engine.live_view_hook import LiveViewHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
 from cssa_mm.evaluation.multilabel_metric import CSSAMetric
+from cssa_mm.features.options import CacheOptions
 from cssa_mm.files import shipped_config
 from cssa_mm.models import (
     ContextHead,
@@ -94,7 +95,7 @@ SECTIONS: dict[str, Callable | None] = {
     'optim_wrapper.paramwise_cfg': None,
     'auto_scale_lr': None,
     'default_hooks.pseudo_labels': PseudoLabelHook,
-    'default_hooks.pseudo_labels.feature_cache': None,
+    'default_hooks.pseudo_labels.feature_cache': CacheOptions,
     'default_hooks.calibration': CalibrationHook,
     'default_hooks.bad_images': BadImageHook,
     'default_hooks.visualization': LabelPictureHook,

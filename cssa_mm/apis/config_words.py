@@ -98,10 +98,6 @@ WORDS: dict[str, dict[str, str]] = {
         'enable': 'Whether the rate is scaled; `--auto-scale-lr` sets it.',
         'base_batch_size': 'Images of a step that the rate is meant for.',
     },
-    'default_hooks.pseudo_labels.feature_cache': {
-        'gib': 'Memory for frozen features on each process, in GiB; 0 keeps none.',
-        'folder': 'Where they are kept for other runs; None keeps them for this run.',
-    },
     'env_cfg': {
         'cudnn_benchmark': 'Let cuDNN choose its algorithms by trial.',
         'mp_cfg': "`mp_start_method` ('fork', 'spawn' or 'forkserver') and `opencv_num_threads`.",

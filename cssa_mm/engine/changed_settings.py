@@ -14,7 +14,7 @@ SECTIONS = (
 # Keys that change how fast a step is, or where a file lies.
 INDIFFERENT = {
     'num_workers', 'persistent_workers', 'pin_memory', 'pin_memory_device', 'prefetch_factor', 'timeout', 'val_begin',
-    'val_interval', 'data_root', 'pretrained', 'config_dir', 'feature_cache',
+    'val_interval', 'data_root', 'pretrained', 'config_dir',
 }  # fmt: skip
 LONGEST = 60
 Settings = dict[str, Any]
@@ -34,6 +34,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     sections = {name: config[name] for name in SECTIONS if name in config}
     algorithm = dict((config.get('default_hooks') or {}).get('pseudo_labels') or {})
     algorithm.pop('batch_size', None)  # of scoring, which changes its speed
+    cache = dict(algorithm.pop('feature_cache', None) or {})
+    defaults = dict(dtype='float32', strong_views=0)  # the keys that change more than the speed
+    algorithm |= {f'feature_cache.{key}': cache[key] for key, v in defaults.items() if cache.get(key, v) != v}
     return dict(_leaves(sections | dict(default_hooks=dict(pseudo_labels=algorithm)), ''))
 
 

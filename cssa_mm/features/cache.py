@@ -2,81 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from cssa_mm.errors import DataError
-from cssa_mm.files import replacing
-
-View = tuple[str, bool]  # image id, mirrored
+Features = tuple[Tensor, Tensor]  # local (b, N, D) and global (b, D)
+# Image id and side: (id, False) is the plain view, (id, True) its mirror image, (id, 'strong', 0) a strong view.
+View = tuple
 
 
 class FeatureCache:
-    """Local (R, N, D) and global (R, D) features of R views, in the memory of the CPU, looked up by view.
+    """Local (R, N, D) and global (R, D) features of R views, in memory or mapped from files, looked up by view.
 
-    `serves_training` says that these are all views that training can draw. Otherwise they serve scoring alone: a
-    strongly augmented image that is not mirrored must not be taken for its plain view. `bad_images` holds the reason
-    of each image that could not be read.
+    What is kept in float16 is looked up in float32. `serves_training` says that these are all views that training can
+    draw. Otherwise they serve scoring alone: a strongly augmented image that is not mirrored must not be taken for its
+    plain view. Where some images do not fit, `training_ids` are those whose training views are all here.
     """
 
-    def __init__(
-        self,
-        views: Sequence[View],
-        local: Tensor,
-        pooled: Tensor,
-        serves_training: bool,
-        bad_images: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, views: Sequence[View], local: Tensor, pooled: Tensor, serves_training: bool) -> None:
         self.serves_training = serves_training
-        self.bad_images = dict(bad_images or {})
-        self._rows = {view: row for row, view in enumerate(views)}
-        self._local = local
-        self._pooled = pooled
+        self.training_ids: Collection[str] = ()
+        self._places = {view: (0, row) for row, view in enumerate(views)}
+        self._shards: Sequence[Features] = [(local, pooled)]
+
+    @classmethod
+    def of_shards(
+        cls, places: Mapping[View, tuple[int, int]], shards: Sequence[Features], serves_training: bool
+    ) -> FeatureCache:
+        """Features that lie in several shards: the place of a view is the number of its shard, and its row there."""
+        cache = cls([], torch.empty(0), torch.empty(0), serves_training)
+        cache._places, cache._shards = dict(places), shards
+        return cache
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._places)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(tensor.nbytes for shard in self._shards for tensor in shard)
+
+    def __contains__(self, view: View) -> bool:
+        return view in self._places
 
     def holds(self, views: Sequence[View]) -> bool:
         """Whether the cache holds all of the views."""
-        return all(view in self._rows for view in views)
+        return all(view in self._places for view in views)
 
-    def lookup(self, views: Sequence[View], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Local (B, N, D) and global (B, D) features of B views."""
-        rows = torch.tensor([self._rows[view] for view in views], dtype=torch.int64)
-        return self._local[rows].to(device), self._pooled[rows].to(device)
+    def lookup(self, views: Sequence[View], device: torch.device) -> Features:
+        """Local (B, N, D) and global (B, D) features of B views, float32."""
+        places = [self._places[view] for view in views]
+        if len(self._shards) == 1:
+            rows = torch.tensor([row for _, row in places], dtype=torch.int64)
+            local, pooled = (tensor[rows] for tensor in self._shards[0])
+        else:
+            local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[places[0][0]])
+            for position, (number, row) in enumerate(places):
+                local[position], pooled[position] = (tensor[row] for tensor in self._shards[number])
+        return local.to(device).float(), pooled.to(device).float()
 
-    def batches(self, views: Sequence[View], device: torch.device, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, views: Sequence[View], device: torch.device, batch_size: int) -> Iterator[Features]:
         """`lookup` in batches."""
         for start in range(0, len(views), batch_size):
             yield self.lookup(views[start : start + batch_size], device)
-
-    def save(self, path: Path) -> None:
-        """Write a file for `load`; processes that write it at the same time don't disturb each other."""
-        content = dict(
-            views=list(self._rows),
-            local=self._local,
-            pooled=self._pooled,
-            serves_training=self.serves_training,
-            bad_images=self.bad_images,
-        )
-        with replacing(path) as partial:
-            torch.save(content, partial)
-
-    @classmethod
-    def load(cls, path: Path) -> FeatureCache:
-        """Read a file of `save`; processes that read it share its memory.
-
-        Raises:
-            DataError: the file cannot be read as one of `save`.
-        """
-        try:
-            return cls(**torch.load(path, map_location='cpu', weights_only=True, mmap=True))
-        # Broken bytes raise nearly anything.
-        except Exception as error:
-            raise DataError(
-                f'{path}: found no readable features ({type(error).__name__}), expected those that an earlier run '
-                'wrote; remove the file, and they are computed again'
-            ) from error

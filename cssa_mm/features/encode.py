@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.view import View
+from cssa_mm.features.cache import Features
 from cssa_mm.features.view import scoring_pipeline
 from cssa_mm.models import CSSAClassifier
-
-Features = tuple[Tensor, Tensor]  # local (b, N, D) and global (b, D)
 
 
 def encode(
@@ -29,15 +29,19 @@ def encode(
     description: str,
     *,
     mirrored: bool = False,
+    pipeline: Sequence | None = None,
+    seeds: Sequence[int] | None = None,
     batch_size: int = 64,
     num_workers: int = 0,
 ) -> Iterator[Features]:
     """Local (b, N, D) and global (b, D) features of a view of the images at `indices`, batch by batch, in order.
 
-    This process reads all of them; rank 0 shows progress.
+    This process reads all of them; rank 0 shows progress. A `pipeline` takes the place of the view, and the seed of
+    each image decides what it draws.
     """
     loader: DataLoader[dict] = DataLoader(
-        dataset.with_pipeline(scoring_pipeline(view, mirrored), indices),
+        dataset.with_pipeline(pipeline or scoring_pipeline(view, mirrored), indices),
+        sampler=None if seeds is None else [SampleKey(*key) for key in enumerate(seeds)],
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=pseudo_collate,

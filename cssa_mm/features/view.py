@@ -15,6 +15,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.models import CSSAClassifier
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+META_KEYS = ('image_id', 'flip')  # of a view that is encoded
 
 
 def view_of(config: Mapping) -> View:
@@ -106,7 +107,7 @@ def _options(step: Mapping) -> dict:
 def scoring_pipeline(view: View, mirrored: bool = False) -> list[dict]:
     """The transforms that lead from an image file to a packed plain view, or to its mirror image."""
     flip = [dict(type='RandomFlip', prob=1.0, direction='horizontal')] if mirrored else []
-    return [view.as_config(), *flip, dict(type='PackInputs', meta_keys=('image_id', 'flip'))]
+    return [view.as_config(), *flip, dict(type='PackInputs', meta_keys=META_KEYS)]
 
 
 def draws_view_or_mirror(transforms: Sequence[BaseTransform], view: View) -> bool:
@@ -121,3 +122,8 @@ def draws_view_or_mirror(transforms: Sequence[BaseTransform], view: View) -> boo
         and isinstance(pack, PackInputs)
         and 'flip' in pack.meta_keys
     )
+
+
+def shows_view_alone(transforms: Sequence[BaseTransform], view: View) -> bool:
+    """Whether a pipeline yields the plain view, and does nothing else."""
+    return len(transforms) == 2 and transforms[0] == view and isinstance(transforms[1], PackInputs)

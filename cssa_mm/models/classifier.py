@@ -33,6 +33,7 @@ from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.toolbox_losses import cell_loss
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
+Batch = list[DataSample] | None
 
 
 @MODELS.register_module()
@@ -149,12 +150,12 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
                 all_reduce(value, 'mean')
         return loss, log_vars
 
-    def predict(self, inputs: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
-        """Each image's sample with scores (C,) and labels: see `set_predictions`."""
-        features: Features = self.backbone(inputs)
-        return self.answer(self.logits(*features), self.logits(*features, 'student'), data_samples)
+    def predict(self, inputs: Tensor, data_samples: Batch = None, features: Features | None = None) -> list[DataSample]:
+        """Each image's sample with scores (C,) and labels: see `set_predictions`, and `loss` for known features."""
+        found: Features = self.backbone(inputs) if features is None else features
+        return self.answer(self.logits(*found), self.logits(*found, 'student'), data_samples)
 
-    def answer(self, logits: Tensor, student: Tensor, data_samples: list[DataSample] | None = None) -> list[DataSample]:
+    def answer(self, logits: Tensor, student: Tensor, data_samples: Batch = None) -> list[DataSample]:
         """The samples with the predictions that logits (B, C) of the EMA teacher and of the student stand for."""
         samples = data_samples or [DataSample() for _ in logits]
         set_predictions(samples, logits, student, self.calibration, self.thresholds)
@@ -231,14 +232,12 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         self.unfold()
         return super()._apply(fn, recurse)
 
-    def forward(
-        self, inputs: Tensor, data_samples: list[DataSample] | None = None, mode: str = 'tensor', **given: Any
-    ) -> Any:
-        """mmengine's entry: 'loss' (with `given` targets and features), 'predict', or 'tensor' for logits (B, C)."""
+    def forward(self, inputs: Tensor, data_samples: Batch = None, mode: str = 'tensor', **given: Any) -> Any:
+        """mmengine's entry: 'loss', 'predict' (with `given` targets and features), or 'tensor' for logits (B, C)."""
         if mode == 'loss':
             return self.loss(inputs, data_samples or [], **given)
         if mode == 'predict':
-            return self.predict(inputs, data_samples)
+            return self.predict(inputs, data_samples, **given)
         if mode == 'tensor':
             return self.align(*self.backbone(inputs)).logits
         raise ConfigError(f"forward mode: found '{mode}', expected 'loss', 'predict' or 'tensor'")

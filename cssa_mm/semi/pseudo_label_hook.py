@@ -16,17 +16,17 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.wrong_labels import checked_share
-from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.held_out_scores import forget_held_out
 from cssa_mm.evaluation.pseudo_label_quality import format_table
 from cssa_mm.evaluation.pseudo_label_records import FILE, Record, append_record, keep_records
+from cssa_mm.features.evaluation import keep_validation
 from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.features.kept_items import read_in_this_process
+from cssa_mm.features.options import checked_options
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.policies import build_policy
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
-
-CACHE_KEYS = ('gib', 'folder')
 
 
 @HOOKS.register_module()
@@ -50,8 +50,7 @@ class PseudoLabelHook(Hook):
         evidence_images: most labelled, and most unlabelled images that the evidence of `cssa_plus` and an 'auto'
             weight of centring are fitted to.
         evidence_seed: seed of the draw of these images.
-        feature_cache: `gib`, memory for frozen features on each rank (0: none), and `folder`, where they are kept for
-            other runs (None: for this run).
+        feature_cache: how much of the frozen features is kept, and where; see `CacheOptions`.
         batch_size: images a rank encodes or scores at a time.
         num_workers: workers of the loader that encodes and scores.
 
@@ -66,6 +65,7 @@ class PseudoLabelHook(Hook):
     priority = 'NORMAL'
     record: Record | None = None
     semi_supervision: SemiSupervision  # from before_train on
+    _has_kept_validation = False
 
     def __init__(
         self,
@@ -91,13 +91,7 @@ class PseudoLabelHook(Hook):
             evidence_images=evidence_images,
             evidence_seed=evidence_seed,
         )
-        self.feature_cache: dict[str, Any] = dict(gib=1.0, folder=None) | dict(feature_cache or {})
-        for key in self.feature_cache:
-            if key not in CACHE_KEYS:
-                raise ConfigError(
-                    f"default_hooks.pseudo_labels.feature_cache: found the unknown key '{key}', expected one of "
-                    f'{", ".join(CACHE_KEYS)}.{nearest(key, CACHE_KEYS)}'
-                )
+        self.feature_cache = checked_options(feature_cache)
         self.loader: dict[str, Any] = dict(batch_size=batch_size, num_workers=num_workers)
 
     def features(self, model: CSSAClassifier, dataset: SemiMultiLabelDataset, config: Mapping) -> FrozenFeatures:
@@ -117,7 +111,10 @@ class PseudoLabelHook(Hook):
             return  # a finished run was resumed: the model stays as it is
         dataset = runner.train_dataloader.dataset
         self.semi_supervision = self.algorithm(bare_model(runner), dataset, runner.cfg, runner.seed)
-        self.semi_supervision.features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
+        features = self.semi_supervision.features
+        features.fill_for_training(is_scored=bool(getattr(loop, 'semi_epochs', 1)))
+        if features.cache is not None and features.cache.serves_training:
+            read_in_this_process(runner.train_dataloader)
         self.semi_supervision.prepare()
         if is_main_process():
             keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch)
@@ -138,7 +135,7 @@ class PseudoLabelHook(Hook):
         """Add to the batch its targets and, if they are known, its features."""
         samples = data_batch['data_samples']
         data_batch['targets'] = self.semi_supervision.targets(samples)
-        data_batch['features'] = self.semi_supervision.features.of_batch(samples)
+        data_batch['features'] = self.semi_supervision.features.of_batch(samples, data_batch.get('inputs', ()))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Update the teacher, if the optimiser made a step; fit the evidence if a checkpoint follows."""
@@ -153,9 +150,13 @@ class PseudoLabelHook(Hook):
             self.semi_supervision.refresh()
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Fit the evidence, which the scores of the validation depend on."""
+        """Fit the evidence, which the scores of the validation depend on, and keep the features of its images."""
         if hasattr(self, 'semi_supervision'):
             self.semi_supervision.refresh()
+            # Once, and not in the last epoch: what is kept serves later validations.
+            if not self._has_kept_validation and runner.epoch < getattr(runner.train_loop, 'max_epochs', math.inf):
+                self._has_kept_validation = True
+                keep_validation(runner, self.semi_supervision.features)
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from cssa_mm.errors import DataError
 from cssa_mm.features.cache import FeatureCache
 
 VIEWS = [('a', False), ('b', False), ('a', True), ('b', True)]
@@ -30,25 +29,16 @@ def test_batches_are_the_views_in_order(features):
     assert torch.equal(torch.cat([pooled for _, pooled in batches]), features[1])
 
 
-def test_a_file_holds_all_that_a_cache_does(features, tmp_path):
-    path = tmp_path / 'new' / 'features.pt'
-    path.parent.mkdir()
-    FeatureCache(VIEWS, *features, serves_training=True, bad_images={'b': 'truncated'}).save(path)
-    found = FeatureCache.load(path)
-    assert found.serves_training
-    assert found.bad_images == {'b': 'truncated'}
-    local, pooled = found.lookup(VIEWS, torch.device('cpu'))
-    assert torch.equal(local, features[0])
-    assert torch.equal(pooled, features[1])
-    assert [entry.name for entry in path.parent.iterdir()] == ['features.pt']
-
-
-@pytest.mark.parametrize('content', [b'', b'no features', None])
-def test_a_file_without_features_is_refused(tmp_path, content):
-    path = tmp_path / 'features.pt'
-    if content is None:
-        torch.save(dict(other=1), path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=r'features.pt: found no readable features \(.*remove the file'):
-        FeatureCache.load(path)
+def test_features_lie_in_several_shards_and_leave_in_float32(features):
+    halves = [tuple(tensor[rows].half() for tensor in features) for rows in (slice(0, 1), slice(1, 4))]
+    places = {view: (int(row > 0), row - int(row > 0)) for row, view in enumerate(VIEWS)}
+    cache = FeatureCache.of_shards(places, halves, serves_training=True)
+    for wanted in ([3, 0, 2, 0], [2, 3]):
+        local, pooled = cache.lookup([VIEWS[row] for row in wanted], torch.device('cpu'))
+        assert local.dtype == pooled.dtype == torch.float32
+        assert torch.equal(local, features[0].half().float()[wanted])
+        assert torch.equal(pooled, features[1].half().float()[wanted])
+    assert len(cache) == 4
+    assert cache.nbytes == 4 * (5 + 1) * 16 * 2
+    assert VIEWS[1] in cache
+    assert ('c', False) not in cache

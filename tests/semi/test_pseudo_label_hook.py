@@ -28,6 +28,7 @@ def runner(model, dataset, tmp_path):
         seed=5,
         train_loop=SimpleNamespace(warmup_epochs=1, semi_epochs=2),
         train_dataloader=SimpleNamespace(dataset=dataset),
+        val_loop=SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset)),
         model=model,
         logger=logging.getLogger('test'),
         work_dir=str(tmp_path),
@@ -77,7 +78,7 @@ def test_options_of_the_feature_cache_and_the_loader_reach_the_features(runner, 
     hook = PseudoLabelHook(feature_cache=dict(gib=gib, folder=str(tmp_path / 'kept')), batch_size=7)
     hook.before_train(runner)
     features = hook.semi_supervision.features
-    assert (features.gib, features.loader) == (gib, dict(batch_size=7, num_workers=0))
+    assert (features.options.gib, features.loader) == (gib, dict(batch_size=7, num_workers=0))
     assert (features.cache is not None) == bool(gib)
     assert (tmp_path / 'kept').exists() == bool(gib)
 
@@ -244,8 +245,8 @@ def test_an_unknown_key_of_the_feature_cache_is_refused():
     with pytest.raises(ConfigError) as error:
         PseudoLabelHook(feature_cache=dict(gb=1))
     assert str(error.value) == (
-        "default_hooks.pseudo_labels.feature_cache: found the unknown key 'gb', expected one of gib, folder. "
-        "Did you mean 'gib'?"
+        "default_hooks.pseudo_labels.feature_cache: found the unknown key 'gb', expected one of gib, folder, "
+        "dtype, partial, strong_views. Did you mean 'gib'?"
     )
 
 

@@ -34,6 +34,7 @@ ROWS = dict(
     full_sets=('voc_zero-shot@0.05', 'nus_cssa_plus@0.2'),
     rare=('zero_shot', 'labelled_only', 'cssa_plus'),
     recipe=('warm_up', 'oracle'),
+    kept_features=('float16', 'strong_2'),
 )
 # Their rows have configs or files of photos: tests of their own run them.
 OF_PHOTOS = ('coco_mini', 'own_photos', 'full_sets')

@@ -21,6 +21,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.engine.config.class_types import REGISTRIES
 from cssa_mm.engine.config.moved_keys import MOVED
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.features.options import CACHE_KEYS
 from cssa_mm.models import (
     ContextHead,
     CSSADataPreprocessor,
@@ -33,7 +34,6 @@ from cssa_mm.models.neighbours import Neighbours
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.semi.policies import POLICIES
-from cssa_mm.semi.pseudo_label_hook import CACHE_KEYS
 
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 CONFIG_KEYS = RUNNER_KEYS | {

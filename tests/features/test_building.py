@@ -1,0 +1,102 @@
+"""The ranks encode together. Oracle: one process that keeps its features in memory."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmpretrain.registry import DATASETS
+
+from cssa_mm.datasets.bad_images import BadImages
+from cssa_mm.features.building import build_in_memory
+from cssa_mm.features.kept_views import MIRRORED, Part
+
+CPU = torch.device('cpu')
+TWO_RANKS = """
+import sys
+from pathlib import Path
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+import cssa_mm
+from mmpretrain.registry import DATASETS, MODELS
+from cssa_mm.datasets.bad_images import BadImages
+from cssa_mm.datasets.view import View
+from cssa_mm.features.frozen_features import FrozenFeatures
+folder, rank = Path(sys.argv[1]), torch.distributed.get_rank()
+config = Config.fromfile(folder / 'config.py')
+with DefaultScope.overwrite_default_scope('mmpretrain'):
+    model, dataset = MODELS.build(config.model), DATASETS.build(config.train_dataloader.dataset)
+count = []
+model.backbone.register_forward_hook(lambda module, inputs, outputs: count.append(len(inputs[0])))
+result = {}
+for name in ('in memory', 'encoded', 'found', 'of each machine'):
+    count.clear()
+    dataset.bad_images = BadImages(shape=(64, 64))
+    path = dict(encoded=folder / 'kept', found=folder / 'kept').get(name, folder / f'own{rank}')
+    options = dict(folder=None) if name == 'in memory' else dict(folder=path)
+    frozen = FrozenFeatures(model, dataset, View(size=None), **options)
+    frozen.fill()
+    tensors = frozen.cache.lookup([(image_id, False) for image_id in dataset.image_ids], torch.device('cpu'))
+    result[name] = dict(count=sum(count) - 1, tensors=tensors, bad=list(dataset.bad_images.reasons))
+torch.save(result, folder / f'rank{rank}.pt')
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_encode_half_each_and_keep_what_one_process_does(two_ranks, features, dataset, tiny_config, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(dataset.data_root, data)
+    (data / 'train' / Path(dataset.img_paths[6]).name).write_bytes(b'')
+    config = tiny_config(**{'train_dataloader.dataset.data_root': str(data)})
+    config.dump(tmp_path / 'config.py')
+    two_ranks(TWO_RANKS, tmp_path)
+    ranks = [torch.load(tmp_path / f'rank{rank}.pt', weights_only=True) for rank in range(2)]
+    frozen = features(data=DATASETS.build(config.train_dataloader.dataset))
+    frozen.dataset.bad_images = BadImages(shape=(64, 64))
+    frozen.fill()
+    expected = frozen.cache.lookup([(image_id, False) for image_id in dataset.image_ids], CPU)
+    for rank in ranks:
+        assert {name: found['count'] for name, found in rank.items()} == {
+            'in memory': 20,
+            'encoded': 20,
+            'found': 0,
+            'of each machine': 40,
+        }
+        for name, found in rank.items():
+            assert found['bad'] == [dataset.image_ids[6]]
+            for one, other, same in zip(found['tensors'], ranks[0][name]['tensors'], expected, strict=True):
+                assert torch.equal(one, other)
+                torch.testing.assert_close(one, same, rtol=1e-4, atol=1e-5)
+    assert [path.suffix for path in tmp_path.glob('kept/*/*')] == ['.safetensors'] * 2  # a shard of each rank
+
+
+def test_memory_is_filled_in_place_in_the_order_of_parts_and_images():
+    parts = [Part(np.array([4, 1, 3])), Part(np.array([2, 0]), MIRRORED)]
+    asked = []
+
+    def encoder(part):
+        asked.append((part.indices.tolist(), part.side))
+        values = torch.as_tensor(part.indices) + 10.0 * (part.side == MIRRORED)
+        for chunk in values.split(2):
+            yield chunk[:, None, None].expand(-1, 2, 3), chunk[:, None].expand(-1, 3)
+
+    sample = torch.zeros(1, 2, 3), torch.zeros(1, 3)
+    local, pooled = build_in_memory(parts, encoder, sample, torch.float16, shared=True)
+    assert asked == [([4, 1, 3], (False,)), ([2, 0], (True,))]
+    assert local.shape == (5, 2, 3)
+    assert local.dtype == pooled.dtype == torch.float16
+    assert local[:, 1, 2].tolist() == pooled[:, 0].tolist() == [4, 1, 3, 12, 10]
+
+
+def test_each_rank_takes_part_in_the_sharing_of_a_single_image(monkeypatch):
+    """Rank 0 has all of it, yet the other one waits for both."""
+    shared = []
+    for module in ('encode', 'building'):
+        monkeypatch.setattr(f'cssa_mm.features.{module}.get_dist_info', lambda: (1, 2))
+    monkeypatch.setattr('cssa_mm.features.building.all_reduce', shared.append)
+    sample = torch.ones(1, 2, 3), torch.ones(1, 3)
+    refused = lambda part: pytest.fail('nothing to encode')  # noqa: E731
+    local, _ = build_in_memory([Part(np.array([3]))], refused, sample, torch.float32, shared=True)
+    assert len(shared) == 2  # local and global features
+    assert not local.any()

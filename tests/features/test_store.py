@@ -1,0 +1,88 @@
+"""Shards on disk. Oracle: the tensors that were written."""
+
+import errno
+import os
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from cssa_mm.errors import DataError
+from cssa_mm.features import store
+from cssa_mm.features.store import FeatureStore
+
+
+@pytest.fixture
+def tensors():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(4, 5, 16, generator=generator), torch.randn(4, 16, generator=generator).half()
+
+
+def names(folder) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_is_found_by_its_key_and_mapped(tensors, tmp_path):
+    local, pooled = tensors
+    writer = FeatureStore(tmp_path / 'new')
+    writer.write(['a', 'b'], local[:2], pooled[:2], {'b': 'truncated'})
+    writer.write(['c', 'd'], local[2:], pooled[2:], {})
+    assert writer.places == {}
+    writer.refresh()
+    reader = FeatureStore(tmp_path / 'new')
+    for each in (writer, reader):
+        for row, key in enumerate('abcd'):
+            number, place = each.places[key]
+            assert torch.equal(each.shards[number][0][place], local[row])
+            assert torch.equal(each.shards[number][1][place], pooled[row])
+        assert each.bad == {'b': 'truncated'}
+    reader.forget_bad()
+    assert set(reader.places) == set('acd')
+
+
+def test_two_that_write_the_same_views_write_one_file_and_a_view_that_is_twice_there_is_read_once(tensors, tmp_path):
+    for _ in range(2):
+        FeatureStore(tmp_path).write(['a', 'b'], tensors[0][:2], tensors[1][:2], {})
+    assert len(names(tmp_path)) == 1
+    FeatureStore(tmp_path).write(['b', 'c'], tensors[0][1:3], tensors[1][1:3], {})
+    found = FeatureStore(tmp_path)
+    assert (set(found.places), len(found.shards)) == (set('abc'), 2)
+
+
+def test_shards_without_keys_or_of_another_length_are_left_out_and_removed(tensors, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(store, 'print_log', lambda line, *_: said.append(line))
+    FeatureStore(tmp_path).write(['a', 'b'], tensors[0][:3], tensors[1][:3], {})
+    store.save_file({'local': tensors[0]}, tmp_path / 'other.safetensors')
+    assert FeatureStore(tmp_path).places == {}
+    assert len(said) == 2
+    assert 'found no readable features (2 keys for 3 and 3 rows)' in said[0] + said[1]
+    assert names(tmp_path) == []
+
+
+def test_what_was_written_aside_is_no_shard_and_removed_once_it_is_old(tensors, tmp_path):
+    writer = FeatureStore(tmp_path)
+    for name, age in (('.old.1.tmp.safetensors', 2 * store.LEFT_OVER), ('.new.2.tmp.safetensors', 0)):
+        (tmp_path / name).write_bytes(b'half')
+        stamp = (tmp_path / name).stat().st_mtime - age
+        os.utime(tmp_path / name, (stamp, stamp))
+    writer.refresh()
+    writer.remove_left_overs()
+    assert (writer.places, names(tmp_path)) == ({}, ['.new.2.tmp.safetensors'])
+
+
+@pytest.mark.parametrize(
+    'failure', [OSError(errno.ENOSPC, 'No space left on device'), SafetensorError('I/O error: ... (os error 28)')]
+)
+def test_a_full_disk_is_said_in_one_line_and_what_is_there_stays(tensors, tmp_path, monkeypatch, failure):
+    writer = FeatureStore(tmp_path)
+    writer.write(['a'], tensors[0][:1], tensors[1][:1], {})
+
+    def save(*_, **__):
+        raise failure
+
+    monkeypatch.setattr(store, 'save_file', save)
+    with pytest.raises(DataError, match='found no space left while features were written, expected .* MiB more'):
+        writer.write(['b'], tensors[0][1:2], tensors[1][1:2], {})
+    assert set(FeatureStore(tmp_path).places) == {'a'}
+    assert len(names(tmp_path)) == 1
