@@ -5,7 +5,13 @@ import pytest
 from sklearn.calibration import calibration_curve
 
 from cssa_mm.errors import DataError
-from cssa_mm.evaluation.calibration import calibration, expected_calibration_error, reliability
+from cssa_mm.evaluation import calibration as module
+from cssa_mm.evaluation.calibration import (
+    calibration,
+    calibration_counts,
+    expected_calibration_error,
+    reliability,
+)
 
 
 @pytest.fixture
@@ -43,6 +49,18 @@ def test_the_error_is_the_mean_distance_of_score_and_share_per_class_and_over_al
     np.testing.assert_allclose(found['calibration_error'], expected, rtol=1e-9)
     assert found['overall_calibration_error'] == pytest.approx(by_hand(scores.ravel(), truth.ravel()))
     assert found['overall_calibration_error'] > 0.1
+
+
+def test_the_counts_of_parts_add_up_to_those_of_all_and_lose_nothing(cells, monkeypatch):
+    scores, truth = cells
+    scores = np.random.default_rng(1).random(scores.shape).astype(np.float32)
+    whole = calibration_counts(scores, truth)
+    monkeypatch.setattr(module, 'CELLS', 50)
+    assert np.array_equal(whole, sum(calibration_counts(scores[part::3], truth[part::3]) for part in range(3)))
+    found, expected = calibration(scores, truth)['reliability'], reliability(scores, truth)
+    assert np.array_equal(found['count'], expected['count'])
+    for key in ('score', 'positive'):
+        np.testing.assert_allclose(found[key], expected[key], rtol=1e-13)
 
 
 def test_scores_that_mean_what_they_say_have_hardly_an_error():

@@ -59,6 +59,14 @@ def test_labels_and_weights_are_those_of_one_process(pairs):
     assert not torch.equal(labels['ties', 'cat'], labels['ties', 'cat', 'wrong_labels'])
 
 
+@pytest.mark.parametrize('name', SETS)
+def test_forced_errors_take_their_weights_along(alone, name):
+    clean, noisy = (alone[(name, 'calibrated', *rest)]['share'] for rest in ((), ('wrong_labels',)))
+    for c in range(CLASSES):
+        pairs = [sorted(zip(*(part[:, c].tolist() for part in share), strict=True)) for share in (clean, noisy)]
+        assert pairs[0] == pairs[1]
+
+
 def test_targets_of_every_part_of_a_batch_are_those_of_one_process(pairs):
     _, cases = pairs
     for case, expected, ranks in cases:
@@ -116,6 +124,10 @@ def test_the_thresholds_of_cat_are_the_scores_of_their_ranks(alone, name):
             upper = ranked[quotas[0] - 1] if quotas[0] else np.inf
             lower = ranked[len(ranked) - quotas[1]] if quotas[1] else -np.inf
             assert (figures['positive_thresholds'][c], figures['negative_thresholds'][c]) == (upper, lower)
+            rules = [(score >= upper, score <= lower) for score in data.scores[rows, c].tolist()]
+            expected = [{(True, False): 1, (False, True): 0}.get(rule, -1) for rule in rules]
+            labels = alone[name, policy]['share'][0][:, c].tolist()
+            assert (labels[:1] + labels[2:] if len(labels) > 2 else labels) == expected
 
 
 @pytest.mark.parametrize('count', RANKS)
