@@ -18,6 +18,15 @@ class PseudoLabelBank:
         self._rows = {image_id: row for row, image_id in enumerate(image_ids)}
         self.pseudo_labels = pseudo_labels
 
+    @classmethod
+    def of_all(cls, image_ids: Sequence[str], pseudo_labels: PseudoLabels) -> PseudoLabelBank:
+        """The bank of M images whose pseudo-labels each rank knows."""
+        return cls(image_ids, pseudo_labels)
+
+    def gathered(self) -> PseudoLabels:
+        """The pseudo-labels of all M images; all ranks must call it."""
+        return self.pseudo_labels
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -42,7 +42,8 @@ class SemiSupervisedSampler(Sampler):
 
     `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop, and
     `accumulation`, too: over how many batches the gradients of a step accumulate. A step on k batches shows the images
-    of one batch that is k times as large, in k parts.
+    of one batch that is k times as large, in k parts. `start_step` is the first step of the epoch that is yielded,
+    where a checkpoint has done those before it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SemiSupervisedSampler(Sampler):
         self.warmup_epochs = 0
         self.accumulation = 1
         self.epoch = 0
+        self.start_step = 0
 
     def set_batch_size(self, batch_size: int) -> None:
         """Set the size of the global batch.
@@ -113,7 +115,7 @@ class SemiSupervisedSampler(Sampler):
         return self.num_batches(self.epoch) * self.accumulation * self.batch_size // self.world_size
 
     def __iter__(self) -> Iterator[SampleKey]:
-        for batch in self.global_batches():
+        for batch in self.global_batches(self.start_step):
             for part in self.shares(batch):
                 yield from part
 
@@ -127,8 +129,8 @@ class SemiSupervisedSampler(Sampler):
             shares.append(images[self.rank * share : (self.rank + 1) * share])
         return shares
 
-    def global_batches(self) -> list[list[SampleKey]]:
-        """The images of all steps of the epoch, for all ranks."""
+    def global_batches(self, start: int = 0) -> list[list[SampleKey]]:
+        """The images of the steps of the epoch from `start` on, for all ranks."""
         generator = torch.Generator().manual_seed(_mix(self.seed, self.epoch))
         steps, size = self.num_batches(self.epoch), self.accumulation * self.batch_size
         if self.epoch < self.warmup_epochs:
@@ -144,7 +146,7 @@ class SemiSupervisedSampler(Sampler):
         seeds = torch.randint(2**31, order.shape, generator=generator).tolist()
         return [
             [SampleKey(int(index), seed) for index, seed in zip(*row, strict=True)]
-            for row in zip(order, seeds, strict=True)
+            for row in zip(order[start:], seeds[start:], strict=True)
         ]
 
 
@@ -167,7 +169,7 @@ class GlobalBatchSampler(Sampler):
         return self.sampler.num_batches(self.sampler.epoch)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        for batch in self.sampler.global_batches():
+        for batch in self.sampler.global_batches(self.sampler.start_step):
             yield from self.sampler.shares(batch)
 
 

@@ -60,8 +60,7 @@ class Settings:
 class State:
     """All that changes while the algorithm runs, beside the model's own tensors.
 
-    The model's tensors (taught classes, contexts, bias, teacher, evidence) are in the checkpoint. This state is
-    rebuilt from them when a run is resumed at the start of an epoch.
+    The model's tensors are in the checkpoint, and the bank where it is written within an epoch; the rest follows.
 
     Attributes:
         bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
@@ -167,8 +166,15 @@ class SemiSupervision:
         pseudo_labels = self._oracle(truth) if self.settings.oracle else self._label(scores, readable)
         if self.settings.wrong_labels:
             pseudo_labels = pseudo_labels.with_errors(self.settings.wrong_labels, [self.seed, epoch])
-        self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
+        self.fill_bank(pseudo_labels)
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
+
+    def fill_bank(self, pseudo_labels: PseudoLabels) -> None:
+        """Fill the bank for an epoch, also for one that a checkpoint has begun."""
+        if self.settings.oracle:
+            self.model.is_taught |= (pseudo_labels.labels == 1).any(0).to(self.model.is_taught.device)
+        ids = [self.dataset.image_ids[i] for i in self.dataset.unlabelled_indices]
+        self.state.bank = PseudoLabelBank.of_all(ids, pseudo_labels)
 
     def score(self, indices: np.ndarray, description: str = 'Pseudo-labels') -> Tensor:
         """Scores (M, C) of M images by the teacher, float32 on the CPU, the same on every rank; see `Reader`."""
@@ -186,7 +192,6 @@ class SemiSupervision:
 
     def _oracle(self, truth: Tensor) -> PseudoLabels:
         """The hidden truth in place of pseudo-labels: an upper bound, for studies only."""
-        self.model.is_taught |= (truth == 1).any(0).to(self.model.is_taught.device)
         none = torch.full((truth.shape[1],), float('nan'))
         return PseudoLabels(truth, None, none, none)
 
