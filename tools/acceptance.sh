@@ -50,7 +50,7 @@ wheel() {
     cssa --version
     cssa quickstart
     cssa study baselines --seeds 1 --rows zero_shot cssa
-    cp "$(cat work_dirs/quickstart/cssa_plus/last_checkpoint)" "$work/alone/model.pth"
+    cp "work_dirs/quickstart/cssa_plus/$(cat work_dirs/quickstart/cssa_plus/last_checkpoint)" "$work/alone/model.pth"
     cp data/icons/test/000000.jpg "$work/alone/photo.jpg"
     cd "$work/alone"
     "$python" - <<'PYTHON'

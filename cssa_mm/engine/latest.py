@@ -34,7 +34,8 @@ def latest_checkpoint(work_dir: str | os.PathLike) -> Path | None:
     named = _named(Path(work_dir))
     if named is not None and named.is_file():
         return named
-    return next(iter(checkpoints_in(work_dir)), None)
+    others = sorted(Path(work_dir).glob('[!.]*.pth'), key=lambda path: path.stat().st_mtime_ns)
+    return next(iter([*checkpoints_in(work_dir), *reversed(others)]), None)
 
 
 def checkpoints_in(work_dir: str | os.PathLike) -> list[Path]:
@@ -62,9 +63,7 @@ def find_resumable(work_dir: str | os.PathLike, says: bool = True) -> tuple[str 
             first = first or error
             continue
         if first is not None and says:
-            print_log(
-                f"{first}. Going on from '{path.name}', the newest that loads", 'current', logging.WARNING
-            )
+            print_log(f"{first}. Going on from '{path.name}', the newest that loads", 'current', logging.WARNING)
         return os.fspath(path), content
     if first is not None:
         raise first

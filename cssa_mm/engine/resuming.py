@@ -203,9 +203,7 @@ def _announce(runner: Runner, changes: list[str], is_within: bool, done: int, st
     elif runner.iter != steps_then:
         told.append(f'steps of the {done} epochs {steps_then} -> {runner.iter}')
     if done >= runner.max_epochs:
-        print_log(
-            f'The run is finished: epoch {done} of {runner.max_epochs} is done; nothing to train', 'current'
-        )
+        print_log(f'The run is finished: epoch {done} of {runner.max_epochs} is done; nothing to train', 'current')
     if told:
         where = f'after epoch {done}' if not step else f'after step {step} of epoch {done + 1}'
         text = f'Resumed {where}: {", ".join(told)}; the schedule is that of this config'
