@@ -108,7 +108,7 @@ report = True
 load_from = None
 strict_classes = True
 resume = False
-# A new training in a work directory that has checkpoints of another config: 'refuse' it; 'overwrite' them, which removes
-# them when the first new one is written; or train in a 'new' directory beside it, NAME_2. Those of the same config are
-# overwritten.
+# A new training in a work directory that has checkpoints of another config: 'refuse' it; 'overwrite' them, which
+# removes them when the first new one is written; or train in a 'new' directory beside it, NAME_2. Those of the same
+# config are overwritten.
 on_used_work_dir = 'refuse'

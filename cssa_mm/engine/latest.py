@@ -1,4 +1,4 @@
-"""Which checkpoint of a work directory is the latest: the one that `last_checkpoint` names, or the newest that loads."""
+"""The latest checkpoint of a work directory: the one that `last_checkpoint` names, or the newest that loads."""
 
 from __future__ import annotations
 

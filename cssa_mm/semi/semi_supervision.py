@@ -60,7 +60,7 @@ class Settings:
 class State:
     """All that changes while the algorithm runs, beside the model's own tensors.
 
-    The model's tensors are in the checkpoint, and the bank where it is written within an epoch; the rest follows.
+    The model's tensors are in the checkpoint, the bank, too, if it is written within an epoch; the rest follows.
 
     Attributes:
         bank: pseudo-labels of the unlabelled images; None before the first semi-supervised epoch.
@@ -192,8 +192,7 @@ class SemiSupervision:
 
     def _oracle(self, truth: Tensor) -> PseudoLabels:
         """The hidden truth in place of pseudo-labels: an upper bound, for studies only."""
-        none = torch.full((truth.shape[1],), float('nan'))
-        return PseudoLabels(truth, None, none, none)
+        return PseudoLabels(truth, None, *torch.full((2, truth.shape[1]), float('nan')))
 
     # -- each step ---------------------------------------------------------------------------------------------
 
