@@ -33,6 +33,7 @@ COMMON = {
     'default_hooks.calibration.rule': 'none',
     'custom_hooks': [dict(type='EarlyStoppingHook', monitor='ema/mAP', patience=9, rule='greater')],
     'train_cfg.val_begin': 1,
+    'train_cfg.val_interval': 1,
     'log_processor.window_size': 3,
 }
 METHODS = dict(cssa={}, cssa_plus=PLUS, calibrated={'default_hooks.pseudo_labels.policy.name': 'calibrated'})
