@@ -26,6 +26,10 @@
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
+#   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
+#           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
+#   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
+#           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 60
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -90,6 +94,17 @@ label-studio() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
 }
 
+resume() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_RESUME=1 "$PYTHON" -m pytest -q tests/reliability/test_resume.py
+}
+
+kills() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/kills.py" "$@"
+}
+
 doors() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/doors_agree.py" "$@"
@@ -150,9 +165,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | resume | kills | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, resume, kills, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
         exit 2
         ;;
 esac
