@@ -176,9 +176,9 @@ class CSSACheckpointHook(CheckpointHook):
             self._remove(sorted(others), 'not of this run')
 
     def _remove(self, paths: Iterable[str | os.PathLike], why: str = '') -> None:
-        for path in map(os.fspath, paths):
+        for path in paths:
             if self._files.isfile(path):
-                self._files.remove(path)
+                self._files.remove(os.fspath(path))
                 if why:
                     print_log(f"Removed '{path}', which is {why}", 'current')
 
@@ -190,8 +190,9 @@ class CSSACheckpointHook(CheckpointHook):
 
     def _adopt_best(self) -> None:
         """Look for the best checkpoint of a resumed run in this run's folder, wherever it was before."""
-        if getattr(self, 'best_ckpt_path', None):
-            self.best_ckpt_path = self._here(self.best_ckpt_path)
+        best = getattr(self, 'best_ckpt_path', None)
+        if best:
+            self.best_ckpt_path = self._here(best)
         for key, path in getattr(self, 'best_ckpt_path_dict', {}).items():
             self.best_ckpt_path_dict[key] = path and self._here(path)
 

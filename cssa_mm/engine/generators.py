@@ -17,10 +17,10 @@ GeneratorStates = dict[str, Any]
 def generator_states() -> GeneratorStates:
     """The states of Python's, NumPy's and PyTorch's global generators, and of that of the current GPU."""
     version, words, gauss = random.getstate()
-    kind, key, position, has_gauss, cached = np.random.get_state()
+    kind, key, position, has_gauss, cached = np.random.get_state(legacy=True)
     states: GeneratorStates = dict(
         python=[version, torch.tensor(words), gauss],
-        numpy=[kind, torch.from_numpy(key.astype(np.int64)), position, has_gauss, cached],
+        numpy=[kind, torch.from_numpy(np.asarray(key, dtype=np.int64)), position, has_gauss, cached],
         torch=torch.get_rng_state(),
     )
     if torch.cuda.is_available() and torch.cuda.is_initialized():

@@ -42,6 +42,8 @@ class CSSARunner(Runner):
     """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
 
     _has_loaded: bool
+    _resume: bool
+    _load_from: str | None
     resumed_from: str | None = None  # the checkpoint that the training goes on from
 
     @classmethod

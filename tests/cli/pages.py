@@ -17,7 +17,10 @@ RUNNING = ['get_started', 'own_photos', 'labels_out', 'trust', 'how_it_works', '
 RUNNING += ['distributed', 'coming_from_mmpretrain', 'api']
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
 PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
-PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'performance', 'scaling', 'troubleshooting')]
+PAGES += [
+    f'docs/{name}.md'
+    for name in (*RUNNING, 'look_and_label', 'performance', 'reliability', 'scaling', 'troubleshooting')
+]
 
 # Training for held-out scores would triple the time.
 NO_FOLDS = 'default_hooks.calibration.folds=0'
