@@ -36,15 +36,27 @@ class CSSACheckpointHook(CheckpointHook):
     config, or from after the point that this one was resumed at) are removed when its first own one is written.
 
     Args:
+        interval: epochs, or steps, from checkpoint to checkpoint; -1 writes the last one alone.
+        by_epoch: whether epochs are counted; else steps.
+        max_keep_ckpts: how many are kept; -1 keeps all.
+        save_best: a metric such as 'ema/mAP', or a list of them, whose best checkpoint is kept, too.
         on_failed_save: where a checkpoint cannot be written, as on a full disk, 'stop' ends the training with one line,
             and 'go_on' tells it and tries again at the next one. Either leaves the previous checkpoint whole.
-        options: those of mmengine's CheckpointHook.
+        options: the others of mmengine's CheckpointHook.
 
     Raises:
         ConfigError: an option is unknown or invalid.
     """
 
-    def __init__(self, on_failed_save: str = 'stop', **options: Any) -> None:
+    def __init__(
+        self,
+        interval: int = -1,
+        by_epoch: bool = True,
+        max_keep_ckpts: int = -1,
+        save_best: str | list[str] | None = None,
+        on_failed_save: str = 'stop',
+        **options: Any,
+    ) -> None:
         known = {'on_failed_save', *inspect.signature(CheckpointHook).parameters} - {'kwargs'}
         for key in options:
             if key not in known:
@@ -57,7 +69,7 @@ class CSSACheckpointHook(CheckpointHook):
                 f'default_hooks.checkpoint.on_failed_save: found {on_failed_save!r}, expected one of '
                 f'{", ".join(FAILURES)}.{nearest(str(on_failed_save), FAILURES)}'
             )
-        super().__init__(**options)
+        super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, **options)
         self.on_failed_save = on_failed_save
         self._steps: list[int] = []  # of the checkpoints of this run that are there, oldest first
         self._progress: TrainingProgress | None = None
