@@ -105,8 +105,8 @@ class TrainingProgress:
         if len(self.generators) != world:
             kept = are_same(self.generators)
             print_log(
-                f'Resumed with {world} processes a checkpoint of {len(self.generators)}: global batches, their '
-                'augmentation, pseudo-labels and schedules are the same; sums over processes round in another order, '
+                f'Resumed with {_processes(world)} from a checkpoint of {_processes(len(self.generators))}: global batches, '
+                'their augmentation, pseudo-labels and schedules are the same; sums over processes round in another order, '
                 'so that losses may differ in their last digits'
                 + ('' if kept else '; and what draws from the global generators draws other numbers'),
                 'current',
@@ -143,6 +143,10 @@ def _log_history(runner: Runner) -> Iterator[tuple[str, list[torch.Tensor]]]:
     for name, buffer in runner.message_hub.log_scalars.items():
         kept = [values if 'global' in windows else values[-longest:] for values in buffer.data]
         yield name, [torch.from_numpy(np.array(values, dtype=np.float64)) for values in kept]
+
+
+def _processes(count: int) -> str:
+    return '1 process' if count == 1 else f'{count} processes'
 
 
 def _stopping(runner: Runner) -> list[EarlyStoppingHook]:

@@ -1,14 +1,17 @@
 """Checkpoints that survive: at each moment of a save a whole one is there, under the name that is written down."""
 
+import logging
 import os
 import resource
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.config import config as texts
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 
 from cssa_mm.engine import CSSACheckpointHook, CSSARunner
 from cssa_mm.errors import CheckpointError, ConfigError
@@ -204,6 +207,20 @@ def test_a_resumed_run_replaces_what_came_after_its_checkpoint(train, tmp_path):
         train(dict(max_keep_ckpts=-1), [StopAfter(2)], resume=True, load_from=str(run / 'epoch_1.pth'), **BLIND)
     assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
     assert (run / 'last_checkpoint').read_text() == 'epoch_2.pth'
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_a_copied_run_takes_its_best_checkpoint_along(tmp_path, several):
+    """Else it would remove that of the run that it was copied from."""
+    names = ['ema/mAP', 'ema/CF1'] if several else 'ema/mAP'
+    hook = CSSACheckpointHook(save_best=names, rule='greater')
+    keys = [f'best_ckpt_{name}' for name in names] if several else ['best_ckpt']
+    hub = MessageHub.get_instance(f'copied_{several}')
+    for key in keys:
+        hub.update_info(key, '/elsewhere/best_epoch_3.pth')
+    hook.before_train(SimpleNamespace(work_dir=str(tmp_path), message_hub=hub, logger=logging.getLogger()))
+    found = hook.best_ckpt_path_dict.values() if several else [hook.best_ckpt_path]
+    assert set(found) == {str(tmp_path / 'best_epoch_3.pth')}
 
 
 @pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.CheckpointHook', 'CSSACheckpointHook'])

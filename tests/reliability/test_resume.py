@@ -221,3 +221,27 @@ def test_a_folder_that_was_copied_goes_on_in_itself(train, whole, tmp_path):
     assert (copied / 'last_checkpoint').read_text() == 'iter_10.pth'
     assert (folder / 'iter_10.pth').stat().st_mtime_ns == before
     assert records(copied) == records(folder)
+
+
+def test_another_number_of_processes_goes_on_and_says_in_what_it_differs(in_two_ranks, fork_server, config, tmp_path):
+    options = ['--cfg-options', 'default_hooks.checkpoint.by_epoch=False', 'default_hooks.checkpoint.interval=4']
+    options += [
+        'default_hooks.calibration.rule=none',
+        'report=False',
+        'train_cfg.val_begin=9',
+        'train_cfg.semi_epochs=1',
+    ]
+    two, one = tmp_path / 'two', tmp_path / 'one'
+    for done in in_two_ranks('tools/train.py', config, '--work-dir', two, '--launcher', 'pytorch', *options):
+        assert done.returncode == 0, done.stderr[-3000:]
+    resumed = [config, '--work-dir', one, '--resume', two / 'iter_4.pth', *options]
+    (done,) = fork_server.run(['tools/train.py', *resumed])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 'Resumed with 1 process from a checkpoint of 2 processes: global batches, their' in done.stdout
+    first, second = (torch.load(folder / 'iter_6.pth', weights_only=True) for folder in (two, one))
+    assert [len(content[KEY]['generators']) for content in (first, second)] == [2, 1]
+    assert first[KEY]['order'] == second[KEY]['order']
+    assert_same(first[KEY]['pseudo_labels']['labels'], second[KEY]['pseudo_labels']['labels'])
+    for name, value in first['state_dict'].items():
+        torch.testing.assert_close(value, second['state_dict'][name], atol=1e-4, rtol=1e-3)
+    assert not (one / 'pseudo_labels.jsonl').is_file()  # the epoch is that of the checkpoint
