@@ -103,12 +103,11 @@ class TrainingProgress:
                     hook.resumed = self.pseudo_labels
         loop.generators = self.generators[get_rank() % len(self.generators)]
         if len(self.generators) != world:
-            kept = are_same(self.generators)
+            others = '' if are_same(self.generators) else '; what draws from the global generators draws other numbers'
             print_log(
-                f'Resumed with {_processes(world)} from a checkpoint of {_processes(len(self.generators))}: global batches, '
-                'their augmentation, pseudo-labels and schedules are the same; sums over processes round in another order, '
-                'so that losses may differ in their last digits'
-                + ('' if kept else '; and what draws from the global generators draws other numbers'),
+                f'Resumed with {_processes(world)} from a checkpoint of {_processes(len(self.generators))}: global '
+                'batches, their augmentation, pseudo-labels and schedules are the same; sums over processes round in '
+                f'another order, so that losses may differ in their last digits{others}',
                 'current',
                 logging.WARNING,
             )
