@@ -22,7 +22,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a path beside `path` to write to; it takes the place of `path` when the block ends without an error.
 
     Readers see the old file or the whole new one. Processes that write the same file don't disturb each other, and the
-    file is on the disk when it gets its name.
+    file is on the disk when it gets its name, and the name when the block has ended.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,8 +32,24 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
         with partial.open('rb') as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
+        sync_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def sync_folder(path: str | os.PathLike) -> None:
+    """Bring the names in a folder to the disk; where folders cannot be opened (Windows), do nothing."""
+    if hasattr(os, 'O_DIRECTORY'):
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def partial_files(folder: str | os.PathLike, suffix: str) -> list[Path]:
+    """Files of this suffix that `replacing` had begun to write in a folder: those of a process that was killed."""
+    return sorted(Path(folder).glob(f'.*.tmp{suffix}'))
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

@@ -34,6 +34,7 @@ COMPONENTS = {
     'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
     'HOOKS': [
         'BadImageHook',
+        'CSSACheckpointHook',
         'GuardHook',
         'PlainCheckpointHook',
         'ProgressHook',

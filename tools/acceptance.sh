@@ -30,6 +30,10 @@
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
+#   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
+#           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
+#   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
+#           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 60
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -54,7 +58,7 @@ wheel() {
     cssa --version
     cssa quickstart
     cssa study baselines --seeds 1 --rows zero_shot cssa
-    cp "$(cat work_dirs/quickstart/cssa_plus/last_checkpoint)" "$work/alone/model.pth"
+    cp "work_dirs/quickstart/cssa_plus/$(cat work_dirs/quickstart/cssa_plus/last_checkpoint)" "$work/alone/model.pth"
     cp data/icons/test/000000.jpg "$work/alone/photo.jpg"
     cd "$work/alone"
     "$python" - <<'PYTHON'
@@ -92,6 +96,17 @@ sizes() {
 label-studio() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/label_studio_round_trips.py" "$@"
+}
+
+resume() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_RESUME=1 "$PYTHON" -m pytest -q tests/reliability/test_resume.py
+}
+
+kills() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/kills.py" "$@"
 }
 
 doors() {
@@ -164,7 +179,7 @@ onnx() {
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions"
+store suggestions resume kills"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

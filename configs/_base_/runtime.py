@@ -25,8 +25,10 @@ default_hooks = dict(
     logger=dict(type='StepLoggerHook', interval=10),
     # It counts the steps that the optimiser makes.
     param_scheduler=dict(type='StepSchedulerHook'),
-    # The result is the last epoch: a best epoch would have been chosen on test data.
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2),
+    # The result is the last epoch: a best epoch would have been chosen on test data. by_epoch=False counts steps, and a
+    # run goes on within an epoch. Where one cannot be written, as on a full disk, training stops, or on_failed_save=
+    # 'go_on' tells it and tries again at the next one.
+    checkpoint=dict(type='CSSACheckpointHook', interval=1, max_keep_ckpts=2, on_failed_save='stop'),
     visualization=dict(type='LabelPictureHook', enable=False),  # test --show-dir switches it on
     # Where somebody watches the training (`live`): pseudo-labels, thresholds, and pictures of a few validation images
     # (cssa_mm/engine/live_view_hook.py).
@@ -113,3 +115,7 @@ report = True
 load_from = None
 strict_classes = True
 resume = False
+# A new training in a work directory that has checkpoints of another config: 'refuse' it; 'overwrite' them, which
+# removes them when the first new one is written; or train in a 'new' directory beside it, NAME_2. Those of the same
+# config are overwritten.
+on_used_work_dir = 'refuse'

@@ -20,6 +20,7 @@ from cssa_mm.datasets import (
 from cssa_mm.datasets.view import View
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.checkpoint_hook import CSSACheckpointHook
 from cssa_mm.engine.live_view_hook import LiveViewHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
@@ -94,6 +95,7 @@ SECTIONS: dict[str, Callable | None] = {
     'optim_wrapper': None,
     'optim_wrapper.paramwise_cfg': None,
     'auto_scale_lr': None,
+    'default_hooks.checkpoint': CSSACheckpointHook,
     'default_hooks.pseudo_labels': PseudoLabelHook,
     'default_hooks.pseudo_labels.feature_cache': CacheOptions,
     'default_hooks.calibration': CalibrationHook,

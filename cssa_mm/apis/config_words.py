@@ -28,6 +28,7 @@ WORDS: dict[str, dict[str, str]] = {
         'strict_classes': 'False: `load_from` keeps the prompts of classes of the same name; others may differ.',
         'resume': 'Go on from `load_from`, or from the last checkpoint of the work directory.',
         'work_dir': 'Folder for checkpoints and logs; `work_dirs/NAME` by default.',
+        'on_used_work_dir': "Where `work_dir` has checkpoints of another config: 'refuse', 'overwrite' or 'new'.",
         'experiment_name': 'Name of the run in its logs.',
         'randomness': 'Seeds, below.',
         'env_cfg': 'Processes and backends, below.',

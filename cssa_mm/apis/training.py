@@ -14,9 +14,10 @@ from mmengine.runner import Runner
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.reporting.report import prepare_report, report_training
-from cssa_mm.engine.checkpoints import check_checkpoint
 from cssa_mm.engine.config.vis_backends import live_services
+from cssa_mm.engine.latest import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
+from cssa_mm.engine.work_dir import free_work_dir
 from cssa_mm.errors import CheckpointError, ConfigError, CSSAError
 from cssa_mm.features.view import LOADERS
 from cssa_mm.models.description import read_description
@@ -114,7 +115,7 @@ def train(
     if tensorboard:
         settings.live = list(dict.fromkeys([*live_services(settings), 'tensorboard']))
     set_loaders(settings, pin_memory, persistent_workers)
-    folder = work_dir_of(settings, work_dir)
+    folder = free_work_dir(settings, work_dir_of(settings, work_dir))
     runner = build_runner(settings, folder, launcher)
     prepare_report(runner)
     runner.train()

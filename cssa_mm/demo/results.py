@@ -12,6 +12,7 @@ from cssa_mm.apis.config import load_config
 from cssa_mm.apis.explaining import explain
 from cssa_mm.apis.loading import load_model
 from cssa_mm.demo.curves import pseudo_label_records, validation_curve
+from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.visualization.explanation import Explanation
 from cssa_mm.visualization.quickstart_figure import draw_quickstart
 
@@ -29,7 +30,7 @@ def draw_results(work_dir: Path, zero_shot: float) -> Path:
 def _scenes(folder: Path) -> list[Explanation]:
     """Where a trained model looked for its best labels, in the first test scenes with enough labels."""
     config = load_config(folder / 'cssa_demo.py')  # as it was trained: the runner writes it there
-    model = load_model((folder / 'last_checkpoint').read_text().strip())
+    model = load_model(latest_checkpoint(folder) or folder)
     dataset = DATASETS.build(config.test_dataloader.dataset)
     counts = np.minimum((dataset.labels == 1).sum(1), LABELS)
     indices = np.argsort(-counts, kind='stable')[:SCENES]

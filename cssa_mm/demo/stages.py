@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cssa_mm.demo.progress import LiveLine
+from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.errors import CSSAError
 from cssa_mm.files import code_digest, configs_root, write_text
 
@@ -60,8 +61,9 @@ def run_stage(stage: Stage, folder: Path, data_root: str, overrides: Sequence[st
         try:
             checkpoint = 'none'
             if stage.trains:
-                _run(['train', stage.config, *common, *options], line, folder / 'train.log')
-                checkpoint = (folder / 'last_checkpoint').read_text().strip()
+                anew = ['--cfg-options', 'on_used_work_dir=overwrite', *overrides]
+                _run(['train', stage.config, *common, *anew], line, folder / 'train.log')
+                checkpoint = str(latest_checkpoint(folder))
             line.say('testing')
             out = ['--out', str(result), '--out-item', 'metrics']
             _run(['test', stage.config, checkpoint, *common, *out, *options], line, folder / 'test.log')

@@ -2,6 +2,7 @@
 
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.calibration_hook import CalibrationHook
+from cssa_mm.engine.checkpoint_hook import CSSACheckpointHook
 from cssa_mm.engine.checkpoints import PlainCheckpointHook
 from cssa_mm.engine.guard_hook import GuardHook
 from cssa_mm.engine.live_view_hook import LiveViewHook
@@ -14,6 +15,7 @@ from cssa_mm.engine.step_logger_hook import StepLoggerHook
 
 __all__ = [
     'BadImageHook',
+    'CSSACheckpointHook',
     'CSSARunner',
     'CalibrationHook',
     'GuardHook',

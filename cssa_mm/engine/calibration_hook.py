@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
 
+from cssa_mm.engine.checkpoint_hook import CSSACheckpointHook
 from cssa_mm.engine.cross_fitting import FoldReadings, Snapshot, cross_fitted_readings, deal_folds, snapshot
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
 from cssa_mm.engine.schedule_hook import plateau_schedules
@@ -97,7 +97,9 @@ class CalibrationHook(Hook):
             ids = [dataset.image_ids[row] for row in rows]
             HeldOutScores.of(ids, dataset.class_names, dataset.labels[rows], scores).write(runner.work_dir)
         self._is_done = True
-        _save_again(runner)
+        for hook in runner.hooks:
+            if isinstance(hook, CSSACheckpointHook):
+                hook.save_last_step_again(runner)
 
     def after_train(self, runner: Runner) -> None:
         """Say it where the training ended before its last epoch."""
@@ -232,13 +234,3 @@ def _scored(algorithm: SemiSupervision, folds: Sequence[FoldReadings]) -> list[F
         algorithm.stack_held_out(np.concatenate([fold.held_out for fold in folds]), tuned)
     scores = [[algorithm.reader.scores_of(part).numpy() for part in (fold.readings, fold.references)] for fold in folds]
     return [FoldScores(fold.held_out, *found) for fold, found in zip(folds, scores, strict=True)]
-
-
-def _save_again(runner: Runner) -> None:
-    """Write the checkpoint of the last step again, which a hook that counts steps has written before this."""
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and not hook.by_epoch and hook.last_ckpt is not None:
-            name = hook.filename_tmpl.format(runner.iter)
-            if Path(hook.last_ckpt).name == name:
-                options = dict(save_optimizer=hook.save_optimizer, save_param_scheduler=hook.save_param_scheduler)
-                runner.save_checkpoint(hook.out_dir, name, backend_args=hook.backend_args, **options)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine import fileio
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpretrain.registry import HOOKS
@@ -26,7 +25,7 @@ PLAIN = (str, int, float, bool, type(None))
 class PlainCheckpointHook(Hook):
     """Leaves mmengine's log buffers and the functions of schedules out: torch >= 2.6 refuses to load them.
 
-    Training does not depend on them; only the moving averages of the log start anew after a resume.
+    `CSSACheckpointHook` keeps the moving averages of the log as plain numbers.
     """
 
     priority = 'VERY_LOW'
@@ -103,20 +102,14 @@ def _fetched(address: str) -> bytes:
         ) from error
 
 
-def check_checkpoint(config: Config) -> dict | None:
-    """Check that the checkpoint that a config starts from, if any, exists and is complete; returns its content.
+def read_resumable(path: str | os.PathLike) -> dict:
+    """The content of a checkpoint that a training can go on from.
 
     Raises:
         CheckpointError: it is missing, unreadable or lacks what a resume needs.
     """
-    path, resume = config.get('load_from'), config.get('resume', False)
-    if resume and path is None:
-        latest = Path(config.work_dir, 'last_checkpoint')
-        path = latest.read_text().strip() if latest.is_file() else None
-    if path is None:
-        return None
     content = read_checkpoint(path)
-    missing = [key for key in (RESUMABLE if resume else ()) if not isinstance(content, dict) or key not in content]
+    missing = [key for key in RESUMABLE if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
             f"checkpoint: found '{path}' without '{missing[0]}', expected all that a resume needs; to start from "

@@ -13,6 +13,7 @@ from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.generators import GeneratorStates, generator_states, set_generators
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
 from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.semi.sampler import GlobalBatchSampler
@@ -35,6 +36,9 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
     """
 
     _steps: OptimiserSteps  # while it runs
+    start_step: int = 0  # of the next epoch: the steps of it that a checkpoint has made
+    # The global generators as the next epoch finds them, whatever a validation has drawn since the last one.
+    generators: GeneratorStates | None = None
 
     def __init__(
         self,
@@ -94,13 +98,26 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         """Run one epoch, and tell the sampler its number, whatever hooks there are."""
         sampler = self.dataloader.batch_sampler.sampler
         sampler.set_epoch(self.epoch)
+        start, self.start_step = self.start_step, 0
+        if start == 0:
+            self._continue_generators()
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
+        sampler.start_step = start
         batches = [iter(self.dataloader)] * sampler.accumulation
-        for index, parts in enumerate(zip(*batches, strict=True)):
+        if start:
+            self._continue_generators()
+        for index, parts in enumerate(zip(*batches, strict=True), start):
             self.run_iter(index, merged(parts))
+        sampler.start_step = 0
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+        self.generators = generator_states()
+
+    def _continue_generators(self) -> None:
+        if self.generators is not None:
+            set_generators(self.generators)
+            self.generators = None
 
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
         """Take one step, on a batch of all its images."""

@@ -4,12 +4,14 @@
 |---|---|
 | weights, teacher, moments of the optimiser, AMP's scale, counters of ReduceOnPlateau | checkpoint |
 | rate, weight decay, betas and other options of the optimiser | config |
-| schedules | config; moved on to the end of the epochs that are done |
-| number of the step (`runner.iter`) | the steps that these epochs have with this config |
+| place in the epoch, pseudo-labels, generators, averages of the log | checkpoint (`engine/progress.py`) |
+| schedules | config; moved on to the steps that are done |
+| number of the step (`runner.iter`) | the steps that are done, counted with this config |
 | seed | config; that of the checkpoint where the config has none |
 
 An unchanged config goes on bitwise as if the run had not stopped, steps that AMP skipped included. A changed one is
-followed from the first step on, and one line names what changed. What cannot change is refused: fewer epochs than are
+followed from the first step on, and one line names what changed; where an epoch that is under way would see other
+images, it begins again. What cannot change is refused: fewer epochs than are
 done, another number of warm-up epochs among them, another optimiser or other groups of parameters.
 """
 
@@ -21,7 +23,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.logging import print_log
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
@@ -29,6 +31,7 @@ from mmengine.runner import Runner
 from cssa_mm.engine.calendar import Calendar, is_validated
 from cssa_mm.engine.changed_settings import differences, settings_of, settings_of_checkpoint
 from cssa_mm.engine.checkpoints import plain_entries
+from cssa_mm.engine.progress import TrainingProgress
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.errors import CheckpointError, ConfigError
 
@@ -88,6 +91,11 @@ def check_resume(runner: Runner, content: Mapping[str, Any], path: str | os.Path
 def go_on(runner: Runner, content: Mapping[str, Any], path: str | os.PathLike) -> None:
     """Bring optimiser and schedules of a runner to where a checkpoint ends; model and counters are there already."""
     done, steps_then = content['meta']['epoch'], content['meta']['iter']
+    progress, calendar = TrainingProgress.of_checkpoint(content), Calendar.of(runner.train_loop)
+    if progress is not None and progress.step and not progress.is_continued_by(runner):
+        progress = None
+    step = 0 if progress is None else progress.step
+    runner.train_loop._iter = calendar.steps(done) + step
     _load_moments(runner.optim_wrapper, content['optimizer'])
     before = settings_of_checkpoint(content)
     changes = [] if before is None else differences(before, settings_of(runner.cfg))
@@ -97,14 +105,16 @@ def go_on(runner: Runner, content: Mapping[str, Any], path: str | os.PathLike) -
     if is_kept:
         _restore(runner.optim_wrapper, schedules, content)
     else:
-        _replay(schedules, stored, Calendar.of(runner.train_loop), done, steps_then)
+        _replay(schedules, stored, calendar, done, step, steps_then)
     # The last epoch that began: a checkpoint by steps is written before it ends.
-    is_within = content['message_hub'].get('runtime_info', {}).get('epoch') == done
+    is_within = progress is None and content['message_hub'].get('runtime_info', {}).get('epoch') == done
+    if progress is not None:
+        progress.restore(runner)
     if not is_kept and stored and not changes and not is_within and runner.iter == steps_then:
         changes = ['its schedules are others']
-    _announce(runner, changes, is_within, done, steps_then)
+    _announce(runner, changes, is_within, done, step, steps_then)
     runner.message_hub.update_info('last_ckpt', os.fspath(path))
-    if runner.val_loop is not None:
+    if runner.val_loop is not None and not step:
         runner.register_hook(OwedValidation(done), priority='LOWEST')
 
 
@@ -112,7 +122,8 @@ class OwedValidation(Hook):
     """The validation that follows the last epoch of a checkpoint, where something depends on it.
 
     A checkpoint is written before its epoch is validated, and once more after it if it is the best one. After the last
-    epoch the metrics are the result of the run, and a schedule that waits for a plateau reads those of each epoch once.
+    epoch the metrics are the result of the run; a schedule that waits for a plateau reads those of each epoch once; a
+    hook that may end the training, and one that keeps the best checkpoint, read all of them.
     """
 
     def __init__(self, done: int) -> None:
@@ -126,8 +137,13 @@ class OwedValidation(Hook):
             for schedule in plateau_schedules(runner.param_schedulers)
             if getattr(schedule, 'validated_epoch', 0) < self.done
         ]
-        if self.done >= loop.max_epochs or (waiting and is_validated(loop, self.done)):
+        readers = [hook for hook in runner.hooks if isinstance(hook, EarlyStoppingHook) or _keeps_best(hook)]
+        if self.done >= loop.max_epochs or ((waiting or readers) and is_validated(loop, self.done)):
             runner.val_loop.run()
+
+
+def _keeps_best(hook: Hook) -> bool:
+    return isinstance(hook, CheckpointHook) and bool(hook.save_best)
 
 
 def _load_moments(wrapper: OptimWrapper, stored: Mapping[str, Any]) -> None:
@@ -154,8 +170,8 @@ def _restore(wrapper: OptimWrapper, schedules: list, content: Mapping[str, Any])
                 group[name] = known[name]
 
 
-def _replay(schedules: list, stored: list, calendar: Calendar, done: int, steps_then: int) -> None:
-    """Move new schedules on to the end of the epochs that are done.
+def _replay(schedules: list, stored: list, calendar: Calendar, done: int, begun: int, steps_then: int) -> None:
+    """Move new schedules on to the end of the epochs that are done, and the steps that the next one has begun with.
 
     Steps that AMP had skipped stay skipped. They count as the first ones, where its scale is being found.
     """
@@ -165,12 +181,12 @@ def _replay(schedules: list, stored: list, calendar: Calendar, done: int, steps_
     by_epoch = [schedule for schedule in schedules if schedule.by_epoch]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # they are moved on without steps of the optimiser
-        for epoch in range(done):
-            for step in range(calendar.lengths[epoch] if by_step else 0):
+        for epoch, steps in enumerate([*calendar.lengths[:done], begun]):
+            for step in range(steps if by_step else 0):
                 if calendar.ends[epoch] + step >= skipped:
                     for schedule in by_step:
                         schedule.step()
-            for schedule in by_epoch:
+            for schedule in by_epoch if epoch < done else ():
                 schedule.step()
     plateaus = [state for state in stored if 'num_bad_epochs' in state]
     for schedule, state in zip(plateau_schedules(schedules), plateaus, strict=False):
@@ -180,16 +196,17 @@ def _replay(schedules: list, stored: list, calendar: Calendar, done: int, steps_
             group[schedule.param_name] = max(group[schedule.param_name] * share, least)
 
 
-def _announce(runner: Runner, changes: list[str], is_within: bool, done: int, steps_then: int) -> None:
+def _announce(runner: Runner, changes: list[str], is_within: bool, done: int, step: int, steps_then: int) -> None:
     told = list(changes)
     if is_within:
         told.append(f'the checkpoint was written within epoch {done + 1}, which begins again')
     elif runner.iter != steps_then:
         told.append(f'steps of the {done} epochs {steps_then} -> {runner.iter}')
     if done >= runner.max_epochs:
-        print_log(f'Epoch {done} of {runner.max_epochs} is done; nothing to train', 'current')
+        print_log(f'The run is finished: epoch {done} of {runner.max_epochs} is done; nothing to train', 'current')
     if told:
-        text = f'Resumed after epoch {done}: {", ".join(told)}; the schedule is that of this config'
+        where = f'after epoch {done}' if not step else f'after step {step} of epoch {done + 1}'
+        text = f'Resumed {where}: {", ".join(told)}; the schedule is that of this config'
         print_log(text, 'current', logging.WARNING)
     if changes or (told and not is_within):
         runner.message_hub.update_info('changed_after_epoch', done)

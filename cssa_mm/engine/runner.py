@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import ParamSchedulerHook
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.hooks import CheckpointHook, Hook, ParamSchedulerHook
+from mmengine.logging import print_log
 from mmengine.optim import BaseOptimWrapper, OptimWrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
@@ -14,18 +17,20 @@ from mmengine.visualization import Visualizer
 from torch import nn
 
 from cssa_mm.compat import format_configs_once, init_cpu_process_group
-from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.compiling import compile_tower
 from cssa_mm.engine.config.metrics import check_parts
 from cssa_mm.engine.config.optimiser import build_optimiser, scale_rates
 from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.config.vis_backends import start_vis_backends
+from cssa_mm.engine.latest import find_resumable
 from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.resuming import check_resume, go_on
 from cssa_mm.engine.schedules import build_schedules
 from cssa_mm.engine.warm_start import check_same_model, start_from
+from cssa_mm.engine.work_dir import check_used, in_use
 from cssa_mm.errors import ConfigError
+from cssa_mm.files import replacing
 from cssa_mm.semi.pseudo_label_hook import bare_model
 
 DEVICES = ('cpu', 'cuda', 'mps')
@@ -37,6 +42,9 @@ class CSSARunner(Runner):
     """The runner of our configs (`runner_type='CSSARunner'`), also in mmpretrain's own tools."""
 
     _has_loaded: bool
+    _resume: bool
+    _load_from: str | None
+    resumed_from: str | None = None  # the checkpoint that the training goes on from
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> CSSARunner:
@@ -51,13 +59,59 @@ class CSSARunner(Runner):
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
 
+    def train(self) -> nn.Module:
+        """Train, alone in the work directory."""
+        with in_use(self.work_dir):
+            return super().train()
+
     def load_or_resume(self) -> None:
         """Resume, or load a checkpoint for a test; a training that loads one starts anew from its prompts."""
         is_training = isinstance(self._train_loop, BaseLoop)  # else it is not built
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = self._latest()
+            self._resume = self._load_from is not None
+        if is_training and not self._has_loaded and is_main_process():
+            check_used(self.cfg, self.work_dir, self._load_from if self._resume else None)
         if is_training and not self._has_loaded and not self._resume and self._load_from is not None:
             start_from(self, self._load_from)
             self._has_loaded = True
         super().load_or_resume()
+
+    def _latest(self) -> str | None:
+        """The latest checkpoint of the work directory, as rank 0 finds it."""
+        found = [find_resumable(self.work_dir)[0] if is_main_process() else None]
+        broadcast_object_list(found)
+        print_log(
+            f"Nothing to resume: '{self.work_dir}' has no checkpoint, so training begins"
+            if found[0] is None
+            else f"Resuming from '{found[0]}'",
+            'current',
+        )
+        return found[0]
+
+    @master_only
+    def save_checkpoint(
+        self,
+        out_dir: str,
+        filename: str,
+        file_client_args: dict | None = None,
+        *options: Any,
+        backend_args: dict | None = None,
+        **named: Any,
+    ) -> None:
+        """Save a checkpoint, in a local folder whole or not at all."""
+        if file_client_args is None and backend_args is None and '://' not in str(out_dir):
+            with replacing(Path(out_dir, filename)) as partial:
+                super().save_checkpoint(str(partial.parent), partial.name, None, *options, **named)
+        else:
+            named['backend_args'] = backend_args
+            super().save_checkpoint(out_dir, filename, file_client_args, *options, **named)
+
+    def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
+        """Register a hook; ours takes the place of mmengine's CheckpointHook."""
+        if isinstance(hook, dict) and hook.get('type') in ('CheckpointHook', 'mmengine.CheckpointHook', CheckpointHook):
+            hook = hook | dict(type='CSSACheckpointHook')
+        super().register_hook(hook, priority)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register the hooks; None removes any of them, while mmengine allows that for its own hooks only.
@@ -93,6 +147,7 @@ class CSSARunner(Runner):
         """Go on from a checkpoint, with its moments and the settings of the config (`engine/resuming.py`)."""
         if not isinstance(self.optim_wrapper, BaseOptimWrapper):  # nothing is trained: mmengine's `val` and `test`
             return super().resume(filename, resume_optimizer=False, resume_param_scheduler=False)
+        self.resumed_from = filename
         content, seed = read_checkpoint(filename), self._randomness_cfg.get('seed')
         check_same_model(self, content)
         check_resume(self, content, filename)
@@ -104,7 +159,6 @@ class CSSARunner(Runner):
         elif seed != self.seed:
             self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)
-        self.train_loop._iter = Calendar.of(self.train_loop).steps(self.epoch)
         return go_on(self, content, filename)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

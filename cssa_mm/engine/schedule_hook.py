@@ -35,6 +35,8 @@ class StepSchedulerHook(ParamSchedulerHook):
         if metrics is None:
             return
         for schedule in plateau_schedules(runner.param_schedulers):
+            if 0 < runner.epoch <= getattr(schedule, 'validated_epoch', 0):
+                continue  # a resumed run repeats a validation for other hooks
             if schedule.monitor not in metrics:
                 raise ConfigError(
                     f"param_scheduler: found monitor='{schedule.monitor}' of {type(schedule).__name__}, expected one "

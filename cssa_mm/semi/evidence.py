@@ -13,6 +13,7 @@ from mmengine.dist import is_main_process
 from torch import Tensor
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.sample_key import generators_kept
 from cssa_mm.features.encode import Features, readable_rows
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.models import CSSAClassifier
@@ -62,7 +63,9 @@ class EvidenceImages:
         parts = (dataset.labelled_indices, dataset.unlabelled_indices)
         self.indices = np.concatenate([_some(part, most, generator) for part in parts])
         self.seed = seed
-        self._batches = features.held(self.indices, 'Evidence') if is_main_process() else _nothing
+        # They are read when the evidence is first fitted, which a resumed run does at another step.
+        with generators_kept():
+            self._batches = features.held(self.indices, 'Evidence') if is_main_process() else _nothing
         # Only after encoding is it known which of them are bad.
         self._readable = readable_rows(dataset, self.indices)
         self._labels = torch.as_tensor(dataset.labels[self.indices])

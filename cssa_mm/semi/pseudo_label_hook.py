@@ -25,7 +25,7 @@ from cssa_mm.features.kept_items import read_in_this_process
 from cssa_mm.features.options import checked_options
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
-from cssa_mm.semi.policies import build_policy
+from cssa_mm.semi.policies import PseudoLabels, build_policy
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
 
 
@@ -55,6 +55,7 @@ class PseudoLabelHook(Hook):
         num_workers: workers of the loader that encodes and scores.
 
     Attributes:
+        resumed: the pseudo-labels of an epoch that a checkpoint has begun; they take the place of new ones.
         record: what the last line of `pseudo_labels.jsonl` holds; None before the first semi-supervised epoch, and on
             ranks other than 0.
 
@@ -64,6 +65,7 @@ class PseudoLabelHook(Hook):
 
     priority = 'NORMAL'
     record: Record | None = None
+    resumed: PseudoLabels | None = None
     semi_supervision: SemiSupervision  # from before_train on
     _has_kept_validation = False
 
@@ -117,7 +119,8 @@ class PseudoLabelHook(Hook):
             read_in_this_process(runner.train_dataloader)
         self.semi_supervision.prepare()
         if is_main_process():
-            keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch)
+            # That of an epoch that goes on has been written.
+            keep_records(Path(runner.work_dir, FILE), last_epoch=runner.epoch + (self.resumed is not None))
             forget_held_out(runner.work_dir)
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -126,7 +129,10 @@ class PseudoLabelHook(Hook):
         What was found on the scores of the model that training starts from does not hold any more.
         """
         self.semi_supervision.model.forget_thresholds()
-        if runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
+        resumed, self.resumed = self.resumed, None
+        if resumed is not None:
+            self.semi_supervision.restore_bank(resumed)
+        elif runner.epoch >= getattr(runner.train_loop, 'warmup_epochs', 0):
             figures = self.semi_supervision.begin_epoch(runner.epoch).figures()
             if is_main_process():
                 self.record = _record(runner, figures)

@@ -42,7 +42,8 @@ class SemiSupervisedSampler(Sampler):
 
     `batch_size`, the size of the global batch, is set by `GlobalBatchSampler`; `warmup_epochs` by the train loop, and
     `accumulation`, too: over how many batches the gradients of a step accumulate. A step on k batches shows the images
-    of one batch that is k times as large, in k parts.
+    of one batch that is k times as large, in k parts. `start_step` is the first step of the epoch that is yielded,
+    where a checkpoint has done those before it.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class SemiSupervisedSampler(Sampler):
         self.warmup_epochs = 0
         self.accumulation = 1
         self.epoch = 0
+        self.start_step = 0
 
     def set_batch_size(self, batch_size: int) -> None:
         """Set the size of the global batch.
@@ -113,7 +115,7 @@ class SemiSupervisedSampler(Sampler):
         return self.num_batches(self.epoch) * self.accumulation * self.batch_size // self.world_size
 
     def __iter__(self) -> Iterator[SampleKey]:
-        for batch in self.global_batches():
+        for batch in self.global_batches(self.start_step):
             for part in self.shares(batch):
                 yield from part
 
@@ -165,7 +167,7 @@ class GlobalBatchSampler(Sampler):
         return self.sampler.num_batches(self.sampler.epoch)
 
     def __iter__(self) -> Iterator[list[SampleKey]]:
-        for batch in self.sampler.global_batches():
+        for batch in self.sampler.global_batches(self.sampler.start_step):
             yield from self.sampler.shares(batch)
 
 

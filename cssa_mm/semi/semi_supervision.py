@@ -62,8 +62,7 @@ class Settings:
 class State:
     """All that changes while the algorithm runs, beside the model's own tensors.
 
-    The model's tensors (taught classes, contexts, bias, teacher, evidence) are in the checkpoint. This state is
-    rebuilt from them when a run is resumed at the start of an epoch.
+    The model's tensors are in the checkpoint, the bank, too, if it is written within an epoch; the rest follows.
 
     Attributes:
         bank: pseudo-labels of the unlabelled images, a share on each rank; None before the first semi-supervised epoch.
@@ -100,8 +99,6 @@ class SemiSupervision:
     def reader(self) -> Reader:
         """Of the images of the training set."""
         return Reader(self.model, self.features)
-
-    # -- before the first step ---------------------------------------------------------------------------------
 
     def prepare(self) -> None:
         """Set taught classes and, unless a checkpoint has set them, contexts and bias from the labelled images.
@@ -147,8 +144,6 @@ class SemiSupervision:
             head.calibrate_bias(logits.to(head.bias.device), labels)
         broadcast_from_first([head.bias])
 
-    # -- each semi-supervised epoch ----------------------------------------------------------------------------
-
     def begin_epoch(self, epoch: int) -> EpochReport:
         """Score the unlabelled images, label them by the policy, and fill the bank; all ranks must call it.
 
@@ -164,8 +159,17 @@ class SemiSupervision:
         pseudo_labels = self._oracle(truth) if self.settings.oracle else self._label(scores, readable)
         if self.settings.wrong_labels:
             pseudo_labels = pseudo_labels.with_errors(self.settings.wrong_labels, [self.seed, epoch])
-        self.state.bank = PseudoLabelBank([self.dataset.image_ids[i] for i in indices], pseudo_labels)
+        self.state.bank = PseudoLabelBank(self._unlabelled_ids(), pseudo_labels)
         return EpochReport(pseudo_labels, scores.numpy(), truth.numpy())
+
+    def restore_bank(self, pseudo_labels: PseudoLabels) -> None:
+        """Fill the bank with the labels (M, C) of all images, those of an epoch that a checkpoint has begun."""
+        if self.settings.oracle:
+            self.model.is_taught |= (pseudo_labels.labels == 1).any(0).to(self.model.is_taught.device)
+        self.state.bank = PseudoLabelBank.of_all(self._unlabelled_ids(), pseudo_labels)
+
+    def _unlabelled_ids(self) -> list[str]:
+        return [self.dataset.image_ids[i] for i in self.dataset.unlabelled_indices]
 
     def score_share(self, indices: np.ndarray) -> Tensor:
         """Scores (m, C) of this rank's share of M images by the teacher, float32 on the CPU; see `Reader`."""
@@ -191,8 +195,6 @@ class SemiSupervision:
         none = torch.full((truth.shape[1],), float('nan'))
         return PseudoLabels(truth, None, none, none)
 
-    # -- each step ---------------------------------------------------------------------------------------------
-
     def targets(self, data_samples: Sequence[DataSample]) -> Targets:
         """The training targets of a batch: annotations of labelled images, pseudo-labels of the others.
 
@@ -213,8 +215,6 @@ class SemiSupervision:
         self.model.teacher.update(self.model.scorer())
         self.model.unfold()
         self.state.evidence_is_stale = True
-
-    # -- evidence (cssa_plus) ----------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Fit the evidence to the teacher as it stands, if the teacher has moved; all ranks must call it.

@@ -133,6 +133,7 @@ def _measure(job: Job) -> dict:
     forget_peak_memory()
     config = Config(job.config)
     config.experiment_name = f'{job.row}-{job.seed}-{job.fingerprint.settings}'
+    config.on_used_work_dir = 'overwrite'  # the folder is the study's
     runner = build_runner(config, str(job.folder))
     runner.train()
     trained = time.perf_counter()

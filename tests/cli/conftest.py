@@ -60,7 +60,7 @@ def read_run():
                 if 'ema/mAP' in line
             ],
             pseudo_labels=[json.loads(line) for line in (work_dir / 'pseudo_labels.jsonl').read_text().splitlines()],
-            checkpoint=Path((work_dir / 'last_checkpoint').read_text().strip()),
+            checkpoint=work_dir / (work_dir / 'last_checkpoint').read_text(),
         )
 
     return read

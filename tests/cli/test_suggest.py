@@ -75,7 +75,7 @@ def test_suggest_label_merge_train_and_again_from_the_earlier_model(tool, quick_
     work = tmp_path / 'work'
     common = ['--device', 'cpu', '--yes', '--cfg-options', *small]
     tool('train.py', photos, '--work-dir', work, *tower, *common)
-    checkpoint = Path((work / 'last_checkpoint').read_text().strip())
+    checkpoint = work / (work / 'last_checkpoint').read_text()
 
     tool('suggest.py', photos, '--checkpoint', checkpoint, '--out', tmp_path / 'second', *begin)
     second = names_of(tmp_path / 'second')

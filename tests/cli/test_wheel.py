@@ -96,7 +96,7 @@ def test_train_study_and_predict_run_from_an_empty_folder(installed):
     short = ['train_cfg.warmup_epochs=1', 'train_cfg.semi_epochs=1', 'train_cfg.val_begin=5']
     short += ['train_dataloader.dataset.split.proportion=0.4', 'train_dataloader.batch_size=16']
     installed('-m', 'cssa_mm', 'train', 'cssa_plus_demo', '--work-dir', 'run', '--cfg-options', *short)
-    checkpoint = (installed.folder / 'run' / 'last_checkpoint').read_text().strip()
+    checkpoint = str(installed.folder / 'run' / (installed.folder / 'run' / 'last_checkpoint').read_text())
     image = next((installed.folder / 'data' / 'icons' / 'test').iterdir())
     count, labels, best = json.loads(installed('-c', OPEN_AND_SCORE, checkpoint, image).splitlines()[-1])
     assert count == 24

@@ -7,7 +7,8 @@ import torch
 from mmengine.config import Config
 
 from cssa_mm.engine import checkpoints
-from cssa_mm.engine.checkpoints import RESUMABLE, check_checkpoint, read_checkpoint
+from cssa_mm.engine.checkpoints import RESUMABLE, read_checkpoint
+from cssa_mm.engine.latest import check_checkpoint
 from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import CheckpointError
 

@@ -183,15 +183,6 @@ def test_a_plateau_sees_each_validation_once(run, tmp_path, change):
     assert (resumed.rates, told) == (whole.rates[2:], [])
 
 
-def test_a_checkpoint_within_an_epoch_says_that_the_epoch_begins_again(run, tmp_path):
-    by_step = dict(type='CheckpointHook', by_epoch=False, interval=4, max_keep_ckpts=-1)
-    run(tmp_path, **{'default_hooks.checkpoint': by_step, **BLIND})
-    _, recorder, told = run(tmp_path, tmp_path / 'iter_4.pth', **BLIND)
-    assert recorder.rates == pytest.approx(cosine(10)[2:], rel=1e-6)
-    line = 'Resumed after epoch 1: the checkpoint was written within epoch 2, which begins again; '
-    assert told == [(logging.WARNING, f'{line}the schedule is that of this config')]
-
-
 def test_a_checkpoint_without_schedules_goes_on_with_those_of_the_config(run, start, tmp_path):
     content = torch.load(start['folder'] / 'epoch_2.pth')
     del content['param_schedulers']
@@ -211,7 +202,7 @@ def test_without_a_seed_of_the_run_the_order_is_that_of_the_sampler_or_the_check
 
 def test_a_finished_run_has_nothing_to_train_and_ends_with_its_validation(run, start, tmp_path):
     runner, recorder, told = run(tmp_path, start['folder'] / 'epoch_3.pth')
-    assert told == [(logging.INFO, 'Epoch 3 of 3 is done; nothing to train')]
+    assert told == [(logging.INFO, 'The run is finished: epoch 3 of 3 is done; nothing to train')]
     assert recorder.rates == []
     assert metrics(runner) == start['metrics'] != {}
 

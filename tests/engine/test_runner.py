@@ -12,7 +12,7 @@ from cssa_mm.errors import ConfigError
 
 HOOKS = {
     'BadImageHook',
-    'CheckpointHook',
+    'CSSACheckpointHook',
     'GuardHook',
     'IterTimerHook',
     'PlainCheckpointHook',

@@ -20,6 +20,7 @@ from cssa_mm.apis.reporting.scalars import Scalars, read_scalars
 from cssa_mm.apis.reporting.scoring import ScoredImages
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.config.data_parts import require_test_data
+from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.evaluation.held_out_scores import HeldOutScores, read_held_out
 from cssa_mm.evaluation.pseudo_label_records import FILE, Record, read_records
@@ -79,7 +80,7 @@ def open_run(work_dir: str | os.PathLike, *, data_root: str | os.PathLike | None
     if not folder.is_dir():
         raise ConfigError(f"work_dir: found no folder '{work_dir}', expected that of a training; correct the path")
     starts = sorted(folder.glob(f'*/{CONFIG}'))
-    checkpoint = _last_checkpoint(folder)
+    checkpoint = latest_checkpoint(folder)
     if not starts and checkpoint is None:
         raise ConfigError(
             f"work_dir: found no training in '{work_dir}', expected a folder with its checkpoints and logs, such as "
@@ -193,15 +194,3 @@ def _config_name(folder: Path) -> str:
     """The name of the config, of which MMEngine leaves a copy beside the checkpoints."""
     copies = sorted(folder.glob('*.py'), key=lambda path: path.stat().st_mtime_ns)
     return copies[-1].stem if copies else ''
-
-
-def _last_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint that the run calls its latest, even if the folder was moved since; else the newest one."""
-    named = folder / 'last_checkpoint'
-    if named.is_file():
-        path = Path(named.read_text('utf-8').strip())
-        found = next((place for place in (folder / path.name, path) if place.is_file()), None)
-        if found is not None:
-            return found
-    others = sorted(folder.glob('*.pth'), key=lambda path: path.stat().st_mtime_ns)
-    return others[-1] if others else None

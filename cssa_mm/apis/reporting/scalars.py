@@ -33,8 +33,8 @@ def read_scalars(work_dir: str | os.PathLike) -> Scalars:
         trained = [row for row in rows if 'epoch' in row]
         if not trained:  # a test
             continue
-        first = min(row['epoch'] for row in trained)
-        steps = [row for row in steps if row['epoch'] < first] + trained
+        first, step = min((row['epoch'], row['step']) for row in trained)
+        steps = [row for row in steps if (row['epoch'], row['step']) < (first, step)] + trained
         validated = [row for row in rows if 'epoch' not in row and 'step' in row]
         validations = [row for row in validations if row['step'] < first] + validated
     return Scalars(steps, validations)

@@ -18,6 +18,7 @@ from cssa_mm.apis.starting.project import CONFIG, Project
 from cssa_mm.apis.starting.rounds import Rounds
 from cssa_mm.apis.suggesting import LOOKED_AT, suggest
 from cssa_mm.apis.training import train
+from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.errors import DataError, OpenQuestionsError
 
 FIRST, NEXT = 30, 20  # photos to label: at the beginning, and in each later round
@@ -128,7 +129,7 @@ def _check(project: Project, options: Options) -> Step:
 
 
 def _train(project: Project, rounds: Rounds, work_dir: Path, options: Options) -> Step:
-    goes_on = (work_dir / 'last_checkpoint').is_file()
+    goes_on = latest_checkpoint(work_dir) is not None
 
     def learn() -> str:
         quiet = dict(log_level='WARNING', custom_hooks=[dict(type='ProgressHook')])

@@ -39,7 +39,7 @@ RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg
 CONFIG_KEYS = RUNNER_KEYS | {
     'custom_imports', 'env_cfg', 'auto_scale_lr', 'tta_model', 'tta_pipeline', 'tta_pipelines', 'runner_type',
     'filename', 'compile', 'vis_backends', 'gpu_ids', 'model_wrapper_cfg', 'view', 'device', 'accept', 'strict_classes',
-    'report', 'live',
+    'report', 'live', 'on_used_work_dir',
 }  # fmt: skip
 DATALOADER_KEYS = {
     'dataset', 'sampler', 'batch_sampler', 'batch_size', 'num_workers', 'collate_fn', 'pin_memory', 'drop_last',

@@ -23,6 +23,13 @@ def test_a_resumed_run_takes_the_place_of_what_it_does_again_and_a_test_counts_f
     assert (teacher.name, teacher.epochs, teacher.values) == ('EMA teacher', (2.0, 3.0), (50.0, 60.0))
 
 
+def test_a_run_that_goes_on_within_an_epoch_keeps_what_was_logged_of_it(tmp_path):
+    rows = [dict(epoch=2, step=number, loss=float(number)) for number in range(10, 16)]
+    write(tmp_path, '1', rows[:5])
+    write(tmp_path, '2', rows[3:])
+    assert [row['step'] for row in read_scalars(tmp_path).steps] == list(range(10, 16))
+
+
 def test_a_run_that_starts_anew_forgets_the_one_before(tmp_path):
     write(tmp_path, '1', [step(1, loss=4.0), step(2, loss=3.0), {'ema/mAP': 50.0, 'step': 2}])
     write(tmp_path, '2', [step(1, loss=7.0)])

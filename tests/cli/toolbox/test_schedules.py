@@ -237,7 +237,7 @@ def test_a_resumed_run_follows_its_config(train, start, tmp_path, changes, rates
 def test_a_finished_run_is_validated(train, start, tmp_path):
     runner, rates, log = train(tmp_path, resume=True, load_from=str(start / 'epoch_3.pth'))
     assert rates == []
-    assert 'Epoch 3 of 3 is done; nothing to train' in log
+    assert 'The run is finished: epoch 3 of 3 is done; nothing to train' in log
     assert 'ema/mAP' in str(runner.message_hub.log_scalars.keys())
 
 
