@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from cssa_mm.apis.testing import test
 from cssa_mm.apis.toolbox.opening import leave_log
+from cssa_mm.apis.toolbox.plain_pickle import read_plain_pickle
 from cssa_mm.datasets.building import build_dataset
 from cssa_mm.errors import CSSAError, DataError
+
+READ = ('.pkl', '.pickle', '.json')
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,17 @@ def predict(config: str, checkpoint: str, overrides: Mapping[str, Any] | None) -
 
 
 def read(path: str) -> Predictions:
-    """Read a file of predictions (.pkl or .json).
+    """Read a file of predictions (.pkl or .json); nothing in it is run.
 
     Raises:
-        DataError: it is missing, or holds no predictions of several labels.
+        DataError: it is missing, holds no predictions of several labels, or more than plain data.
     """
     if not Path(path).is_file():
         raise DataError(f"predictions: found no file '{path}', expected one that test --out FILE.pkl wrote")
+    if Path(path).suffix not in READ:
+        raise DataError(f"{path}: found the ending '{Path(path).suffix}', expected one of {', '.join(READ)}")
     try:
-        samples = mmengine.load(path)
+        samples = json.loads(Path(path).read_bytes()) if path.endswith('.json') else read_plain_pickle(path)
     except Exception as error:  # pickle and json raise anything
         raise DataError(
             f'{path}: found no predictions ({" ".join(str(error).split())}), expected those of test --out FILE.pkl'
