@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import Element  # nosec B405: a type; defusedxml parses
+from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
 import numpy as np
 from PIL import Image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import pickle  # nosec B403 # its exception alone
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

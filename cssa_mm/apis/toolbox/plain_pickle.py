@@ -6,7 +6,7 @@ import collections
 import importlib
 import io
 import os
-import pickle  # nosec B403: the class below calls nothing but what it lists
+import pickle  # nosec B403 # the class below calls nothing but what it lists
 from _codecs import encode
 from collections.abc import Callable
 from typing import Any

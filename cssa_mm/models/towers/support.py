@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 POOLER = 'an image tower with an attentional pooler, which has no feature of its own for each position'
-CLASS_TOKEN = 'a text tower that is read at a class token behind the text (CoCa), which learned prompts would move'
+READ_AT_CLASS = 'a text tower that is read at a class token behind the text (CoCa), which learned prompts would move'
 UNREAD = 'a text tower that is read at no position'
 OF_TRANSFORMERS = 'a text tower of the transformers package, which takes token ids and so no learned prompts'
 EXTRA = "pip install 'cssa_mm[siglip]'"
@@ -34,7 +34,7 @@ def text_refusal(model_config: Mapping[str, Any]) -> str | None:
     if text.get('hf_model_name'):
         return f'{OF_TRANSFORMERS} ({text["hf_model_name"]})'
     if text.get('embed_cls'):
-        return CLASS_TOKEN
+        return READ_AT_CLASS
     if text.get('pool_type') == 'none':
         return UNREAD
     unknown = [name for name in text.get('tokenizer_kwargs') or {} if name not in TOKENIZER_OPTIONS]

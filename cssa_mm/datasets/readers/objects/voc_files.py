@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
-from xml.etree.ElementTree import Element  # nosec B405: a type; defusedxml parses
+from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
 from PIL import Image
 

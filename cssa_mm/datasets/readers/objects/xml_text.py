@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from xml.etree.ElementTree import Element, ParseError  # nosec B405: types; defusedxml parses
+from xml.etree.ElementTree import Element, ParseError  # nosec B405 # types: defusedxml parses
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring

@@ -110,8 +110,8 @@ def _settings(text: str, path: str) -> dict[str, Any]:
         settings: Any = {key.strip(): value.strip() for key, _, value in pairs}
         return settings | ({'val': settings['valid']} if 'valid' in settings else {})
     try:
-        # Texts only: names such as no, on or 007 stay what they are.
-        settings = yaml.load(text, Loader=yaml.BaseLoader)
+        # Texts only, and so no objects: names such as no, on or 007 stay what they are.
+        settings = yaml.load(text, Loader=yaml.BaseLoader)  # nosec B506
     except yaml.YAMLError as error:
         raise DataError(
             f'{path}: found no valid YAML ({" ".join(str(error).split())}), expected a data.yaml of YOLO; correct it.'
