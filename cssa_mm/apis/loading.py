@@ -71,7 +71,13 @@ def load_model(
         )
     description = read_description(state_dict)
     model = _build(description, tower)
-    model.load_state_dict(state_dict)
+    try:
+        model.load_state_dict(state_dict)
+    except (RuntimeError, TypeError, ValueError) as error:  # torch's of values that it cannot take over
+        raise CheckpointError(
+            f"checkpoint: found '{checkpoint}' with values that do not fit ({' '.join(str(error).split())[:200]}), "
+            'expected the file that training wrote; copy it again'
+        ) from error
     return model.to(checked_device(device)).eval()
 
 

@@ -73,10 +73,25 @@ class FeatureCache:
             DataError: the file cannot be read as one of `save`.
         """
         try:
-            return cls(**torch.load(path, map_location='cpu', weights_only=True, mmap=True))
+            content = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+            _check_content(**content)
+            return cls(**content)
         # Broken bytes raise nearly anything.
         except Exception as error:
             raise DataError(
                 f'{path}: found no readable features ({type(error).__name__}), expected those that an earlier run '
                 'wrote; remove the file, and they are computed again'
             ) from error
+
+
+def _check_content(
+    views: Sequence[View], local: Tensor, pooled: Tensor, serves_training: bool, bad_images: Mapping[str, str]
+) -> None:
+    """A ValueError, or whatever else, unless these are the arguments of a cache."""
+    shapes = local.shape[:1], pooled.shape[:1]
+    if (local.ndim, pooled.ndim) != (3, 2) or shapes != ((len(views),),) * 2 or local.shape[2] != pooled.shape[1]:
+        raise ValueError(f'features of shapes {tuple(local.shape)} and {tuple(pooled.shape)} of {len(views)} views')
+    is_plain = all(isinstance(name, str) and isinstance(is_mirrored, bool) for name, is_mirrored in views)
+    texts = (*bad_images, *bad_images.values())
+    if not is_plain or not isinstance(serves_training, bool) or not all(isinstance(text, str) for text in texts):
+        raise ValueError('other values than those of a cache')

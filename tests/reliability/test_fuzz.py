@@ -26,6 +26,6 @@ def test_wounded_files_are_read_or_refused_in_one_line(name, tmp_path, capsys):
     if INPUTS != SMALL:
         with capsys.disabled():
             figures = ' '.join(f'{counts[key]:>7} {key}' for key in counts)
-            print(f'\n{name:24}{figures} {time.monotonic() - began:>6.0f} s', end='')
+            print(f'\n{name:24}{figures} {time.monotonic() - began:>6.0f} s', *failures, sep='\n')
     assert not failures, '\n'.join(failures)
     assert counts['refused'] or name in LENIENT, 'nothing was wounded enough'
