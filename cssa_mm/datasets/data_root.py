@@ -54,8 +54,9 @@ class DataRoot:
         try:
             return backend.get(path)
         except (OSError, ValueError) as error:  # the latter of a name with a NUL
+            reason = getattr(error, 'strerror', None) or error
             raise DataError(
-                f'{path}: cannot be read ({getattr(error, "strerror", None) or error}), expected {expected}; check data_root '
+                f'{path}: cannot be read ({reason}), expected {expected}; check data_root '
                 f"('{self.data_root}') and the file's name."
             ) from error
 

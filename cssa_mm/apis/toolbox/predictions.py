@@ -80,15 +80,26 @@ def read(path: str) -> Predictions:
                 'labels; write them with test --out FILE.pkl'
             )
         first.setdefault(str(sample.get('image_id', f' {number}')), sample)
-    kept = list(first.values())
-    scores = np.stack([_array(each['pred_score']) for each in kept]).astype(np.float64)
+    try:
+        return _together(list(first.values()))
+    except (ValueError, TypeError, LookupError, OverflowError, RuntimeError, AttributeError) as error:
+        raise DataError(
+            f'{path}: found samples whose scores or labels are no numbers, or of unequal length '
+            f'({" ".join(str(error).split())[:200]}), expected those of test --out FILE.pkl'
+        ) from error
+
+
+def _together(samples: Sequence[Mapping]) -> Predictions:
+    scores = np.stack([_array(each['pred_score']) for each in samples]).astype(np.float64)
+    if scores.ndim != 2:
+        raise ValueError(f'scores of shape {scores.shape}')
     size = scores.shape[1]
     return Predictions(
-        [str(each.get('image_id', '')) for each in kept],
-        [str(each.get('img_path', '')) for each in kept],
+        [str(each.get('image_id', '')) for each in samples],
+        [str(each.get('img_path', '')) for each in samples],
         scores,
-        np.stack([_one_hot(each['pred_label'], size) for each in kept]).astype(bool),
-        np.stack([_truth(each, size) for each in kept]).astype(np.int64),
+        np.stack([_one_hot(each['pred_label'], size) for each in samples]).astype(bool),
+        np.stack([_truth(each, size) for each in samples]).astype(np.int64),
     )
 
 
