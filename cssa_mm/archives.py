@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 UNPACKED = 2**28  # bytes that any archive may unpack to
+LAST_LETTER = 0x10FFFF
 RATIO = 100  # times its own size that a larger one may; workbooks and scores take a tenth to a twentieth
 
 
@@ -58,8 +59,10 @@ def read_array(stream: BinaryIO) -> np.ndarray:
     """
     try:
         array = np.lib.format.read_array(stream, allow_pickle=False)
-        if array.dtype.kind == 'U':
-            array.tolist()  # fails where a number is the code of no letter
+        if array.dtype.kind == 'U' and array.size:
+            codes = np.frombuffer(array.astype(array.dtype.newbyteorder('=')).tobytes(), np.uint32)
+            if codes.size and codes.max() > LAST_LETTER:
+                raise ValueError('texts with codes of no letter')
         return array
     # The header is parsed as Python, and sizes the memory.
     except Exception as error:

@@ -21,7 +21,7 @@ from cssa_mm.apis.predicting.sources import Images, find_images
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError, DataError
+from cssa_mm.errors import CheckpointError, CSSAError, DataError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.description import read_description
@@ -201,7 +201,9 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
         )
         try:
             return MODELS.build(config)
-        except TypeError as error:  # an unknown keyword
+        except CSSAError:
+            raise
+        except Exception as error:  # an unknown keyword, or whatever a value of another type does to our parts
             raise CheckpointError(
                 f'checkpoint: found options that this version does not know ({" ".join(str(error).split())}), expected '
                 'those of its own parts; update cssa_mm'

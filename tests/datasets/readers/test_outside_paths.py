@@ -14,7 +14,8 @@ from tests.reliability.test_round_trips import FORMS, Labels
 EVIL = [
     '../../outside/secret.jpg', 'sub/../../../outside/secret.jpg', '..\\..\\outside\\secret.jpg', '{}/secret.jpg',
     './../../outside/./secret.jpg', 'file://{}/secret.jpg', '//{}/secret.jpg', 'C:\\outside\\secret.jpg', '..', '/',
-    '.', 'http://host/../../outside/secret.jpg', '%2e%2e/%2e%2e/outside/secret.jpg', 'a\0.jpg', '~/secret.jpg', 'images/..',
+    '.', 'http://host/../../outside/secret.jpg', '%2e%2e/%2e%2e/outside/secret.jpg', 'a\0.jpg', '~/secret.jpg',
+    'images/..',
 ]  # fmt: skip
 # These write files by the names of images.
 BY_FILES = ('yolo', 'voc', 'folders')
