@@ -24,6 +24,8 @@
 #   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
 #   reading   reads label files of a million rows, against pandas and json alone
+#   fuzz      reads wounded files by every reader, and prints how many were read, refused in one line, or neither:
+#           --inputs 100000 --seed 0
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 set -eo pipefail
@@ -144,15 +146,33 @@ reading() {
     PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
 }
 
+fuzz() {
+    cd "$ROOT"
+    source tools/environment.sh
+    local inputs=100000 seed=0
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --inputs) inputs=$2 ;;
+            --seed) seed=$2 ;;
+            *)
+                echo "error: fuzz: found '$1', expected --inputs NUMBER or --seed NUMBER" >&2
+                exit 2
+                ;;
+        esac
+        shift 2
+    done
+    CSSA_FUZZ_INPUTS=$inputs CSSA_FUZZ_SEED=$seed "$PYTHON" -m pytest -q --tb=no tests/reliability/test_fuzz.py
+}
+
 onnx() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions | fuzz) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading, suggestions or fuzz" >&2
         exit 2
         ;;
 esac

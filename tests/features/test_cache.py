@@ -52,3 +52,19 @@ def test_a_file_without_features_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(DataError, match=r'features.pt: found no readable features \(.*remove the file'):
         FeatureCache.load(path)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(views=[('a', False)]), dict(views=[3, 4]), dict(views=None), dict(local=None), dict(bad_images=[1]),
+        dict(local=torch.zeros(4, 16)), dict(pooled=torch.zeros(3, 16)), dict(serves_training=None),
+        dict(pooled=torch.zeros(4, 15)), dict(views=[(['a'], False)] * 4),
+    ],
+)  # fmt: skip
+def test_features_of_another_form_are_refused(features, tmp_path, change):
+    path = tmp_path / 'features.pt'
+    FeatureCache(VIEWS, *features, serves_training=True).save(path)
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(DataError, match='found no readable features'):
+        FeatureCache.load(path)
