@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,9 +17,16 @@ FORBIDDEN = {'eval', 'exec', 'compile', '__import__'}
 MARK = re.compile(r'#\s*nosec\b(?P<tests>[^#]*)(?P<reason>#.*)?')
 
 
+@cache
+def tree(source: Path) -> list[ast.AST]:
+    """The calls and imports of a file."""
+    nodes = ast.walk(ast.parse(source.read_text('utf-8')))
+    return [node for node in nodes if isinstance(node, ast.Call | ast.Import | ast.ImportFrom)]
+
+
 def calls(source: Path):
     """The name of each call in a file, dotted, with its keywords and line."""
-    for node in ast.walk(ast.parse(source.read_text('utf-8'))):
+    for node in tree(source):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), {key.arg: ast.unparse(key.value) for key in node.keywords}, node.lineno
 
@@ -67,7 +75,7 @@ def test_nothing_is_loaded_in_a_way_that_runs_what_a_file_holds():
 
 def test_xml_is_parsed_by_defusedxml_alone():
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+        for node in tree(path):
             if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('xml.etree'):
                 assert {alias.name for alias in node.names} <= {'Element', 'ParseError'}, path
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

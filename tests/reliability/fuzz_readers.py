@@ -1,21 +1,19 @@
-"""The readers that are fuzzed, of label files and images; those of files that the product writes itself come after."""
+"""The readers that are fuzzed: those of label files here, of images and of the product's own files beside it."""
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
 
 from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.datasets import COCOMultiLabelDataset, NUSWIDEMultiLabelDataset, TableDataset, VOCMultiLabelDataset
-from cssa_mm.datasets.images.image_facts import image_facts
 from cssa_mm.datasets.questions import questions_of
 from cssa_mm.datasets.splits.split import save_split
-from cssa_mm.datasets.transforms import LoadRGBImage
+from tests.reliability.fuzz_photos import PHOTOS
+from tests.reliability.fuzz_predictions import PREDICTIONS
 from tests.reliability.fuzz_states import STATES
 from tests.reliability.fuzzing import Reader
 from tests.reliability.test_round_trips import FORMS, Labels
@@ -180,69 +178,6 @@ def read_nuswide(folder: Path) -> None:
     read_set(NUSWIDEMultiLabelDataset(data_root=str(folder), lazy_init=True))
 
 
-PHOTO_SUFFIXES = (
-    '.jpg',
-    '.png',
-    '.gif',
-    '.webp',
-    '.tif',
-    '.bmp',
-    '.ppm',
-    '.ico',
-    '.jp2',
-    '.tga',
-    '.pcx',
-    '.dds',
-    '.avif',
-)
-
-
-def write_photos(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 256, (24, 24, 3), np.uint8))
-    Image.init()
-    for suffix in PHOTO_SUFFIXES:
-        if suffix in Image.EXTENSION and Image.EXTENSION[suffix] in Image.SAVE:
-            try:
-                picture.save(folder / f'photo{suffix}')
-            except OSError:  # a codec that this Pillow was built without
-                (folder / f'photo{suffix}').unlink(missing_ok=True)
-    wide = Image.fromarray(rng.integers(0, 65535, (24, 24), np.uint16))
-    wide.save(folder / 'wide.png')
-    wide.save(folder / 'wide.tif', compression='tiff_lzw')
-    picture.convert('CMYK').save(folder / 'four.jpg', icc_profile=b'broken', exif=b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12')
-    picture.convert('P').save(folder / 'palette.png', transparency=3)
-    frames = [picture.rotate(90 * turn) for turn in range(3)]
-    assert len(list(ImageSequence.Iterator(frames[0])))
-    frames[0].save(folder / 'moving.gif', save_all=True, append_images=frames[1:])
-    frames[0].save(folder / 'moving.png', save_all=True, append_images=frames[1:])
-
-
-def photo_reader(place: str) -> Reader:
-    """One format, so that each file is read, whatever became of another."""
-
-    def write(folder: Path) -> None:
-        write_photos(folder)
-        for path in folder.iterdir():
-            if path.name != place:
-                path.unlink()
-
-    loader = LoadRGBImage()
-
-    def read(folder: Path) -> None:
-        path = folder / place
-        image_facts(loader, str(path))
-        loader.load(str(path))
-
-    return Reader(write, read, suffixes=(Path(place).suffix,), weight=0.4)
-
-
-def photo_names() -> list[str]:
-    with tempfile.TemporaryDirectory() as folder:
-        write_photos(Path(folder))
-        return sorted(path.name for path in Path(folder).iterdir())
-
-
 def write_list(folder: Path) -> None:
     touch(folder)
     (folder / 'list.txt').write_text('# photos\n' + '\n'.join(f'images/{name}' for name in LABELS.images))
@@ -266,6 +201,7 @@ READERS: dict[str, Reader] = {
     'voc set': Reader(write_voc_set, read_voc_set),
     'nuswide': Reader(write_nuswide, read_nuswide),
     'list of images': Reader(write_list, lambda folder: find_images(folder / 'list.txt')),
-    **{f'photo {name}': photo_reader(name) for name in photo_names()},
+    **PHOTOS,
     **STATES,
+    **PREDICTIONS,
 }
