@@ -68,6 +68,7 @@ setup(
         'jinja2>=3.1',
         'tqdm>=4.65',
         'pyarrow>=14',  # scores.parquet
+        'defusedxml>=0.7.1',  # XML of label files
     ],
     # The two families share their import names and can't live together: the user chooses one.
     extras_require={
@@ -97,6 +98,7 @@ setup(
             'scipy',
             'pyyaml',
             'hypothesis',
+            'bandit',
             'playwright',  # drives the Chromium of the system; it downloads no browser by itself
             'openpyxl>=3.1',
             'tensorboard>=2.12',

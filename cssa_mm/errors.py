@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
+CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
+
 
 class CSSAError(Exception):
-    """Base of every error that a user can mend; the tools print it as one line, without a traceback."""
+    """Base of every error that a user can mend; the tools print it as one line, without a traceback.
+
+    What a file has written into its names can neither break the line nor steer a terminal.
+    """
+
+    may_have_lines = False
+
+    def __init__(self, *arguments: object) -> None:
+        is_whole = self.may_have_lines
+        super().__init__(*(one_line(text) if isinstance(text, str) and not is_whole else text for text in arguments))
 
 
 class ConfigError(CSSAError):
@@ -30,6 +42,8 @@ class SplitError(DataError):
 class OpenQuestionsError(DataError):
     """What was read of the data looks wrong and waits for an answer: a line for each question, and how to go on."""
 
+    may_have_lines = True
+
 
 class CheckpointError(CSSAError):
     """A checkpoint is missing, unreadable or was made for another model."""
@@ -37,6 +51,15 @@ class CheckpointError(CSSAError):
 
 class ToolboxError(CSSAError):
     """The OpenMMLab toolbox or another dependency is missing or too old."""
+
+
+def one_line(text: str) -> str:
+    """A text with the escapes of its control characters, such as ``\\n``, in their place.
+
+    >>> one_line('a\\nb')
+    'a\\\\nb'
+    """
+    return text if text.isprintable() else CONTROL.sub(lambda found: found[0].encode('unicode_escape').decode(), text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -28,6 +28,8 @@
 #   store   builds the store of frozen features at the size of COCO (8 GiB of disk), kills it in the middle and goes on:
 #           memory, disk, time, and that nothing is encoded twice; --images 82081 --folder FOLDER
 #   reading   reads label files of a million rows, against pandas and json alone
+#   fuzz      reads wounded files by every reader, and prints how many were read, refused in one line, or neither:
+#           --inputs 100000 --seed 0
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 #   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
@@ -173,13 +175,31 @@ reading() {
     PYTHONPATH=$ROOT:$extra "$PYTHON" "$ROOT/tests/reliability/reading_speed.py"
 }
 
+fuzz() {
+    cd "$ROOT"
+    source tools/environment.sh
+    local inputs=100000 seed=0
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --inputs) inputs=$2 ;;
+            --seed) seed=$2 ;;
+            *)
+                echo "error: fuzz: found '$1', expected --inputs NUMBER or --seed NUMBER" >&2
+                exit 2
+                ;;
+        esac
+        shift 2
+    done
+    CSSA_FUZZ_INPUTS=$inputs CSSA_FUZZ_SEED=$seed "$PYTHON" -m pytest -q --tb=no tests/reliability/test_fuzz.py
+}
+
 onnx() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume kills"
+store suggestions resume kills fuzz"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

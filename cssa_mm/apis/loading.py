@@ -21,7 +21,7 @@ from cssa_mm.apis.predicting.sources import Images, find_images
 from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.runner import checked_device
-from cssa_mm.errors import CheckpointError, DataError
+from cssa_mm.errors import CheckpointError, CSSAError, DataError
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.description import read_description
@@ -71,7 +71,13 @@ def load_model(
         )
     description = read_description(state_dict)
     model = _build(description, tower)
-    model.load_state_dict(state_dict)
+    try:
+        model.load_state_dict(state_dict)
+    except (RuntimeError, TypeError, ValueError) as error:  # torch's of values that it cannot take over
+        raise CheckpointError(
+            f"checkpoint: found '{checkpoint}' with values that do not fit ({' '.join(str(error).split())[:200]}), "
+            'expected the file that training wrote; copy it again'
+        ) from error
     return model.to(checked_device(device)).eval()
 
 
@@ -195,7 +201,9 @@ def _build(description: Mapping[str, Any], tower: str | os.PathLike | None) -> C
         )
         try:
             return MODELS.build(config)
-        except TypeError as error:  # an unknown keyword
+        except CSSAError:
+            raise
+        except Exception as error:  # an unknown keyword, or whatever a value of another type does to our parts
             raise CheckpointError(
                 f'checkpoint: found options that this version does not know ({" ".join(str(error).split())}), expected '
                 'those of its own parts; update cssa_mm'

@@ -45,7 +45,7 @@ def coco_boxes(dataset: COCOMultiLabelDataset) -> list[ImageBoxes]:
 def _size_of(image: dict[str, Any], path: str) -> tuple[float, float]:
     try:
         return float(image['width']), float(image['height'])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise DataError(
             f"{path}: found no size of the image {image['id']}, expected its 'width' and 'height'; add them."
         ) from None
@@ -55,6 +55,6 @@ def _corners_of(box: Any, path: str) -> list[float]:
     """Left, top, right, bottom of COCO's x, y, width, height."""
     try:
         left, top, width, height = map(float, box)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f'{path}: found the bbox {box!r}, expected four numbers: x, y, width, height.') from None
     return [left, top, left + width, top + height]

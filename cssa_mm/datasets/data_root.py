@@ -53,9 +53,10 @@ class DataRoot:
         backend = self.backend(path)
         try:
             return backend.get(path)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter of a name with a NUL
+            reason = getattr(error, 'strerror', None) or error
             raise DataError(
-                f'{path}: cannot be read ({error.strerror or error}), expected {expected}; check data_root '
+                f'{path}: cannot be read ({reason}), expected {expected}; check data_root '
                 f"('{self.data_root}') and the file's name."
             ) from error
 
@@ -101,4 +102,4 @@ def _is_below(path: str, root: str) -> bool:
         return False
     # Links are not followed, so that they may lead elsewhere.
     path, root = os.path.abspath(path), os.path.abspath(root)
-    return os.path.commonpath([path, root]) == root
+    return path != root and os.path.commonpath([path, root]) == root

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from mmpretrain.registry import DATASETS
 
+from cssa_mm.archives import read_array
 from cssa_mm.datasets.base import ImageRecord, SemiMultiLabelDataset
 from cssa_mm.datasets.checks import refuse_doubled_ids
 from cssa_mm.errors import ConfigError, DataError, nearest
@@ -107,11 +108,10 @@ class NUSWIDEMultiLabelDataset(SemiMultiLabelDataset):
         expected = f'a numpy file with {content}'
         stream = io.BytesIO(self.read_bytes(path, expected))
         try:
-            return np.lib.format.read_array(stream, allow_pickle=False)
-        # Objects are pickled, and unpickling runs any code that a file holds.
-        except (ValueError, EOFError) as error:
+            return read_array(stream)
+        except ValueError as error:
             raise DataError(
-                f'{path}: found no readable array ({" ".join(str(error).split())}), expected {expected}; write it '
+                f'{path}: found no readable array ({error}), expected {expected}; write it '
                 f'with numpy.save, names as strings and not as objects.'
             ) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
 import numpy as np
 from PIL import Image
@@ -41,7 +41,7 @@ def voc_boxes(dataset: VOCMultiLabelDataset, image_id: str) -> ImageBoxes:
     return ImageBoxes({class_index: np.array(corners) for class_index, corners in boxes.items()}, size)
 
 
-def _number(root: ElementTree.Element, key: str, path: str) -> float:
+def _number(root: Element, key: str, path: str) -> float:
     text = root.findtext(key, '').strip()
     try:
         return float(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
+import subprocess  # nosec B404 # no shell, see below
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def _run(words: list[str], line: LiveLine, log: Path) -> None:
     """Run one of our commands; the live line reads along, and everything goes into a log file."""
     command = [*COMMAND, *words]
     with log.open('w', encoding='utf-8') as file:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603 # a command of our own, without a shell
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding='utf-8', errors='replace'
         )
         try:

@@ -9,10 +9,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from cssa_mm.archives import read_arrays
 from cssa_mm.errors import DataError
 from cssa_mm.files import replacing
 
@@ -69,13 +69,14 @@ def read_held_out(work_dir: str | os.PathLike) -> HeldOutScores | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {key: file[key] for key in ('image_ids', 'class_names', 'labels', 'scores')}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        ids, names, labels, scores = read_arrays(path, 'image_ids', 'class_names', 'labels', 'scores')
+    except ValueError as error:
         raise DataError(
-            f'{path}: found no held-out scores ({type(error).__name__}), expected what a training wrote; train again'
+            f'{path}: found no held-out scores ({error}), expected what a training wrote; train again'
         ) from error
-    ids, names = content['image_ids'].tolist(), content['class_names'].tolist()
-    if {content['labels'].shape, content['scores'].shape} != {(len(ids), len(names))}:
+    kinds = [array.dtype.kind for array in (ids, names, labels, scores)]
+    if ids.ndim != 1 or names.ndim != 1 or {labels.shape, scores.shape} != {(len(ids), len(names))}:
         raise DataError(f'{path}: found arrays of unequal shapes, expected what a training wrote; train again')
-    return HeldOutScores.of(ids, names, content['labels'], content['scores'])
+    if kinds != ['U', 'U', 'i', 'f']:
+        raise DataError(f'{path}: found arrays of other types, expected what a training wrote; train again')
+    return HeldOutScores.of(ids.tolist(), names.tolist(), labels, scores)

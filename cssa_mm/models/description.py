@@ -34,6 +34,7 @@ from cssa_mm.models.plain_data import as_data, short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibration
 from cssa_mm.models.thresholds import ClassThresholds
+from cssa_mm.models.tower_spec import HUB, LOCAL_DIR
 from cssa_mm.names import one_form
 
 FORMAT = 4
@@ -41,6 +42,7 @@ READABLE = (2, 3, 4)
 KEY = '_extra_state'
 PARTS = ('head', 'context_head', 'evidence', 'neighbours')
 NEEDED = ('tower', 'class_names', *PARTS, 'view', 'thresholds')
+TOOLBOX = ('mmengine', 'mmcv', 'mmpretrain', 'torch')
 TOWER = ('model_name', 'pretrained', 'config_dir', 'dense', 'global_token', 'precision', 'model_config')
 
 
@@ -126,6 +128,7 @@ def _check_form(description: dict[str, Any]) -> None:
     description.setdefault('neighbours', None)  # unknown to formats before 4
     _require(description, NEEDED, 'a description')
     _require(description['tower'], TOWER, 'a tower')
+    _check_tower(description['tower'])
     names = description['class_names']
     if not _is_texts(names):
         raise CheckpointError(f'checkpoint: found class_names {short(names)}, expected a list of names')
@@ -144,6 +147,23 @@ def _check_form(description: dict[str, Any]) -> None:
         check_registered('view', description['view'], TRANSFORMS, View)
 
 
+def _check_tower(tower: Mapping[str, Any]) -> None:
+    """Check that the name of a tower is one: a file is called after it, and must not lie anywhere."""
+    name = tower['model_name']
+    is_name = isinstance(name, str) and bool(name) and not set(name) & set('/\\\0')
+    if not is_name and not (isinstance(name, str) and name.startswith((HUB, LOCAL_DIR)) and '\0' not in name):
+        raise CheckpointError(f'checkpoint: found the tower {short(name)}, expected the name of one, without folders')
+    for key in ('pretrained', 'config_dir'):
+        if not isinstance(tower[key], str | None) or '\0' in (tower[key] or ''):
+            raise CheckpointError(
+                f"checkpoint: found {short(tower[key])} as the tower's {key}, expected a path or null"
+            )
+    if not isinstance(tower['model_config'], Mapping | None):
+        raise CheckpointError(
+            f"checkpoint: found the tower's model_config {short(tower['model_config'])}, expected options"
+        )
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(text, str) for text in value)
 
@@ -157,14 +177,14 @@ def _require(section: Any, keys: Sequence[str], what: str) -> None:
 def check_registered(key: str, config: Any, registry: Registry, base: type = object) -> None:
     """Check that a config from a checkpoint names a registered component.
 
-    The registry would import and call whatever a dotted name points to.
+    The registry would import and call whatever a dotted name points to, and the toolbox registers parts that download.
 
     Raises:
         CheckpointError: it names something else.
     """
     kind = config.get('type') if isinstance(config, Mapping) else config
     part = registry.module_dict.get(kind) if isinstance(kind, str) else None
-    if part is None or not issubclass(part, base):
+    if part is None or not issubclass(part, base) or part.__module__.split('.')[0] in TOOLBOX:
         raise CheckpointError(
             f'checkpoint: found the unknown component {short(kind)} as {key}.type, expected a registered one; import '
             'the module that registers it'

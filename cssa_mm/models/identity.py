@@ -158,6 +158,11 @@ class CheckpointIdentity(nn.Module):
                     f"checkpoint: found {reason} '{name}', expected the entries of this model and no others; take the "
                     'whole file that training wrote'
                 )
+            if not isinstance(found[name], Tensor) or found[name].is_sparse or found[name].is_complex():
+                raise CheckpointError(
+                    f"checkpoint: found '{name}' that is no tensor of real numbers, expected one; take the whole file "
+                    'that training wrote'
+                )
             shapes = [tuple(entries[name].shape) for entries in (found, expected)]
             if name.removeprefix(prefix) in STORED:
                 shapes[1] = shapes[0][:1] + shapes[1][1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import pickle  # nosec B403 # its exception alone
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cssa_mm.errors import CheckpointError
-from cssa_mm.models.tower_hub import tokenizer_within_reach, within_reach
+from cssa_mm.models.tower_hub import fetch_tag, tokenizer_within_reach, within_reach
 from cssa_mm.models.tower_plan import TowerPlan, plan_tower
 from cssa_mm.models.tower_weights import is_torchscript, refuse_torchscript, torchscript_weights
 
@@ -136,6 +136,8 @@ def _plain_file(plan: TowerPlan) -> Iterator[str | None]:
 def _build(plan: TowerPlan, weights: str | None) -> nn.Module:
     try:
         with within_reach(plan.name, plan.tag):
+            if plan.tag is not None:
+                fetch_tag(plan.built_as, plan.tag)
             return open_clip.create_model(
                 plan.built_as, pretrained=weights, force_preprocess_cfg=plan.preprocess or None
             )

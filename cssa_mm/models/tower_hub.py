@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -15,6 +17,7 @@ from huggingface_hub import constants
 
 from cssa_mm.errors import CheckpointError
 
+HEX = re.compile('[0-9a-f]+')
 SECONDS = 4.0  # to answer; the hub's own client tries for minutes
 
 
@@ -62,15 +65,48 @@ def refuse_out_of_reach(name: str, tag: str) -> None:
             open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag))
 
 
+def fetch_tag(name: str, tag: str) -> None:
+    """Download the weights of a tag, unless they are in the cache, and check their hash; within `within_reach`.
+
+    Raises:
+        CheckpointError: the file has another hash.
+    """
+    checked_by_hash(open_clip.download_pretrained(open_clip.get_pretrained_cfg(name, tag)))
+
+
+def checked_by_hash(path: str) -> str:
+    """A file as it was downloaded, which the hub's cache calls by its hash; others are returned as they are.
+
+    open_clip itself checks what it does not fetch from the hub.
+
+    Raises:
+        CheckpointError: it has another hash, as after a broken or changed download.
+    """
+    blob = Path(path).resolve()
+    digest = {64: hashlib.sha256, 40: hashlib.sha1}.get(len(blob.name)) if HEX.fullmatch(blob.name) else None
+    if blob.parent.name != 'blobs' or digest is None:
+        return path
+    content = digest(b'' if len(blob.name) == 64 else b'blob %d\0' % blob.stat().st_size)  # the latter is git's
+    with blob.open('rb') as file:
+        while piece := file.read(2**20):
+            content.update(piece)
+    if content.hexdigest() != blob.name:
+        raise CheckpointError(
+            f'{path}: found a file with the hash {content.hexdigest()[:16]}..., expected {blob.name[:16]}..., that of '
+            f'the hub; remove {blob}, and it is fetched again'
+        )
+    return path
+
+
 def fetch_from_hub(model_id: str, filename: str | None = None) -> str:
     """The path of a file of the Hugging Face hub, downloaded or found in its cache; the weights by default.
 
     Raises:
-        CheckpointError: it cannot be fetched.
+        CheckpointError: it cannot be fetched, or has another hash than the hub's.
     """
     with _cache_alone_if_offline() as offline:
         try:
-            return open_clip.pretrained.download_pretrained_from_hf(model_id, filename=filename)
+            return checked_by_hash(open_clip.pretrained.download_pretrained_from_hf(model_id, filename=filename))
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"backbone.model_name: found 'hf-hub:{model_id}', whose {filename or 'weights'} are not here and can't "
@@ -106,7 +142,8 @@ def is_reachable(url: str, seconds: float = SECONDS) -> bool:
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method='HEAD'), timeout=seconds).close()
+            request = urllib.request.Request(url, method='HEAD')
+            urllib.request.urlopen(request, timeout=seconds).close()  # nosec B310 # an address of open_clip's table
             answers.append(True)
         except urllib.error.HTTPError:
             answers.append(True)

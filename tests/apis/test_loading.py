@@ -337,6 +337,55 @@ def test_nothing_that_a_checkpoint_names_is_run(run, tmp_path, key):
     assert not (tmp_path / 'marker').exists()
 
 
+def described(run, path, change) -> str:
+    """The refusal of a checkpoint whose description was changed."""
+    state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']
+    description = read_description(state_dict)
+    change(description)
+    torch.save(dict(state_dict=state_dict | {KEY: encode_description(description)}), path)
+    with pytest.raises((CheckpointError, ConfigError)) as error:
+        cssa_mm.load_model(path)
+    assert '\n' not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize('name', ['{}/planted', '../planted', 'a\\b', 'a\0b', '', 3])
+def test_the_name_of_a_tower_leads_to_no_folder(run, tmp_path, name):
+    """A file is written that is called after the tower, with what the checkpoint says of it."""
+    planted = name.format(tmp_path) if isinstance(name, str) else name
+    own = dict(model_name=planted, config_dir=None, pretrained='demo', model_config=dict(planted=True))
+    message = described(run, tmp_path / 'm.pth', lambda description: description['tower'].update(own))
+    assert 'checkpoint: found the tower' in message
+    assert [path.name for path in tmp_path.iterdir()] == ['m.pth']
+
+
+@pytest.mark.parametrize(
+    ('place', 'value', 'message'),
+    [
+        (
+            'text_cfg',
+            dict(hf_tokenizer_name='org/x', tokenizer_kwargs=dict(trust_remote_code=True)),
+            'trust_remote_code',
+        ),
+        ('vision_cfg', dict(timm_model_name='hf-hub:org/x'), "'hf-hub:org/x', which timm would download"),
+    ],
+)
+def test_a_checkpoint_s_tower_runs_no_code_of_others_and_downloads_no_second_one(run, tmp_path, place, value, message):
+    def change(description):
+        tower = description['tower']
+        tower['config_dir'], tower['model_name'] = None, 'tiny-own'
+        tower['model_config'][place].update(value)
+
+    assert message in described(run, tmp_path / 'm.pth', change)
+
+
+@pytest.mark.parametrize('kind', ['HuggingFaceClassifier', 'TIMMBackbone', 'Sequential'])
+def test_a_checkpoint_names_no_part_of_the_toolbox(run, tmp_path, kind):
+    """Some of them download what an option names."""
+    change = lambda description: description.update(head=dict(type=kind, model_name='org/x', pretrained=True))  # noqa: E731
+    assert f'found the unknown component "{kind}" as model.head.type' in described(run, tmp_path / 'm.pth', change)
+
+
 @pytest.mark.parametrize('part', ['head', 'context_head', 'view'])
 def test_options_of_a_later_version_are_refused(run, tmp_path, part):
     state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']

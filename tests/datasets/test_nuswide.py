@@ -191,3 +191,10 @@ def test_official_lists_that_do_not_fit_are_refused_in_one_line(both, name, cont
         NUSWIDEMultiLabelDataset(data_root=str(both), layout='text')
     assert str(caught.value).startswith(f'{both}/{name}')
     assert '\n' not in str(caught.value)
+
+
+def test_names_with_codes_of_no_letter_are_refused(root):
+    path = root / 'formatted_train_images.npy'
+    path.write_bytes(path.read_bytes().replace(b'z\0\0\0', b'z\0\0\x7f'))
+    with pytest.raises(DataError, match='found no readable array .texts with codes of no letter'):
+        NUSWIDEMultiLabelDataset(data_root=str(root))

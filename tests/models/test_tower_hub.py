@@ -5,12 +5,13 @@ import time
 
 import open_clip
 import pytest
+import torch
 from huggingface_hub import constants
 
 from cssa_mm.errors import CheckpointError
 from cssa_mm.models import tower_hub
 from cssa_mm.models.open_clip_loader import load_open_clip
-from cssa_mm.models.tower_hub import is_reachable, refuse_out_of_reach
+from cssa_mm.models.tower_hub import checked_by_hash, is_reachable, refuse_out_of_reach
 
 
 @pytest.fixture
@@ -149,3 +150,46 @@ def test_a_check_asks_for_weights_without_downloading_them(hub, monkeypatch):
 def test_a_check_finds_that_weights_are_out_of_reach(offline):
     with pytest.raises(CheckpointError, match="the tag 'laion2b_s34b_b79k' of 'ViT-B-32', which is not on this mach"):
         refuse_out_of_reach('ViT-B-32', 'laion2b_s34b_b79k')
+
+
+# -- hashes ---------------------------------------------------------------------------------------------------------
+
+
+def cached(folder, content: bytes, name: str):
+    """A file as the hub's cache has it: a link to a blob that is called by its hash."""
+    (folder / 'blobs').mkdir(exist_ok=True)
+    (folder / 'blobs' / name).write_bytes(content)
+    (folder / 'snapshot').mkdir(exist_ok=True)
+    link = folder / 'snapshot' / f'{name[:5]}.bin'
+    link.symlink_to(folder / 'blobs' / name)
+    return str(link)
+
+
+# As git hash-object and sha256sum say of the six bytes "hello\n".
+GIT, SHA256 = (
+    'ce013625030ba8dba906f756967f9e9ca394464a',
+    '5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03',
+)
+
+
+@pytest.mark.parametrize('name', [GIT, SHA256])
+def test_a_download_has_the_hash_by_which_the_hub_calls_it(tmp_path, name):
+    path = cached(tmp_path, b'hello\n', name)
+    assert checked_by_hash(path) == path
+    (tmp_path / 'blobs' / name).write_bytes(b'hellp\n')
+    with pytest.raises(CheckpointError, match=f'expected {name[:16]}'):
+        checked_by_hash(path)
+
+
+def test_a_file_that_no_cache_holds_has_no_hash_to_compare(tmp_path):
+    (tmp_path / 'weights.bin').write_bytes(b'hello')
+    assert checked_by_hash(str(tmp_path / 'weights.bin')) == str(tmp_path / 'weights.bin')
+
+
+@pytest.mark.parametrize('is_tag', [True, False])
+def test_weights_of_another_hash_are_not_opened(hub, tmp_path, monkeypatch, is_tag):
+    path = cached(tmp_path, b'something else', SHA256)
+    monkeypatch.setattr(open_clip.pretrained, 'hf_hub_download', lambda **options: path)
+    monkeypatch.setattr(torch, 'load', lambda *a, **k: pytest.fail('it was opened'))
+    with pytest.raises(CheckpointError, match='found a file with the hash'):
+        load_open_clip('ViT-B-32-quickgelu', 'openai') if is_tag else load_open_clip('hf-hub:org/tiny')

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from cssa_mm.apis.predicting.neighbours import FILE as NEIGHBOURS
@@ -176,6 +176,7 @@ class OutFolder:
         try:
             content = json.loads(path.read_text('utf-8'))
             is_known = content['format'] == FORMAT and isinstance(content['model'], dict)
+            _check_record(content)
         except (ValueError, KeyError, TypeError) as error:
             if self.replaces:
                 return {}
@@ -194,6 +195,19 @@ class OutFolder:
         with self.writing():
             self.remove((known.get('finished') or {}).get('written', ()))
             self._clear_state()
+
+
+def _check_record(content: Mapping[str, Any]) -> None:
+    """A ValueError, or a TypeError, unless a record is of our form, and names no result outside of its folder."""
+    if not isinstance(content.get('images', {}), dict) or not isinstance(content.get('finished'), dict | None):
+        raise TypeError('images or finished')
+    written = (content.get('finished') or {}).get('written', [])
+    for name in written:  # which --force removes
+        path = PurePath(name)
+        if path.is_absolute() or not path.parts or '..' in path.parts or '\0' in name:
+            raise ValueError(f'{name!r} as a result')
+    if not isinstance(written, list):
+        raise TypeError('written')
 
 
 @contextmanager

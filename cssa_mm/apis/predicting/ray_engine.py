@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import pickle
+import pickle  # nosec B403 # what our own workers send
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -152,7 +152,7 @@ def read_on_ray(
             )
         try:
             for row in data.iter_rows():
-                yield pickle.loads(row['item'])
+                yield pickle.loads(row['item'])  # nosec B301 # of our own workers
         except ray.exceptions.RayError as error:
             raise _in_one_line(error) from error
 

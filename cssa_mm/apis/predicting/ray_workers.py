@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import pickle
+import pickle  # nosec B403 # what our own driver sends
 from typing import Any
 
 import torch
@@ -32,7 +32,8 @@ def load_row(row: dict[str, bytes], view: View, version: str) -> dict[str, bytes
         ConfigError: this worker has another version of the package.
     """
     _check_version(version)
-    return dict(item=pickle.dumps(load_batch(pickle.loads(row['item']), view)))
+    task = pickle.loads(row['item'])  # nosec B301 # of our own driver
+    return dict(item=pickle.dumps(load_batch(task, view)))
 
 
 class RowScorer:
@@ -47,7 +48,8 @@ class RowScorer:
     def __init__(self, model: Any, device: str, version: str) -> None:
         self.version = version
         content = model if isinstance(model, bytes) else importlib.import_module('ray').get(model)
-        self.scorer: Scorer = torch.load(io.BytesIO(content), map_location=device, weights_only=False)
+        # No file: the scorer that our own driver has packed.
+        self.scorer: Scorer = torch.load(io.BytesIO(content), map_location=device, weights_only=False)  # nosec B614
         if isinstance(self.scorer, TorchScorer | NewClassScorer):
             self.scorer.model.to(device)
 
@@ -59,7 +61,8 @@ class RowScorer:
         """
         _check_version(self.version)
         widths = [len(self.scorer.class_names)] * 2
-        return dict(item=pickle.dumps(read_batch(pickle.loads(row['item']), self.scorer, widths)))
+        loaded = pickle.loads(row['item'])  # nosec B301 # of our own tasks
+        return dict(item=pickle.dumps(read_batch(loaded, self.scorer, widths)))
 
 
 def _check_version(version: str) -> None:

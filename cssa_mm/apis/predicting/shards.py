@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cssa_mm.apis.predicting.sources import ImageList, facts_of, is_address
+from cssa_mm.archives import read_arrays
 from cssa_mm.errors import DataError
 from cssa_mm.files import replacing
 
@@ -73,24 +73,44 @@ class Shards:
             DataError: it is damaged.
         """
         scores, raw_scores = self._arrays(number, 'scores', 'raw_scores')
-        return Shard(*self.texts(number), scores, raw_scores)
+        texts = self.texts(number)
+        for array in (scores, raw_scores):
+            if array.ndim != 2 or len(array) != len(texts[0]) or array.shape != scores.shape or array.dtype.kind != 'f':
+                raise self._damaged(number, f'scores of shape {array.shape} for {len(texts[0])} images')
+        return Shard(*texts, scores, raw_scores)
 
     def texts(self, number: int) -> tuple[list[str], list[str], list[str]]:
-        """Names, facts and reasons of a shard, without its scores."""
+        """Names, facts and reasons of a shard, without its scores.
+
+        Raises:
+            DataError: it is damaged.
+        """
         (text,) = self._arrays(number, 'text')
-        names, facts, reasons = json.loads(text.tobytes().decode('utf-8', 'surrogatepass'))
+        try:
+            content = json.loads(text.tobytes().decode('utf-8', 'surrogatepass'))
+        except ValueError as error:
+            raise self._damaged(number, str(error)) from error
+        is_whole = isinstance(content, list) and len(content) == 3 and all(isinstance(part, list) for part in content)
+        if not is_whole or len({len(part) for part in content}) != 1 or not _are_texts(content):
+            raise self._damaged(number, 'no names, facts and reasons')
+        names, facts, reasons = content
         return names, facts, reasons
 
     def _arrays(self, number: int, *names: str) -> list[np.ndarray]:
-        path = self.path(number)
         try:
-            with np.load(path, allow_pickle=False) as content:
-                return [content[name] for name in names]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise DataError(
-                f'{path}: found no readable shard of predictions ({" ".join(str(error).split())}), expected the file '
-                'as it was written; delete it, and run again: its images are predicted anew'
-            ) from error
+            return read_arrays(self.path(number), *names)
+        except ValueError as error:
+            raise self._damaged(number, str(error)) from error
+
+    def _damaged(self, number: int, reason: str) -> DataError:
+        return DataError(
+            f'{self.path(number)}: found no readable shard of predictions ({" ".join(reason.split())}), expected the '
+            'file as it was written; delete it, and run again: its images are predicted anew'
+        )
+
+
+def _are_texts(parts: Sequence[Sequence[object]]) -> bool:
+    return all(isinstance(item, str) for part in parts for item in part)
 
 
 class Ledger:

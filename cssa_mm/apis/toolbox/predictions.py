@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -9,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mmengine
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from cssa_mm.apis.testing import test
 from cssa_mm.apis.toolbox.opening import leave_log
+from cssa_mm.apis.toolbox.plain_pickle import read_plain_pickle
 from cssa_mm.datasets.building import build_dataset
 from cssa_mm.errors import CSSAError, DataError
+
+READ = ('.pkl', '.pickle', '.json')
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,17 @@ def predict(config: str, checkpoint: str, overrides: Mapping[str, Any] | None) -
 
 
 def read(path: str) -> Predictions:
-    """Read a file of predictions (.pkl or .json).
+    """Read a file of predictions (.pkl or .json); nothing in it is run.
 
     Raises:
-        DataError: it is missing, or holds no predictions of several labels.
+        DataError: it is missing, holds no predictions of several labels, or more than plain data.
     """
     if not Path(path).is_file():
         raise DataError(f"predictions: found no file '{path}', expected one that test --out FILE.pkl wrote")
+    if Path(path).suffix not in READ:
+        raise DataError(f"{path}: found the ending '{Path(path).suffix}', expected one of {', '.join(READ)}")
     try:
-        samples = mmengine.load(path)
+        samples = json.loads(Path(path).read_bytes()) if path.endswith('.json') else read_plain_pickle(path)
     except Exception as error:  # pickle and json raise anything
         raise DataError(
             f'{path}: found no predictions ({" ".join(str(error).split())}), expected those of test --out FILE.pkl'
@@ -75,15 +80,26 @@ def read(path: str) -> Predictions:
                 'labels; write them with test --out FILE.pkl'
             )
         first.setdefault(str(sample.get('image_id', f' {number}')), sample)
-    kept = list(first.values())
-    scores = np.stack([_array(each['pred_score']) for each in kept]).astype(np.float64)
+    try:
+        return _together(list(first.values()))
+    except (ValueError, TypeError, LookupError, OverflowError, RuntimeError, AttributeError) as error:
+        raise DataError(
+            f'{path}: found samples whose scores or labels are no numbers, or of unequal length '
+            f'({" ".join(str(error).split())[:200]}), expected those of test --out FILE.pkl'
+        ) from error
+
+
+def _together(samples: Sequence[Mapping]) -> Predictions:
+    scores = np.stack([_array(each['pred_score']) for each in samples]).astype(np.float64)
+    if scores.ndim != 2:
+        raise ValueError(f'scores of shape {scores.shape}')
     size = scores.shape[1]
     return Predictions(
-        [str(each.get('image_id', '')) for each in kept],
-        [str(each.get('img_path', '')) for each in kept],
+        [str(each.get('image_id', '')) for each in samples],
+        [str(each.get('img_path', '')) for each in samples],
         scores,
-        np.stack([_one_hot(each['pred_label'], size) for each in kept]).astype(bool),
-        np.stack([_truth(each, size) for each in kept]).astype(np.int64),
+        np.stack([_one_hot(each['pred_label'], size) for each in samples]).astype(bool),
+        np.stack([_truth(each, size) for each in samples]).astype(np.int64),
     )
 
 

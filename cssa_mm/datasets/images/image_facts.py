@@ -100,13 +100,20 @@ def _oddities(content: bytes, decoded: Decoded) -> tuple[str, tuple[str, ...]]:
             'very large': width * height > (Image.MAX_IMAGE_PIXELS or np.inf),
             '16-bit': mode.startswith('I') or bool(decoded.rule),
             'transparent': mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info,
-            'animated': getattr(image, 'is_animated', False),
+            'animated': _is_animated(image),
             'EXIF-rotated': image.getexif().get(ORIENTATION, 1) not in (0, 1),
         }
     found = {sign for sign, is_there in signs.items() if is_there} | {MODES.get(mode)}
     if not signs['tiny']:
         found |= _plainness(decoded.pixels)
     return name, tuple(name for name in ODDITIES if name in found)
+
+
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        return getattr(image, 'is_animated', False)
+    except Exception:  # Pillow looks at frames after the first, which alone is used
+        return True
 
 
 def _plainness(pixels: np.ndarray) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
+import subprocess  # nosec B404 # no shell, see below
 import sys
 import tempfile
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def environment(say: Callable[[str], None] = lambda line: None) -> str:
         return str(python)
     say(f'Installing {" and ".join(PACKAGES)} into {root} (once; some 600 MB)')
     for words in ([sys.executable, '-m', 'venv', '--clear', str(root)], [str(python), *PIP, *PACKAGES]):
-        finished = subprocess.run(words, capture_output=True, text=True, check=False)
+        finished = subprocess.run(words, capture_output=True, text=True, check=False)  # nosec B603 # our own words
         if finished.returncode:
             lines = (finished.stderr or finished.stdout).strip().splitlines() or ['no message']
             raise ToolboxError(
@@ -151,7 +151,8 @@ def _ask(source: str, python: str, name: str) -> dict[str, Any]:
         # Isolated: neither this package's folder nor PYTHONPATH may shadow datumaro.
         words = [python, '-I', str(SCRIPT), os.path.abspath(source), name, out]
         try:
-            finished = subprocess.run(words, capture_output=True, text=True, check=False)
+            # A Python that the user names, and no shell.
+            finished = subprocess.run(words, capture_output=True, text=True, check=False)  # nosec B603
         except OSError as error:
             raise ConfigError(
                 f"datumaro: found '{python}', which cannot be run ({error.strerror or error}), expected a Python with "

@@ -38,7 +38,7 @@ import numpy as np
 from cssa_mm.datasets.splits.grouped import grouped_indices
 from cssa_mm.datasets.splits.limited import checked_limits, limited_indices
 from cssa_mm.datasets.splits.stratified import stratified_indices
-from cssa_mm.errors import SplitError
+from cssa_mm.errors import SplitError, is_whole_number
 from cssa_mm.files import write_text
 
 TITLE = 'cssa_mm labelled split'
@@ -198,7 +198,8 @@ def load_split(path: str | os.PathLike) -> Split:
             f'{path}: cannot be read ({reason}), expected a split file; write one with cssa split '
             f'or give split=dict(proportion=..., seed=...).'
         ) from error
-    header = dict(line[1:].strip().split(': ', 1) for line in lines if line.startswith('#') and ': ' in line)
+    pairs = (line[1:].strip().partition(': ') for line in lines if line.startswith('#'))
+    header = {key: value for key, mark, value in pairs if mark}
     ids = tuple(line.strip() for line in lines if line.strip() and not line.startswith('#'))
     try:
         return Split(
@@ -206,9 +207,9 @@ def load_split(path: str | os.PathLike) -> Split:
             seed=int(header['seed']),
             proportion=float(header['proportion']),
             id_hash=header['sha256'],
-            class_counts=json.loads(header.get('class_counts', '{}')),
+            class_counts=_counts(header.get('class_counts', '{}')),
             rule=header.get('rule', 'cap'),
-            at_most=json.loads(header.get('at_most', '{}')),
+            at_most=_counts(header.get('at_most', '{}')),
         )
     except KeyError as error:
         raise SplitError(
@@ -220,6 +221,13 @@ def load_split(path: str | os.PathLike) -> Split:
             f'{path}: found a header value that cannot be read ({error}), expected a file that '
             f'cssa split wrote; write the split again.'
         ) from error
+
+
+def _counts(text: str) -> dict[str, int]:
+    counts = json.loads(text)
+    if not isinstance(counts, dict) or not all(is_whole_number(count) for count in counts.values()):
+        raise ValueError(f"'{text[:60]}', expected class: count")
+    return counts
 
 
 def checked_count(num_images: int, proportion: float, seed: int, source: str | os.PathLike = 'split') -> int:

@@ -7,10 +7,15 @@ from importlib.util import find_spec
 from typing import Any
 
 POOLER = 'an image tower with an attentional pooler, which has no feature of its own for each position'
-CLASS_TOKEN = 'a text tower that is read at a class token behind the text (CoCa), which learned prompts would move'
+READ_AT_CLASS = 'a text tower that is read at a class token behind the text (CoCa), which learned prompts would move'
 UNREAD = 'a text tower that is read at no position'
 OF_TRANSFORMERS = 'a text tower of the transformers package, which takes token ids and so no learned prompts'
 EXTRA = "pip install 'cssa_mm[siglip]'"
+# What open_clip's own tokenizers take, and no more: transformers would get the rest, and trust_remote_code runs code.
+TOKENIZER_OPTIONS = (
+    'additional_special_tokens', 'bpe_path', 'clean', 'context_length', 'language', 'reduction_mask', 'strip_sep_token',
+    'tokenizer_mode',
+)  # fmt: skip
 
 
 def image_refusal(model_config: Mapping[str, Any]) -> str | None:
@@ -18,6 +23,8 @@ def image_refusal(model_config: Mapping[str, Any]) -> str | None:
     vision = model_config.get('vision_cfg') or {}
     if vision.get('attentional_pool') or vision.get('timm_pool') in ('abs_attn', 'rot_attn'):
         return POOLER
+    if ':' in str(vision.get('timm_model_name') or ''):
+        return f"the image tower '{vision['timm_model_name']}', which timm would download"
     return None
 
 
@@ -27,9 +34,12 @@ def text_refusal(model_config: Mapping[str, Any]) -> str | None:
     if text.get('hf_model_name'):
         return f'{OF_TRANSFORMERS} ({text["hf_model_name"]})'
     if text.get('embed_cls'):
-        return CLASS_TOKEN
+        return READ_AT_CLASS
     if text.get('pool_type') == 'none':
         return UNREAD
+    unknown = [name for name in text.get('tokenizer_kwargs') or {} if name not in TOKENIZER_OPTIONS]
+    if unknown:
+        return f"the tokenizer option '{unknown[0]}', none of {', '.join(TOKENIZER_OPTIONS)}"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
+import subprocess  # nosec B404 # no shell, see below
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -144,7 +144,7 @@ def measure_row(row: Row, setting: Mapping[str, Any], repeats: int, memory_gib: 
             memory_gib=memory_gib,
             out=str(out),
         )
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603 # COMMAND is ours, without a shell
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

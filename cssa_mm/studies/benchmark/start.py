@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
-import subprocess
+import subprocess  # nosec B404 # no shell, see below
 import sys
 import time
 from pathlib import Path
@@ -67,7 +67,7 @@ def run_python(program: str, *arguments: str) -> float:
         CSSAError: it fails; the message is its last line.
     """
     started = time.perf_counter()
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B603 # programs of this file, without a shell
         [sys.executable, '-c', program, *arguments], capture_output=True, text=True, errors='replace', check=False
     )
     if done.returncode:

@@ -82,6 +82,20 @@ def test_a_record_that_cannot_be_read_is_one_line_and_force_goes_on(tmp_path, co
         assert known == {}
 
 
+@pytest.mark.parametrize('name', ['../kept.txt', '{}/kept.txt', 'a/../../kept.txt', '', 'a\0b', 3])
+def test_a_record_of_others_removes_nothing_outside(tmp_path, name):
+    """A folder may come from anywhere, and --force removes what its record says that a prediction wrote."""
+    (tmp_path / 'kept.txt').write_text('mine')
+    folder = recorded(tmp_path / 'out')
+    name = name.format(tmp_path) if isinstance(name, str) else name
+    folder.record(MODEL, dict(count=1), dict(request=None, written=[name]))
+    with pytest.raises(ConfigError, match=r'run\.json: found no readable record'), OutFolder(folder.path).held(MODEL):
+        pass
+    with OutFolder(folder.path, replaces=True).held(MODEL) as known:
+        assert known == {}
+    assert (tmp_path / 'kept.txt').read_text() == 'mine'
+
+
 def test_results_come_together_or_not_at_all(tmp_path):
     folder = recorded(tmp_path / 'out')
     (folder.path / 'a.txt').write_text('old')

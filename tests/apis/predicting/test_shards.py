@@ -48,6 +48,28 @@ def test_a_damaged_shard_is_named(images, tmp_path, spoil):
         shards.read(0)
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(text=np.frombuffer(b'[1, 2, 3]', np.uint8)),
+        dict(text=np.frombuffer(b'[["a"], ["1 2"], [7]]', np.uint8)),
+        dict(text=np.frombuffer(b'[["a"], ["1 2"], ["", ""]]', np.uint8)),
+        dict(scores=np.zeros((5, 2), np.float32)),
+        dict(scores=np.array([['a'] * 6] * 2)),
+        dict(raw_scores=np.zeros(2, np.float32)),
+        dict(scores=np.array([{}], dtype=object)),
+    ],
+)
+def test_a_shard_of_another_form_is_named(images, tmp_path, change):
+    shards = Shards(tmp_path / 'shards')
+    shards.write(0, made(images, [0, 1]))
+    with np.load(shards.path(0)) as content:
+        arrays = dict(content)
+    np.savez(shards.path(0), **arrays | change)
+    with pytest.raises(DataError, match=r'000000\.npz: found no readable shard'):
+        shards.read(0)
+
+
 def test_nothing_is_left_of_a_shard_that_cannot_be_written(images, tmp_path, monkeypatch):
     def full(file, **arrays):
         file.write_bytes(b'half')

@@ -93,6 +93,20 @@ def test_other_files_are_no_predictions(write, content):
         predictions.read('nowhere.pkl')
 
 
+@pytest.mark.parametrize(
+    'change',
+    [
+        dict(pred_score=torch.zeros(2)), dict(pred_score=['a', 'b', 'c']), dict(pred_score=torch.tensor(1.0)),
+        dict(gt_score=dict(a=1)), dict(gt_score=[10**400, 0, 0]), dict(pred_score=[[1], [1, 2]]),
+    ],
+)  # fmt: skip
+def test_predictions_of_another_form_are_one_line(write, change):
+    whole = sample('a', [1, 0, 0], [0.5] * 3, [0])
+    with pytest.raises(DataError, match='found samples whose scores or labels are no numbers') as error:
+        predictions.read(write([whole, whole | dict(image_id='b') | change]))
+    assert '\n' not in str(error.value)
+
+
 @pytest.fixture
 def tested(tiny_config, write):
     """The toy test set with predictions of its 12 images: the n-th image of the list gets n wrong labels, up to 6."""

@@ -84,6 +84,16 @@ def test_the_old_split_survives_a_crash_while_the_new_one_is_written(tmp_path, m
     assert load_split(tmp_path / 'split.txt') == split_of()
 
 
+@pytest.mark.parametrize('counts', ['[]', '3', '{"a": "b"}', '{"a": -1}', '{"a": true}', '{'])
+@pytest.mark.parametrize('key', ['class_counts', 'at_most'])
+def test_counts_of_a_file_are_counts(tmp_path, key, counts):
+    save_split(split_of(), tmp_path / 'split.txt')
+    text = (tmp_path / 'split.txt').read_text()
+    (tmp_path / 'split.txt').write_text(f'# {key}: {counts}\n#: \n' + text.replace('# class_counts: {}\n', ''))
+    with pytest.raises(SplitError, match='found a header value that cannot be read'):
+        load_split(tmp_path / 'split.txt')
+
+
 def test_a_good_split_is_accepted():
     verify_split(split_of(), IDS)
 

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape, quoteattr  # nosec B406 # it writes XML
 
 from cssa_mm.apis.predicting.rows import PredictedImage
 from cssa_mm.apis.predicting.sources import is_address

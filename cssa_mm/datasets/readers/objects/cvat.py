@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
 from cssa_mm.datasets.readers.label_table import LabelTable, TableRow, table_of_rows
 from cssa_mm.datasets.readers.matching.meant_images import without_images

@@ -172,7 +172,7 @@ class _Reading:
     def _find(self, codes: dict[Any, int], positions: dict[str, int], kind: str) -> np.ndarray:
         try:
             return np.array([positions[id_text(value)] for value in codes], dtype=np.int64)
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise DataError(
                 f'{self.path}: found an instance of the unknown {kind} {error}, expected one that the file lists; '
                 'repair the annotation.'

@@ -163,6 +163,8 @@ class _Text:
                 if not self.more():
                     self.position = error.pos
                     self.fail(error.msg)
+            except ValueError as error:  # Python's of a number of thousands of digits
+                self.fail(str(error).split(' for ')[0])
             except RecursionError:
                 self.fail('nested too deeply')
             else:

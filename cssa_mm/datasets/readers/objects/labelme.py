@@ -44,6 +44,8 @@ def read_labelme(source: LabelSource, options: ReadOptions) -> LabelTable:
             continue
         shapes = [str(shape.get('label', '')) for shape in content['shapes'] if isinstance(shape, Mapping)]
         flags = content.get('flags') or {}
+        if not isinstance(flags, Mapping):
+            raise DataError(f'{path}: found flags that are no object, expected names with true or false; label again.')
         answers = {'shapes': [(name,) for name in dict.fromkeys(shapes) if name]} if shapes else {}
         if flags:
             answers['flags'] = [(str(name),) for name, is_set in flags.items() if is_set]

@@ -67,6 +67,10 @@ def _annotation(entry: Mapping[str, Any], where: str) -> Annotation | None:
     """The labels by attribute; None where the image has neither region nor attribute."""
     regions = entry.get('regions') or []
     regions = list(regions.values()) if isinstance(regions, Mapping) else regions  # version 1
+    if not isinstance(regions, list):
+        raise DataError(
+            f'{where}: found regions that are no list, expected those of VIA; export the annotations again.'
+        )
     attributes = [entry.get('file_attributes') or {}] + [
         each.get('region_attributes') or {} for each in regions if isinstance(each, Mapping)
     ]

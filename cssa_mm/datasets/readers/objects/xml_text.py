@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ParseError  # nosec B405 # types: defusedxml parses
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from cssa_mm.errors import DataError
 
@@ -11,22 +14,22 @@ HEAD = re.compile(r'^\s*(<\?xml[^>]*\?>)?\s*')
 DECLARED = re.compile(rb'\s*<\?xml[^>]*?encoding\s*=\s*["\']([\w.:-]+)["\']')
 
 
-def parse_xml(content: bytes, path: str, expected: str) -> ElementTree.Element:
+def parse_xml(content: bytes, path: str, expected: str) -> Element:
     """The root of an XML file.
 
     Raises:
         DataError: It is no XML, in another encoding than it declares, or declares entities, which can blow up.
     """
     text = _decoded(content, path, expected)
-    if '<!ENTITY' in text:
+    try:
+        # A text says nothing of its encoding any more; lines keep their numbers.
+        return fromstring(HEAD.sub(lambda match: '\n' * match[0].count('\n'), text, count=1))
+    except DefusedXmlException as error:
         raise DataError(
             f'{path}: found entities that the file declares itself (<!ENTITY), which no tool for labels writes, '
             f'expected {expected}; export it again.'
-        )
-    try:
-        # A text says nothing of its encoding any more; lines keep their numbers.
-        return ElementTree.fromstring(HEAD.sub(lambda match: '\n' * match[0].count('\n'), text, count=1))
-    except ElementTree.ParseError as error:
+        ) from error
+    except (ParseError, ValueError) as error:
         raise DataError(f'{path}: found no valid XML ({error}), expected {expected}; restore the file.') from error
 
 

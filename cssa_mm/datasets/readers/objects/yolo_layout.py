@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -38,6 +38,18 @@ class Layout:
     facts: dict[str, str] = field(default_factory=dict)
 
 
+class Bases(NamedTuple):
+    """Directories that the paths of a file count from, and those that they may not leave; links may lead anywhere."""
+
+    paths: list[str]
+    roots: tuple[str, ...]
+
+    def holds(self, path: str) -> bool:
+        """Whether a path lies in one of the roots."""
+        path = os.path.join(os.path.abspath(path), '')
+        return any(path.startswith(os.path.join(os.path.abspath(root), '')) for root in self.roots)
+
+
 def layout_of(source: LabelSource, subset: str | None) -> Layout:
     """The layout of a part of a data.yaml, a darknet .data file, or a folder.
 
@@ -50,7 +62,7 @@ def layout_of(source: LabelSource, subset: str | None) -> Layout:
     content = source.files.read_bytes(path, EXPECTED)
     settings = _settings(decode_text(content, path)[0], path)
     layout = Layout([], [], os.path.dirname(path))
-    bases = _bases(settings, path, layout.facts)
+    bases = _bases(source, settings, path, layout.facts)
     if isinstance(settings.get('names'), str):
         listed = _find(settings['names'], bases, path, 'names', layout.facts)
         layout.names = _lines(source, str(listed))
@@ -78,7 +90,7 @@ def parts_in(source: LabelSource, path: str) -> list[str]:
         DataError: It is no valid YAML.
     """
     settings = _settings(decode_text(source.files.read_bytes(path, EXPECTED), path)[0], path)
-    bases = _bases(settings, path, {})
+    bases = _bases(source, settings, path, {})
     values = {part: settings[part] for part in PARTS if settings.get(part)}
     return [
         part
@@ -87,11 +99,12 @@ def parts_in(source: LabelSource, path: str) -> list[str]:
     ]
 
 
-def _bases(settings: Mapping[str, Any], path: str, facts: dict[str, str]) -> list[str]:
+def _bases(source: LabelSource, settings: Mapping[str, Any], path: str, facts: dict[str, str]) -> Bases:
     """The directories that the paths of a data.yaml count from."""
     directory = os.path.dirname(path)
-    root = settings.get('path') and _find(str(settings['path']), [directory], path, 'path', facts, is_needed=False)
-    return [root, directory] if root else [directory]
+    own = Bases([directory], (directory or '.', source.files.data_root or '.'))
+    root = settings.get('path') and _find(str(settings['path']), own, path, 'path', facts, is_needed=False)
+    return Bases([root, directory], own.roots) if root else own
 
 
 def _several(value: Any) -> list:
@@ -110,8 +123,8 @@ def _settings(text: str, path: str) -> dict[str, Any]:
         settings: Any = {key.strip(): value.strip() for key, _, value in pairs}
         return settings | ({'val': settings['valid']} if 'valid' in settings else {})
     try:
-        # Texts only: names such as no, on or 007 stay what they are.
-        settings = yaml.load(text, Loader=yaml.BaseLoader)
+        # Texts only, and so no objects: names such as no, on or 007 stay what they are.
+        settings = yaml.load(text, Loader=yaml.BaseLoader)  # nosec B506
     except yaml.YAMLError as error:
         raise DataError(
             f'{path}: found no valid YAML ({" ".join(str(error).split())}), expected a data.yaml of YOLO; correct it.'
@@ -165,27 +178,37 @@ def _lines(source: LabelSource, path: str) -> list[str]:
     return names
 
 
-def _find(
-    value: str, bases: Sequence[str], path: str, key: str, facts: dict[str, str], is_needed: bool = True
-) -> str | None:
-    """Where a path of the file leads here: as written, or by its longest end of two folders or more."""
+def _find(value: str, bases: Bases, path: str, key: str, facts: dict[str, str], is_needed: bool = True) -> str | None:
+    """Where a path of the file leads here: as written, or by its longest end of two folders or more.
+
+    Raises:
+        DataError: It leads nowhere though it is needed, or out of the folder of the file and of data_root.
+    """
     value = value.replace('\\', '/')
-    for base in bases:
-        if os.path.exists(os.path.join(base, value)):
-            return os.path.normpath(os.path.join(base, value))
+    written = [place for base in bases.paths if os.path.exists(place := os.path.join(base, value))]
+    for place in written:
+        if bases.holds(place):
+            return os.path.normpath(place)
     parts = [part for part in value.split('/') if part not in ('', '.', '..')]
     shortest = 1 if value.endswith(('.txt', '.names')) or key == 'path' else min(2, len(parts))
     for start in range(len(parts) - shortest + 1):
-        for base in bases:
+        for base in bases.paths:
             found = os.path.join(base, *parts[start:])
             if os.path.exists(found):
                 facts[f'{key} found as'] = f"{'/'.join(parts[start:])} ('{value}' in {os.path.basename(path)})"
                 return os.path.normpath(found)
+    if not is_needed and key != 'path':
+        return None
+    if written:
+        raise DataError(
+            f"{path}: found {key}: {value}, which leads out of '{bases.roots[0]}' and of data_root, expected a path "
+            'below one of them; set data_root to a folder that holds both, or link it there.'
+        )
     if not is_needed:
         return None
     raise DataError(
         f'{path}: found {key}: {value}, which is not there, expected a directory or list of images below '
-        f"'{bases[0]}'; correct the path."
+        f"'{bases.paths[0]}'; correct the path."
     )
 
 

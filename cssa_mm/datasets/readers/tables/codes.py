@@ -12,7 +12,7 @@ from cssa_mm.datasets.readers.tables.grid import Grid
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.errors import DataError
 
-CODE = re.compile(r'\d+(\.0+)?')
+CODE = re.compile(r'\d{1,18}(\.0+)?')  # more digits are no place in a list
 VECTOR = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, '1.': 1, '0.': 0}
 
 

@@ -144,4 +144,5 @@ class RowReader:
         if self._lines is None:
             rows = self._reader(self._text())
             self._lines = np.fromiter((rows.line_num for cells in rows if any(cells)), dtype=np.int64)
-        return f'line {self.skip + int(self._lines[row])}'
+        # A broken file may have other rows than the whole of it was read as.
+        return f'line {self.skip + int(self._lines[row])}' if row < len(self._lines) else f'row {row + 1}'

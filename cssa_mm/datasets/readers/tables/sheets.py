@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 import warnings
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
+from cssa_mm.archives import opened_archive
 from cssa_mm.datasets.readers.label_table import LabelTable
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.datasets.readers.tables.forms import table_of_grid
@@ -21,6 +21,7 @@ from cssa_mm.names import one_form, plain_name
 
 SUFFIXES = ('.xlsx', '.xlsm', '.xls', '.xlsb', '.ods')
 READ = ('.xlsx', '.xlsm')
+MOST_ROWS, MOST_CELLS = 2**20, 10**8
 FORMULA = re.compile(rb'<f(?:\s[^>]*)?(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>|</c>)')  # without a value behind it
 
 
@@ -48,14 +49,16 @@ def read_sheet(source: LabelSource, options: ReadOptions) -> LabelTable:
     try:
         with warnings.catch_warnings():  # of styles and extensions that hold no cells
             warnings.simplefilter('ignore')
-            book = openpyxl.load_workbook(io.BytesIO(source.content), read_only=True, data_only=True)
+            with opened_archive(io.BytesIO(source.content)):  # refuses one that would fill the memory
+                book = openpyxl.load_workbook(io.BytesIO(source.content), read_only=True, data_only=True)
             sheets = {sheet.title: _rows(sheet) for sheet in book.worksheets}
+            formulas = _without_values(source.content)
     # A workbook is a ZIP of XML: whatever is broken in it has its own exception.
     except Exception as error:
         reason = ' '.join(str(error).split())
         raise DataError(f'{path}: found no Excel workbook ({reason}), expected .xlsx; save it again.') from error
     understanding = Understanding(path)
-    if formulas := _without_values(source.content):
+    if formulas:
         understanding.questions.append(
             Question(
                 'formulas_without_values',
@@ -86,14 +89,28 @@ def read_sheet(source: LabelSource, options: ReadOptions) -> LabelTable:
 
 def _without_values(content: bytes) -> int:
     """How many cells hold a formula without its value, as programs write them that compute nothing."""
-    with zipfile.ZipFile(io.BytesIO(content)) as book:
+    with opened_archive(io.BytesIO(content)) as book:
         sheets = [name for name in book.namelist() if name.startswith('xl/worksheets/') and name.endswith('.xml')]
         return sum(len(FORMULA.findall(book.read(name))) for name in sheets)
 
 
 def _rows(sheet: Any) -> list[tuple[int, list[str]]]:
-    """The rows with text and their numbers."""
-    return [(number, cells) for number, cells in _texts(sheet) if any(cells)]
+    """The rows with text and their numbers.
+
+    Raises:
+        ValueError: it is larger than a sheet can be, or than the memory should hold.
+    """
+    sheet.reset_dimensions()  # what the sheet says of its size may be wrong, or enormous
+    rows, width = [], 0
+    for number, cells in _texts(sheet):
+        if number > MOST_ROWS:
+            raise ValueError(f'a row after the {MOST_ROWS:,} that a sheet can have')
+        if any(cells):
+            rows.append((number, cells))
+            width = max(width, len(cells))
+        if len(rows) * width > MOST_CELLS:
+            raise ValueError(f'{len(rows):,} rows or more of {width:,} columns, more than {MOST_CELLS:,} cells')
+    return rows
 
 
 def _texts(sheet: Any) -> Iterator[tuple[int, list[str]]]:

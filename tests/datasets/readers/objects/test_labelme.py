@@ -82,3 +82,8 @@ def test_broken_files_are_named_and_others_left_out(read):
     data = read(FILES | {'4': '{"other": 1}'})
     assert labels_of(data) == EXPECTED
     assert list(data.understanding.left_out) == ['JSON files of another form']
+
+
+def test_flags_that_are_no_object_are_refused(read):
+    with pytest.raises(DataError, match='found flags that are no object'):
+        read(FILES | {'2': shapes('cat') | dict(flags=['cat'])})

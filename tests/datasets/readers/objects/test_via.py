@@ -83,5 +83,7 @@ def test_other_forms_are_refused(read, images, message):
     with pytest.raises(DataError, match=message) as caught:
         read(images)
     assert '\n' not in str(caught.value)
+    with pytest.raises(DataError, match='found regions that are no list'):
+        read(MARKS, lambda entries: {key: dict(each, regions=7) for key, each in entries.items()})
     with pytest.raises(DataError, match="found no 'filename'"):
         read(MARKS, lambda entries: {key: dict(each, filename=3) for key, each in entries.items()})

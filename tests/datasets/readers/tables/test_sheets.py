@@ -2,6 +2,8 @@
 
 import builtins
 import io
+import re
+import zipfile
 from datetime import date
 
 import pytest
@@ -62,6 +64,36 @@ def test_what_is_no_workbook_is_refused(refusal_of):
     assert 'found no Excel workbook' in refusal_of(b'no zip', 'l.xlsx')
     assert "found a '.xls' file, expected .xlsx" in refusal_of(b'', 'l.xls')
     assert 'found 0 rows' in refusal_of(workbook(S=[['image', 'labels']]), 'l.xlsx')
+
+
+def edited(content: bytes, edit) -> bytes:
+    """A workbook of whose sheet the XML is another."""
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(result, 'w', zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, edit(old.read(name)) if name.startswith('xl/worksheets/') else old.read(name))
+    return result.getvalue()
+
+
+def test_what_a_sheet_says_of_its_size_is_not_believed(rows_of, refusal_of):
+    """Some programs write another; one of a million rows of 16,384 cells would never end."""
+    whole = workbook(S=ROWS)
+    for size in (b'A1:XFD1048576', b'A1:A1', b'B7'):
+        content = edited(
+            whole, lambda xml, size=size: re.sub(b'<dimension ref="[^"]*"', b'<dimension ref="%s"' % size, xml)
+        )
+        assert rows_of(content, 'l.xlsx') == {'a.jpg': '+cat +dog', 'b.jpg': '-cat +dog', 'c.jpg': '?'}
+    far = edited(whole, lambda xml: xml.replace(b'<row r="3"', b'<row r="30000000000"'))
+    assert 'a row after the 1,048,576 that a sheet can have' in refusal_of(far, 'l.xlsx')
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused(refusal_of, monkeypatch):
+    monkeypatch.setattr('cssa_mm.archives.UNPACKED', 10**6)
+    bomb = edited(workbook(S=ROWS), lambda xml: xml.replace(b'</sheetData>', b' ' * 10**7 + b'</sheetData>'))
+    assert len(bomb) < 30_000
+    assert 'that unpacks to 10,0' in refusal_of(bomb, 'l.xlsx')
+    monkeypatch.setattr('cssa_mm.datasets.readers.tables.sheets.MOST_CELLS', 8)
+    assert '3 rows or more of 3 columns, more than 8 cells' in refusal_of(workbook(S=ROWS), 'l.xlsx')
 
 
 def test_without_openpyxl_one_line_says_what_to_install(refusal_of, monkeypatch):
