@@ -1,0 +1,59 @@
+"""Every value of a config compared with what takes it, before anything is built.
+
+Our components tell by the annotations of their constructors which values fit (`cssa_mm/values`), those of the toolbox by
+`toolbox_values.py`. Components of the user's own, and options that neither lists, are left to whoever takes them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.engine.config.section_readers import reader_of, sections_of, without_places
+from cssa_mm.engine.config.toolbox_values import COMPONENTS, PLACES, Hints
+from cssa_mm.semi.policies import POLICIES
+from cssa_mm.values import check_values, require_value
+
+
+def check_component_values(config: Config) -> None:
+    """Check the values of all sections.
+
+    Raises:
+        ConfigError: one line with the first that does not fit, and what is expected.
+    """
+    plain = config.to_dict() if isinstance(config, Config) else config
+    for path, section in [('', plain), *sections_of(plain)]:
+        for hints in _tables(path, section):
+            for key, hint in hints.items():
+                if key in section:
+                    require_value(f'{path}.{key}' if path else key, section[key], hint)
+        if path:
+            _check_component(path, section)
+
+
+def _tables(path: str, section: Mapping[str, Any]) -> Iterator[Hints]:
+    place = without_places(path)
+    for end, hints in PLACES.items():
+        if place == end or (end and f'.{place}'.endswith(f'.{end}')):
+            yield hints
+    reader = reader_of(path, section)
+    if inspect.isclass(reader):
+        yield from (hints for kind, hints in COMPONENTS.items() if issubclass(reader, kind))
+
+
+def _check_component(path: str, section: Mapping[str, Any]) -> None:
+    reader: Any = reader_of(path, section)
+    if without_places(path).endswith('.policy'):
+        reader = POLICIES.get(section['name']) if isinstance(section.get('name'), str) else None
+    if not callable(reader):
+        return
+    options = {key: value for key, value in section.items() if key != 'type'}
+    if inspect.isclass(reader) and issubclass(reader, SemiMultiLabelDataset):
+        said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
+        check_values(reader, said, path, takes_digits=True)
+    elif reader.__module__.startswith('cssa_mm.'):
+        check_values(reader, options, path)
