@@ -34,7 +34,6 @@ from cssa_mm.datasets.checks import (
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord
 from cssa_mm.datasets.labelled_images import LabelledImages
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
@@ -44,6 +43,7 @@ from cssa_mm.datasets.splits.option import SplitOption, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
 from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.evaluation.pointing_game import ImageBoxes
+from cssa_mm.values import Share, check_values
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
@@ -107,11 +107,11 @@ class SemiMultiLabelDataset(LabelledImages, BaseDataset):
         test_mode: bool = False,
         backend_args: dict | None = None,
         lazy_init: bool = False,
-        wrong_labels: float = 0.0,
+        wrong_labels: Share = 0.0,
         fold: dict | None = None,
         oversample: Sequence[dict] | dict | None = None,
     ) -> None:
-        check_types(SemiMultiLabelDataset.__init__, locals())
+        check_values(SemiMultiLabelDataset.__init__, locals())
         if part not in PARTS:
             raise ConfigError(f"part: found '{part}', expected one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
         super().__init__(ann_file='', serialize_data=False, test_mode=test_mode, lazy_init=True)

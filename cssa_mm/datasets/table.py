@@ -16,13 +16,13 @@ from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.label_files import label_files
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
 from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
 from cssa_mm.datasets.readers.matching.groups import groups_of
 from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.values import check_values
 
 CLASS_FILES = ('classes.csv', 'classes.txt')
 SAYS = ('unknown', 'no')
@@ -92,7 +92,7 @@ class TableDataset(SemiMultiLabelDataset):
         classes_from: str | Mapping | Sequence | None = None,
         **base_options: Any,
     ) -> None:
-        check_types(TableDataset.__init__, locals())
+        check_values(TableDataset.__init__, locals())
         choices = dict(format=(format, FORMATS), blank=(blank, SAYS), minus_one=(minus_one, SAYS),
                        unannotated=(unannotated, ('unlabelled', 'negative', 'drop')))  # fmt: skip
         for key, (value, known) in choices.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Annotated
 
 import mmcv
 import numpy as np
@@ -13,6 +14,9 @@ from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.values import Range
+
+Side = Annotated[int, Range(1, 2**16)]  # pixels
 
 # Backend -> its interpolations, as mmcv names them.
 INTERPOLATIONS = dict(
@@ -42,7 +46,7 @@ class View(LoadRGBImage):
     def __init__(
         self,
         *,
-        size: int | Sequence[int] | None,
+        size: Side | Sequence[Side] | None,
         interpolation: str = 'bicubic',
         backend: str = 'pillow',
         backend_args: dict | None = None,

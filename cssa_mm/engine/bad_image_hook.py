@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, is_main_process
@@ -18,8 +18,9 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.bad_images import BadImages, reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage
-from cssa_mm.errors import ConfigError, DataError, ImageError
+from cssa_mm.errors import DataError, ImageError
 from cssa_mm.files import write_text
+from cssa_mm.values import Range, Workers, check_values
 
 FILE = 'bad_images.txt'
 
@@ -40,9 +41,8 @@ class BadImageHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, max_share: float = 0.001, num_workers: int = 4) -> None:
-        if not 0 <= max_share < 1:
-            raise ConfigError(f'default_hooks.bad_images.max_share: found {max_share}, expected a share in [0, 1)')
+    def __init__(self, max_share: Annotated[float, Range(0, 1, below=True)] = 0.001, num_workers: Workers = 4) -> None:
+        check_values(BadImageHook, locals(), 'default_hooks.bad_images')
         self.max_share = max_share
         self.num_workers = num_workers
         self._reported = 0

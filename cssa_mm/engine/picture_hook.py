@@ -12,6 +12,8 @@ from mmpretrain.registry import HOOKS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from cssa_mm.values import Positive
+
 
 @HOOKS.register_module()
 class LabelPictureHook(VisualizationHook):
@@ -34,7 +36,7 @@ class LabelPictureHook(VisualizationHook):
     def __init__(
         self,
         enable: bool = False,
-        interval: int = 5000,
+        interval: Positive = 5000,
         show: bool = False,
         out_dir: str | None = None,
         **options: Any,

@@ -26,6 +26,7 @@ from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from cssa_mm.models.plain_data import short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.values import AboveZero
 
 SCORES = ('sigmoid', 'dual', 'negative_embedding')
 
@@ -81,8 +82,8 @@ class LabelAlignmentHead(nn.Module):
         label_specific: bool = True,
         shared_prompts: bool = False,
         renormalise: bool = True,
-        attention_temperature: float = 20.0,
-        temperature: float = 20.0,
+        attention_temperature: AboveZero = 20.0,
+        temperature: AboveZero = 20.0,
         learn_temperature: bool = True,
         score: str = 'sigmoid',
         bias: bool = True,

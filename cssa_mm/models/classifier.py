@@ -31,6 +31,7 @@ from cssa_mm.models.preprocessor import with_pixel_statistics
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.toolbox_losses import cell_loss
+from cssa_mm.values import NotNegative
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
 
@@ -70,8 +71,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         head: dict | None = None,
         context_head: dict | None = None,
         loss: dict | None = None,
-        unlabelled_weight: float = 1.0,
-        context_weight: float = 1.0,
+        unlabelled_weight: NotNegative = 1.0,
+        context_weight: NotNegative = 1.0,
         ema: dict | None = None,
         evidence: dict | None = None,
         neighbours: dict | None = None,

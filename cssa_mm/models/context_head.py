@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.values import Range
 
 INPUTS = ('features', 'logits')
 TARGETS = ('multi', 'single')
@@ -43,7 +44,7 @@ class ContextHead(nn.Module):
         self,
         num_classes: int,
         embed_dim: int,
-        num_contexts: int = 6,
+        num_contexts: Annotated[int, Range(2)] = 6,
         input: str = 'features',
         target: str = 'multi',
         affinity: str = 'conditional',

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from cssa_mm.values.checking import check_values, hints_of, require_value
 from cssa_mm.values.ranges import (
+    MOST_EPOCHS,
     AboveZero,
     BatchSize,
     Epochs,
@@ -32,6 +33,7 @@ from cssa_mm.values.ranges import (
 from cssa_mm.values.words import described
 
 __all__ = [
+    'MOST_EPOCHS',
     'AboveZero',
     'BatchSize',
     'Epochs',

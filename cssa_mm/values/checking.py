@@ -55,14 +55,17 @@ def require_value(key: str, value: Any, hint: Any) -> None:
     quoted = f"; for the text, put it in quotes: {key.rpartition('.')[2]}='{value}'" if is_word else ''
     words = [word for kind in alternatives(hint) if origin_of(kind) is Literal for word in typing.get_args(kind)]
     alike = nearest(value, words) if isinstance(value, str) else ''
-    raise ConfigError(f'{key}: found {short(value)}, expected {described(hint)}{quoted}{"." if alike else ""}{alike}')
+    keys = f'; to set one of its keys: {key}.KEY=...' if Mapping in kinds and value is not None else ''
+    raise ConfigError(
+        f'{key}: found {short(value)}, expected {described(hint)}{quoted}{keys}{"." if alike else ""}{alike}'
+    )
 
 
 @lru_cache
 def hints_of(taker: Callable) -> dict[str, Any]:
     """The hint of each keyword that a config can give, None among its alternatives where that is the default."""
     found: dict[str, Any] = {}
-    seen: set[str] = set()
+    seen = {'self'}
     for function in _constructors(taker):
         parameters = inspect.signature(function).parameters.values()
         is_read = function is taker or function.__module__.partition('.')[0] == OURS

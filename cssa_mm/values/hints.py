@@ -63,10 +63,10 @@ def _is(value: Any, kind: Any) -> bool:
 
 
 def _is_number(value: Any, kind: Any, numbers: type) -> bool:
-    if not isinstance(value, numbers) or isinstance(value, bool):
+    if not isinstance(value, numbers) or isinstance(value, bool) or not isinstance(value, Real):
         return False
     ranges = [mark for mark in getattr(kind, '__metadata__', ()) if isinstance(mark, Range)]
-    return all(each.holds(value) for each in ranges) if ranges else isinstance(value, Integral) or isfinite(value)
+    return all(each.holds(value) for each in ranges) if ranges else isinstance(value, int) or isfinite(float(value))
 
 
 def _is_list(value: Any, hints: tuple[Any, ...], is_tuple: bool) -> bool:

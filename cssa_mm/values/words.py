@@ -45,5 +45,7 @@ def _named(kind: Any) -> str:
 
 def _plural(kind: Any) -> str:
     name = _named(kind)
-    plurals = {'text': 'texts', 'a dict': 'dicts', 'a list': 'lists'}
-    return plurals.get(name, name.removeprefix('a ').replace('number', 'numbers', 1))
+    for one, many in (('text', 'texts'), ('a dict', 'dicts'), ('a list', 'lists')):
+        if name.startswith(one):
+            return name.replace(one, many, 1)
+    return name.removeprefix('a ').replace('number', 'numbers', 1)

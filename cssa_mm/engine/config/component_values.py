@@ -1,7 +1,8 @@
 """Every value of a config compared with what takes it, before anything is built.
 
-Our components tell by the annotations of their constructors which values fit (`cssa_mm/values`), those of the toolbox by
-`toolbox_values.py`. Components of the user's own, and options that neither lists, are left to whoever takes them.
+Our components tell which values fit by the annotations of their constructors (`cssa_mm/values`); for those of the
+toolbox `toolbox_values.py` does. Components of the user's own, and options that neither tells of, are left to whoever
+takes them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,27 @@ from cssa_mm.engine.config.section_readers import reader_of, sections_of, withou
 from cssa_mm.engine.config.toolbox_values import COMPONENTS, PLACES, Hints
 from cssa_mm.semi.policies import POLICIES
 from cssa_mm.values import check_values, require_value
+
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# What must be a dict, if it is there, before anything else of a config can be looked at.
+SECTIONS = (
+    'model', 'model.backbone', 'model.head', 'model.head.prompts', 'model.head.centring', 'train_cfg', 'val_cfg',
+    'test_cfg', 'view', 'default_hooks', 'optim_wrapper', 'auto_scale_lr', 'randomness', 'env_cfg', 'visualizer',
+    *LOADERS, *(f'{name}.{part}' for part in ('dataset', 'sampler') for name in LOADERS),
+)  # fmt: skip
+
+
+def check_sections(config: Mapping[str, Any]) -> None:
+    """Check that each section that is there is a dict, so that its keys can be looked at.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    for path in SECTIONS:
+        value: Any = config
+        for name in path.split('.'):
+            value = value.get(name) if isinstance(value, Mapping | Config) else None
+        require_value(path, value, Mapping | None)
 
 
 def check_component_values(config: Config) -> None:

@@ -72,9 +72,8 @@ def _check_clip(clip: Any) -> None:
                 f"{where}: found the unknown key '{key}', expected one of {', '.join(sorted(known))}."
                 f'{nearest(key, known)}'
             )
-    limit = clip.get(needed)
-    if not isinstance(limit, int | float) or isinstance(limit, bool) or not limit > 0:
-        raise ConfigError(f'{where}.{needed}: found {limit!r}, expected a number above 0')
+    if needed not in clip:
+        raise ConfigError(f'{where}.{needed}: found none, expected a number above 0')
 
 
 def build_optimiser(section: OptimWrapper | Mapping, build: Callable[[Any], Any]) -> OptimWrapper:
