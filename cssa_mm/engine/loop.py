@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
@@ -45,7 +45,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         semi_epochs: Epochs = 28,
         val_begin: Positive = 1,
         val_interval: Positive = 1,
-        dynamic_intervals: Sequence[tuple[Positive, Positive]] | None = None,
+        dynamic_intervals: Annotated[Sequence[tuple[Positive, Positive]], 'such as [(20, 2), (30, 1)]'] | None = None,
     ) -> None:
         check_values(SemiSupervisedTrainLoop, locals(), 'train_cfg')
         epochs = warmup_epochs + semi_epochs

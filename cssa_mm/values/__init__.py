@@ -9,6 +9,7 @@ A hint tells what fits, and ``Annotated`` with a `Range` tells which numbers do:
 is its own documentation. Rules that type hints alone don't tell:
 
 - True and False are no numbers; a whole number is a number; NaN and infinity are none, unless a `Range` has them;
+- a text among the marks of `Annotated` is a note for people, such as 'seconds';
 - a path is text, and text is no list;
 - an option whose default is None may be None;
 - a hint that holds a class which no config can write is left to whoever takes the option.

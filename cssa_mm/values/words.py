@@ -27,6 +27,11 @@ def short(value: Any) -> str:
 
 
 def _named(kind: Any) -> str:
+    notes = [mark for mark in getattr(kind, '__metadata__', ()) if isinstance(mark, str)]
+    return f'{_kind_of(kind)} ({", ".join(notes)})' if notes else _kind_of(kind)
+
+
+def _kind_of(kind: Any) -> str:
     origin = origin_of(kind)
     if origin in (Any, object):
         return 'any value'

@@ -8,9 +8,9 @@ import pytest
 from cssa_mm import load_config
 from cssa_mm.datasets import TableDataset
 from cssa_mm.datasets.building import build_dataset
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
+from cssa_mm.values import check_values
 
 TRAIN = 'train_dataloader.dataset'
 
@@ -22,7 +22,7 @@ def taker(
     one: str | Mapping | Sequence | None = None,
     steps: Sequence = (),
     number: float = 0.0,
-    anything=None,
+    thing: object | Path | None = None,
     **others: str,
 ):
     """Options of several kinds."""
@@ -34,12 +34,14 @@ def taker(
         dict(text='a', words='b', switch=True, one=None, steps=[1]),
         dict(words=['a', 'b'], one=dict(a=1)),
         dict(words=(), one=['a'], text=Path('a')),
-        dict(number='left to the taker', anything=object(), unknown=3),
+        dict(number=3, thing='left to the taker', unknown=3),
     ],
 )
 def test_right_values_stay(options):
-    known = ('text', 'words', 'switch', 'one', 'steps')
-    assert check_types(taker, options) == {key: value for key, value in options.items() if key in known}
+    known = ('text', 'words', 'switch', 'one', 'steps', 'number')
+    assert check_values(taker, options, takes_digits=True) == {
+        key: value for key, value in options.items() if key in known
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,11 +60,11 @@ def test_right_values_stay(options):
 )
 def test_wrong_values_are_one_line(options, text):
     with pytest.raises(ConfigError, match=text):
-        check_types(taker, options, 'x')
+        check_values(taker, options, 'x')
 
 
 def test_whole_numbers_are_text_where_only_text_is_taken():
-    found = check_types(taker, dict(text=3, words=[0, 'a', -1]))
+    found = check_values(taker, dict(text=3, words=[0, 'a', -1]), takes_digits=True)
     assert found == dict(text='3', words=['0', 'a', '-1'])
 
 

@@ -13,7 +13,7 @@ from mmpretrain.datasets import PackInputs
 
 from cssa_mm.engine.config.class_types import REGISTRIES
 from cssa_mm.engine.config.moved_keys import MOVED
-from cssa_mm.engine.config.section_readers import reader_of, registered, sections_of, without_places
+from cssa_mm.engine.config.section_readers import GIVEN, reader_of, registered, sections_of, without_places
 from cssa_mm.errors import ConfigError, nearest
 
 RUNNER_KEYS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
@@ -36,8 +36,6 @@ SAMPLE_KEYS = {
     'test_dataloader': ('image_id',),
 }
 HOOK = re.compile(r'custom_hooks|default_hooks\.\w+')  # whose `priority` mmengine reads
-# Keywords that the classifier gives to its parts.
-GIVEN = {'encoder', 'class_names', 'num_classes', 'num_readings', 'embed_dim', 'anchor_text'}
 
 
 def check_config(config: Config) -> None:

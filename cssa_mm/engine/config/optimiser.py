@@ -87,7 +87,7 @@ def build_optimiser(section: OptimWrapper | Mapping, build: Callable[[Any], Any]
         mend_scalars(built.optimizer)
         return built
     # Optimisers check their options as they like, and mmengine asserts.
-    except (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except (AssertionError, AttributeError, ImportError, KeyError, RuntimeError, TypeError, ValueError) as error:
         if isinstance(section, Mapping) and _is_amp(section.get('type')) and not torch.cuda.is_available():
             raise ConfigError(
                 f'optim_wrapper.type: found {section["type"]}, mixed precision, on a machine without CUDA, expected '

@@ -45,6 +45,8 @@ POLICY_KEYS = {
     for key, parameter in inspect.signature(policy).parameters.items()
     if parameter.kind is parameter.KEYWORD_ONLY
 }
+# Keywords that the classifier gives to its parts.
+GIVEN = {'encoder', 'class_names', 'num_classes', 'num_readings', 'embed_dim', 'anchor_text'}
 # Dicts that need no `type`: the end of their path -> what takes their keys as keywords.
 READERS: dict[str, Callable | set[str]] = {
     'model.head': LabelAlignmentHead,
@@ -110,7 +112,7 @@ def without_places(path: str) -> str:
 
 def registered(kind: Any) -> Any:
     """What a `type` stands for: a class, a registered function, or None."""
-    if not isinstance(kind, str) or '.' in kind:
+    if not isinstance(kind, str) or not kind or '.' in kind:
         return kind if inspect.isclass(kind) else None
     for candidate in REGISTRIES:
         if kind in candidate.module_dict:

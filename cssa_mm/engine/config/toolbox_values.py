@@ -13,9 +13,9 @@ from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook, LoggerHook
 from torch.optim import Optimizer
 
 from cssa_mm.values import (
+    MOST_EPOCHS,
     AboveZero,
     BatchSize,
-    Epochs,
     NotNegative,
     Positive,
     Range,
@@ -37,7 +37,7 @@ LOADER: Hints = dict(
     batch_size=BatchSize,
     num_workers=Workers,
     prefetch_factor=Positive | None,
-    timeout=NotNegative,
+    timeout=Annotated[NotNegative, 'seconds'],
     drop_last=bool,
     pin_memory=bool,
     persistent_workers=bool,
@@ -64,6 +64,7 @@ PLACES: dict[str, Hints] = {
         env_cfg=Mapping | None,
         log_processor=Mapping | None,
         visualizer=Mapping | None,
+        vis_backends=Sequence[Any] | None,
         custom_imports=Mapping | None,
         model_wrapper_cfg=Mapping | None,
         work_dir=str | None,
@@ -85,7 +86,7 @@ PLACES: dict[str, Hints] = {
     'train_dataloader': LOADER,
     'val_dataloader': LOADER,
     'test_dataloader': LOADER,
-    'train_cfg': dict(max_epochs=Epochs, by_epoch=bool),
+    'train_cfg': dict(max_epochs=Annotated[int, Range(1, MOST_EPOCHS)], by_epoch=bool),
     'val_cfg': dict(fp16=bool),
     'test_cfg': dict(fp16=bool),
     'dataset': dict(pipeline=Sequence[Any] | None),
@@ -94,8 +95,8 @@ PLACES: dict[str, Hints] = {
     'sampler': dict(shuffle=bool, seed=Seed | None),
     'optim_wrapper': dict(
         accumulative_counts=Annotated[int, Range(1, 10**6)],
-        optimizer=Mapping,
-        clip_grad=Mapping | None,
+        optimizer=Annotated[Mapping, "such as dict(type='AdamW', lr=1e-3)"],
+        clip_grad=Annotated[Mapping, 'such as dict(max_norm=1.0)'] | None,
         paramwise_cfg=Mapping | None,
         constructor=str | None,
     ),
@@ -110,7 +111,9 @@ PLACES: dict[str, Hints] = {
         dcn_offset_lr_mult=NotNegative | None,
         bypass_duplicate=bool,
     ),
-    'auto_scale_lr': dict(enable=bool, base_batch_size=Positive),
+    'auto_scale_lr': dict(
+        enable=bool, base_batch_size=Annotated[Positive, 'images of a step that the rate is meant for']
+    ),
     'pseudo_labels.feature_cache': dict(gib=NotNegative, folder=str | None),
     'randomness': dict(seed=Seed | None, deterministic=bool, diff_rank_seed=bool | None),
     'env_cfg': dict(

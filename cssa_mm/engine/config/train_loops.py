@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -13,7 +13,7 @@ from mmpretrain.registry import LOOPS
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.errors import ConfigError
 from cssa_mm.names import component_of
-from cssa_mm.values import MOST_EPOCHS, Range, check_values, require_value
+from cssa_mm.values import check_values
 
 PHASES = ('warmup_epochs', 'semi_epochs')
 # (R) The share of the epochs that warm up: 12 of 40, as in configs/_base_/schedules/cssa.py.
@@ -77,7 +77,6 @@ def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) ->
 
 def _divide(section: Any) -> None:
     """Put `warmup_epochs` and `semi_epochs` in place of `max_epochs`."""
-    require_value('train_cfg.max_epochs', section['max_epochs'], Annotated[int, Range(1, MOST_EPOCHS)])
     check_values(SemiSupervisedTrainLoop, section, 'train_cfg')
     total = section.pop('max_epochs')
     warm_up, semi = (section.get(name) for name in PHASES)
