@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cssa_mm.errors import ConfigError
+from cssa_mm.folders import writable_folder
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
@@ -25,7 +26,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     file is on the disk when it gets its name.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(path.parent, str(path))
+    if path.is_dir():
+        raise ConfigError(f'{path}: found a folder, expected the name of a file to write; name another')
     partial = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
     try:
         yield partial
@@ -67,7 +70,7 @@ def new_folder(path: str | os.PathLike, replaces: bool = False, parts: Sequence[
             f"out: found '{path}', which holds something, expected a new or empty folder; give another, or --force to "
             f'replace {", ".join(parts)} in it.'
         )
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(path.absolute().parent, 'out')
     partial = path.absolute().with_name(f'.{path.absolute().name}.{os.getpid()}.tmp')
     partial.mkdir()
     try:

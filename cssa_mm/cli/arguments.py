@@ -149,6 +149,13 @@ def run(
         text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
         print(f'error: {text}', file=sys.stderr)
         return 2
+    except OSError as error:
+        if os.environ.get('CSSA_TRACEBACK') or error.filename is None:
+            raise
+        # What a command writes, or reads, beside what it checks before it begins; a disk may also be full.
+        reason = error.strerror or type(error).__name__
+        print(f'error: {error.filename}: {reason}; expected a path that can be read or written', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print('error: interrupted', file=sys.stderr)
         return 130
