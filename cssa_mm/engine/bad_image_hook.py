@@ -18,6 +18,7 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.bad_images import BadImages, reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage
+from cssa_mm.engine.questions import refuse_untaught
 from cssa_mm.errors import DataError, ImageError
 from cssa_mm.files import write_text
 from cssa_mm.values import Range, Workers, check_values
@@ -55,6 +56,8 @@ class BadImageHook(Hook):
         if is_main_process():
             Path(runner.work_dir, FILE).unlink(missing_ok=True)  # of an earlier run
         self._report(runner)
+        if dataset.bad_images is not None and dataset.bad_images.reasons:
+            refuse_untaught(dataset, runner.cfg)
 
     def inspect(self, dataset: SemiMultiLabelDataset) -> None:
         """Make a training set tolerate bad images, and find those among its labelled ones; all ranks must call it."""
