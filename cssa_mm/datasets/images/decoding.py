@@ -103,8 +103,8 @@ class Decoder:
     def _to_rgb(self, image: Image.Image, content: bytes | None) -> Decoded:
         if needs_program(image):
             raise ImageError(
-                f'image: found {image.format}, which only an external program draws, expected a format that Pillow reads '
-                '(JPEG, PNG, WebP, ...); convert it to PNG.'
+                f'image: found {image.format}, which only an external program draws, expected a format that Pillow '
+                'reads (JPEG, PNG, WebP, ...); convert it to PNG.'
             )
         info = depth_info(image, content) | dict(bits=self.bits)
         depth = content[24] if content is not None and image.format == 'PNG' else 8

@@ -138,8 +138,8 @@ class _Reading:
             )
         wrong = _wrong_id(item) if isinstance(error, TypeError) else None
         return DataError(
-            f"{self.path}: found no usable entry for {wrong or error} in '{key}', expected COCO's 'images', 'annotations' and "
-            "'categories' with ids; give an instances file."
+            f"{self.path}: found no usable entry for {wrong or error} in '{key}', expected COCO's 'images', "
+            "'annotations' and 'categories' with ids; give an instances file."
         )
 
     def finish(self) -> Instances:
@@ -201,10 +201,8 @@ def _wrong_id(item: Any) -> str | None:
     """The first id of an entry that can be none, such as a list, as messages show it."""
     if not isinstance(item, dict):
         return f'an entry ({str(item)[:60]!r})'
-    ids = {key: item[key] for key in ('id', 'image_id', 'category_id') if key in item}
-    return next(
-        (f"'{key}' ({value!r})" for key, value in ids.items() if not isinstance(value, (str, int, float))), None
-    )
+    wrong = [key for key in ('id', 'image_id', 'category_id') if not isinstance(item.get(key, 0), (str, int, float))]
+    return f"'{wrong[0]}' ({item[wrong[0]]!r})" if wrong else None
 
 
 def id_text(value: Any) -> str:
