@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.folders import writable_folder
 
 PACKAGE = Path(__file__).parent
@@ -40,7 +40,19 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file, whole or not at all.
+
+    Raises:
+        DataError: the text holds the name of a file that is no UTF-8.
+    """
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError as error:
+        name = text[: error.start].rpartition('\n')[2] + text[error.start :].partition('\n')[0]
+        raise DataError(
+            f'{path}: found a name to write that is no UTF-8 ({ascii(name[-120:])}), expected one that '
+            'is; rename the file'
+        ) from error
     with replacing(path) as partial:
         partial.write_text(text, encoding='utf-8')
 

@@ -19,6 +19,8 @@ def writable_folder(path: str | os.PathLike, key: str) -> Path:
         ConfigError: it is a file, lies below one, or cannot be written to.
     """
     folder = Path(path)
+    if any('\ud800' <= letter <= '\udfff' for letter in str(path)):
+        raise ConfigError(f'{key}: found {ascii(str(path))}, whose name is no UTF-8, expected one that is; rename it')
     reason = 'it is not writable'
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -41,9 +42,9 @@ from cssa_mm.datasets.splits.draws import checked_oversampling
 from cssa_mm.datasets.splits.folds import checked_fold
 from cssa_mm.datasets.splits.option import SplitOption, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import ImageBoxes
-from cssa_mm.values import Share, check_values
+from cssa_mm.values import OneOf, Share, check_values
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
@@ -100,7 +101,7 @@ class SemiMultiLabelDataset(LabelledImages, BaseDataset):
         data_root: str = '',
         ann_file: str = '',
         split: SplitOption = None,
-        part: str = 'all',
+        part: Annotated[str, OneOf(PARTS)] = 'all',
         validation: dict | None = None,
         class_names: Sequence[str] | Mapping | str | None = None,
         pipeline: Sequence = (),
@@ -112,8 +113,6 @@ class SemiMultiLabelDataset(LabelledImages, BaseDataset):
         oversample: Sequence[dict] | dict | None = None,
     ) -> None:
         check_values(SemiMultiLabelDataset.__init__, locals())
-        if part not in PARTS:
-            raise ConfigError(f"part: found '{part}', expected one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
         super().__init__(ann_file='', serialize_data=False, test_mode=test_mode, lazy_init=True)
         self.data_root = os.path.expanduser(data_root)
         self.ann_file = ann_file

@@ -14,7 +14,7 @@ from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, nearest
-from cssa_mm.values import Range
+from cssa_mm.values import OneOf, Range
 
 Side = Annotated[int, Range(1, 2**16)]  # pixels
 
@@ -48,7 +48,7 @@ class View(LoadRGBImage):
         *,
         size: Side | Sequence[Side] | None,
         interpolation: str = 'bicubic',
-        backend: str = 'pillow',
+        backend: Annotated[str, OneOf(tuple(INTERPOLATIONS))] = 'pillow',
         backend_args: dict | None = None,
         bits: int | str | None = None,
         transparency: str | Sequence[int] = 'white',

@@ -106,8 +106,10 @@ class BadImageHook(Hook):
         dataset = runner.train_dataloader.dataset
         if dataset.bad_images is None or len(dataset.bad_images.reasons) == self._reported:
             return
+        # Names that are no UTF-8 can be opened, but not written.
         rows = np.flatnonzero(dataset.bad_images.among(dataset.image_ids))
         lines = [f'{dataset.img_paths[i]}\t{dataset.bad_images.reasons[dataset.image_ids[i]]}' for i in rows]
+        lines = [line.encode('utf-8', 'backslashreplace').decode() for line in lines]
         path = Path(runner.work_dir, FILE)
         known = set(path.read_text('utf-8').splitlines()) if path.is_file() else set()
         if is_main_process():

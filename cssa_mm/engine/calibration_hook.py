@@ -25,8 +25,9 @@ from cssa_mm.features.encode import readable_rows
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.semi_supervision import SemiSupervision
-from cssa_mm.values import Range, Seed, Whole, check_values
+from cssa_mm.values import OneOf, Range, Seed, Whole, check_values
 
+Rule = Annotated[str, OneOf((*RULES, 'none'))]
 Folds = Literal[0] | Annotated[int, Range(2, 1000)]
 
 # Unlabelled images that say how the scores of a class are spread: with kept features, and if they must be encoded.
@@ -57,7 +58,7 @@ class CalibrationHook(Hook):
     # Before PseudoLabelHook, which changes the model before the first step, and before the checkpoint.
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self, rule: str = 'f1', folds: Folds = 3, min_positives: Whole = 10, seed: Seed = 0) -> None:
+    def __init__(self, rule: Rule = 'f1', folds: Folds = 3, min_positives: Whole = 10, seed: Seed = 0) -> None:
         if rule not in (*RULES, 'none'):
             raise ConfigError(
                 f"default_hooks.calibration.rule: found '{rule}', expected one of {', '.join(RULES)}, none."

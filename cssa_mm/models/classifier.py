@@ -53,8 +53,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (ours); None: as in the paper.
         neighbours: config of `Neighbours`, which smooths the teacher's readings over like images (ours).
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
-        view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
-            config's `view`; it travels with the checkpoint.
+        view: config of the view (`View`) that images are scored on, which the checkpoint keeps; the config's `view`.
     """
 
     data_preprocessor: nn.Module
@@ -112,8 +111,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if evidence is not None:
             self.evidence = MODELS.build(self.options['evidence'] | dict(anchor_text=anchor))
         if neighbours is not None:
-            sizes['num_readings'] = 1 if evidence is None else 2
-            self.neighbours = MODELS.build(self.options['neighbours'] | sizes)
+            readings = dict(num_readings=1 if evidence is None else 2)
+            self.neighbours = MODELS.build(self.options['neighbours'] | sizes | readings)
         # A class without labelled positives is left as CLIP knows it (reconstruction).
         self.register_buffer('is_taught', torch.ones(len(self.class_names), dtype=torch.bool))
         self._folded: dict[str, TextFeatures] = {}

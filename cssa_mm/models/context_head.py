@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.models.alignment_head import Alignment
-from cssa_mm.values import Range
+from cssa_mm.values import OneOf, Range
 
 INPUTS = ('features', 'logits')
 TARGETS = ('multi', 'single')
+AFFINITIES = ('conditional', 'jaccard', 'cosine', 'count')
+METHODS = ('spectral', 'agglomerative', 'kmeans')
 
 
 @MODELS.register_module()
@@ -45,10 +47,10 @@ class ContextHead(nn.Module):
         num_classes: int,
         embed_dim: int,
         num_contexts: Annotated[int, Range(2)] = 6,
-        input: str = 'features',
-        target: str = 'multi',
-        affinity: str = 'conditional',
-        method: str = 'spectral',
+        input: Annotated[str, OneOf(INPUTS)] = 'features',
+        target: Annotated[str, OneOf(TARGETS)] = 'multi',
+        affinity: Annotated[str, OneOf(AFFINITIES)] = 'conditional',
+        method: Annotated[str, OneOf(METHODS)] = 'spectral',
         feedback: bool = False,
     ) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, DataError, nearest
-from cssa_mm.values import NotNegative, Range
+from cssa_mm.values import NotNegative, OneOf, Range
 
 REDUCTIONS = ('sum', 'mean', 'batch_mean')
 
@@ -146,7 +146,7 @@ class MaskedAsymmetricLoss(nn.Module):
         gamma_negative: NotNegative = 4.0,
         gamma_positive: NotNegative = 0.0,
         clip: Annotated[float, Range(0, 1, below=True)] = 0.05,
-        reduction: str = 'sum',
+        reduction: Annotated[str, OneOf(REDUCTIONS)] = 'sum',
     ) -> None:
         super().__init__()
         _check_options(gamma_negative, gamma_positive, clip, reduction)

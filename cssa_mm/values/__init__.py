@@ -1,6 +1,6 @@
 """One mechanism for values that a config gives: each is compared with the type hint of what takes it.
 
-A hint tells what fits, and ``Annotated`` with a `Range` tells which numbers do::
+A hint tells what fits, and ``Annotated`` with a `Range` or `OneOf` tells which numbers or words do::
 
     def __init__(self, k: Positive = 32, weight: Share = 0.5, rule: Literal['f1', 'rate'] = 'f1') -> None:
         check_values(Neighbours.__init__, locals(), 'model.neighbours')
@@ -24,6 +24,7 @@ from cssa_mm.values.ranges import (
     BatchSize,
     Epochs,
     NotNegative,
+    OneOf,
     Positive,
     Range,
     Seed,
@@ -31,7 +32,7 @@ from cssa_mm.values.ranges import (
     Whole,
     Workers,
 )
-from cssa_mm.values.words import described
+from cssa_mm.values.words import described, short
 
 __all__ = [
     'MOST_EPOCHS',
@@ -39,6 +40,7 @@ __all__ = [
     'BatchSize',
     'Epochs',
     'NotNegative',
+    'OneOf',
     'Positive',
     'Range',
     'Seed',
@@ -49,4 +51,5 @@ __all__ = [
     'described',
     'hints_of',
     'require_value',
+    'short',
 ]

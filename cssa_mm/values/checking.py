@@ -6,10 +6,10 @@ import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from cssa_mm.errors import ConfigError, nearest
-from cssa_mm.values.hints import alternatives, fits, is_known, items_of, origin_of
+from cssa_mm.values.hints import alternatives, fits, holds_other_bytes, is_known, items_of, origin_of, words_of
 from cssa_mm.values.words import described, short
 
 OURS = 'cssa_mm'
@@ -53,8 +53,9 @@ def require_value(key: str, value: Any, hint: Any) -> None:
     kinds = [origin_of(kind) for kind in alternatives(hint)]
     is_word = isinstance(value, (float, bool)) and str in kinds
     quoted = f"; for the text, put it in quotes: {key.rpartition('.')[2]}='{value}'" if is_word else ''
-    words = [word for kind in alternatives(hint) if origin_of(kind) is Literal for word in typing.get_args(kind)]
+    words = [word for kind in alternatives(hint) for word in words_of(kind)]
     alike = nearest(value, words) if isinstance(value, str) else ''
+    quoted = '; its name is no UTF-8: rename the file or folder' if holds_other_bytes(value) else quoted
     keys = f'; to set one of its keys: {key}.KEY=...' if Mapping in kinds and value is not None else ''
     raise ConfigError(
         f'{key}: found {short(value)}, expected {described(hint)}{quoted}{keys}{"." if alike else ""}{alike}'

@@ -10,7 +10,7 @@ from math import isfinite
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal
 
-from cssa_mm.values.ranges import Range
+from cssa_mm.values.ranges import OneOf, Range
 
 ALIASES: dict[Any, Any] = {dict: Mapping, list: Sequence, tuple: Sequence, os.PathLike: str}
 SIMPLE = (str, bool, int, float, type(None), Mapping, Sequence, Literal, Any, object)
@@ -59,7 +59,23 @@ def _is(value: Any, kind: Any) -> bool:
         return isinstance(value, Mapping) and all(not hints or fits(item, hints[1]) for item in value.values())
     if origin is Sequence:
         return _is_list(value, items_of(kind), typing.get_origin(kind) is tuple)
-    return isinstance(value, (str, os.PathLike) if origin is str else origin)
+    return _is_text(value, words_of(kind)) if origin is str else isinstance(value, origin)
+
+
+def words_of(kind: Any) -> tuple[Any, ...]:
+    """The words that a hint lists; () where any text will do."""
+    if typing.get_origin(kind) is Literal:
+        return typing.get_args(kind)
+    return next((mark.words for mark in getattr(kind, '__metadata__', ()) if isinstance(mark, OneOf)), ())
+
+
+def _is_text(value: Any, words: tuple[Any, ...]) -> bool:
+    return isinstance(value, (str, os.PathLike)) and not holds_other_bytes(value) and (not words or value in words)
+
+
+def holds_other_bytes(value: Any) -> bool:
+    """Whether a text or path is the name of a file that is no UTF-8, which no log and no checkpoint can hold."""
+    return isinstance(value, (str, os.PathLike)) and any('\ud800' <= letter <= '\udfff' for letter in str(value))
 
 
 def _is_number(value: Any, kind: Any, numbers: type) -> bool:

@@ -6,6 +6,12 @@ from math import inf
 from typing import Annotated, Any, NamedTuple
 
 
+class OneOf(NamedTuple):
+    """The words that a text may be: `Annotated[str, OneOf(('sum', 'mean'))]`."""
+
+    words: tuple[str, ...]
+
+
 class Range(NamedTuple):
     """Numbers from `lowest` to `highest`; `above` and `below` leave out the ends themselves."""
 

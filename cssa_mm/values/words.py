@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from cssa_mm.values.hints import alternatives, items_of, origin_of
+from cssa_mm.values.hints import alternatives, items_of, origin_of, words_of
 from cssa_mm.values.ranges import Range
 
 WORDS: dict[Any, str] = {str: 'text', bool: 'True or False', type(None): 'None', Mapping: 'a dict', Sequence: 'a list'}
@@ -35,8 +35,8 @@ def _kind_of(kind: Any) -> str:
     origin = origin_of(kind)
     if origin in (Any, object):
         return 'any value'
-    if origin is Literal:
-        return ' or '.join(map(repr, typing.get_args(kind)))
+    if words := words_of(kind):
+        return ' or '.join([', '.join(map(repr, words[:-1])), repr(words[-1])] if len(words) > 1 else map(repr, words))
     if origin in (int, float):
         ranges = [str(mark) for mark in getattr(kind, '__metadata__', ()) if isinstance(mark, Range)]
         return f'a {"whole " if origin is int else ""}number{"".join(ranges)}'

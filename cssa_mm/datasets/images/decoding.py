@@ -85,9 +85,9 @@ class Decoder:
             if looks_like_heif(content) and not has_heif():
                 advice = 'it is HEIC or HEIF: convert it to JPEG, or pip install pillow-heif'
             elif looks_like_postscript(content):
-                advice = 'it is EPS or PostScript, which only an external program draws: convert it to PNG'
+                advice = 'convert it to PNG'
             raise ImageError(
-                f'{path}: found no readable image ({_reason(error)}), expected a format that Pillow reads '
+                f'{path}: found no readable image ({_reason(error, content)}), expected a format that Pillow reads '
                 f'(JPEG, PNG, WebP, ...); {advice}.'
             ) from error
 
@@ -176,7 +176,9 @@ def _checked_ground(ground: str | Sequence[int]) -> Sequence[int]:
     )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, content: bytes) -> str:
+    if looks_like_postscript(content):
+        return 'EPS or PostScript, which only an external program draws'
     if isinstance(error, UnidentifiedImageError):
         return 'unknown format'
     return ' '.join(str(error).split()) or type(error).__name__

@@ -16,7 +16,7 @@ from mmengine.config import Config
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.config.section_readers import GIVEN, reader_of, sections_of, without_places
-from cssa_mm.engine.config.toolbox_values import COMPONENTS, PLACES, Hints
+from cssa_mm.engine.config.toolbox_values import COMPONENTS, Hints, hints_at
 from cssa_mm.errors import ConfigError
 from cssa_mm.semi.policies import POLICIES
 from cssa_mm.values import check_values, described, hints_of, require_value
@@ -62,10 +62,7 @@ def check_component_values(config: Config) -> None:
 
 
 def _tables(path: str, section: Mapping[str, Any]) -> Iterator[Hints]:
-    place = without_places(path)
-    for end, hints in PLACES.items():
-        if place == end or (end and f'.{place}'.endswith(f'.{end}')):
-            yield hints
+    yield hints_at(without_places(path))
     reader = reader_of(path, section)
     if inspect.isclass(reader):
         yield from (hints for kind, hints in COMPONENTS.items() if issubclass(reader, kind))

@@ -138,6 +138,14 @@ PLACES: dict[str, Hints] = {
     'custom_imports': dict(imports=str | Sequence[str] | None, allow_failed_imports=bool),
     'visualizer': dict(vis_backends=Any, name=str),
 }
+
+
+def hints_at(place: str) -> Hints:
+    """The hints of the keys of a section, by its path without places in lists."""
+    found = {end: hints for end, hints in PLACES.items() if place == end or (end and f'.{place}'.endswith(f'.{end}'))}
+    return {key: hint for hints in found.values() for key, hint in hints.items()}
+
+
 COMPONENTS: dict[type, Hints] = {
     Optimizer: dict(
         lr=NotNegative,
