@@ -76,7 +76,7 @@ def hints_of(taker: Callable) -> dict[str, Any]:
                 continue
             seen.add(parameter.name)
             hint = hints.get(parameter.name, Any)
-            if all(is_known(kind) for kind in alternatives(hint)):
+            if hint is not Any and all(is_known(kind) for kind in alternatives(hint)):
                 found[parameter.name] = typing.Optional[hint] if parameter.default is None else hint  # noqa: UP045
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
             break
