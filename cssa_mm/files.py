@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.folders import writable_folder
 
 PACKAGE = Path(__file__).parent
 DEMO_CLIP = PACKAGE / 'demo' / 'clip'
@@ -25,7 +26,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     file is on the disk when it gets its name, and the name when the block has ended.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(path.parent, str(path))
+    if path.is_dir():
+        raise ConfigError(f'{path}: found a folder, expected the name of a file to write; name another')
     partial = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
     try:
         yield partial
@@ -53,7 +56,19 @@ def partial_files(folder: str | os.PathLike, suffix: str) -> list[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file, whole or not at all.
+
+    Raises:
+        DataError: the text holds the name of a file that is no UTF-8.
+    """
+    try:
+        text.encode('utf-8')
+    except UnicodeEncodeError as error:
+        name = text[: error.start].rpartition('\n')[2] + text[error.start :].partition('\n')[0]
+        raise DataError(
+            f'{path}: found a name to write that is no UTF-8 ({ascii(name[-120:])}), expected one that '
+            'is; rename the file'
+        ) from error
     with replacing(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
@@ -83,7 +98,7 @@ def new_folder(path: str | os.PathLike, replaces: bool = False, parts: Sequence[
             f"out: found '{path}', which holds something, expected a new or empty folder; give another, or --force to "
             f'replace {", ".join(parts)} in it.'
         )
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    writable_folder(path.absolute().parent, 'out')
     partial = path.absolute().with_name(f'.{path.absolute().name}.{os.getpid()}.tmp')
     partial.mkdir()
     try:

@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).parents[1] / 'cssa_mm'
 # From the top down: a room may import those that stand after it, and itself.
 ROOMS = (
     'cli', 'demo', 'studies', 'apis', 'engine', 'semi', 'features', 'models', 'datasets', 'visualization', 'evaluation',
-    'archives', 'files', 'compat', 'names', 'errors', 'version',
+    'archives', 'files', 'folders', 'compat', 'names', 'values', 'errors', 'version',
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
 #           the quickstart, a study, every config by name, and a checkpoint that is copied alone
 #   round-trips   writes 2,000 random sets of labels in each form and reads them back (tests: 60, always the same)
 #   long      the tests that are marked so: quickstart at toy size twice, a killed study, the wheel's commands, bad images on two processes
+#   values    gives every documented key wrong values, trains a tiny model with those that are taken, and prints counts
 #   sizes     annotation files of the published sizes of COCO, VOC and NUS-WIDE: split sizes, and what loading COCO takes
 #   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
 #           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
@@ -87,6 +88,12 @@ long() {
     cd "$ROOT"
     source tools/environment.sh
     CSSA_LONG=1 "$PYTHON" -m pytest -q -m long tests
+}
+
+values() {
+    cd "$ROOT"
+    source tools/environment.sh
+    CSSA_VALUES=1 "$PYTHON" -m pytest -q -s tests/reliability/test_config_values.py
 }
 
 sizes() {
@@ -199,7 +206,7 @@ onnx() {
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume kills fuzz"
+store suggestions resume kills fuzz values"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

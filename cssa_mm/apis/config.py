@@ -12,7 +12,7 @@ from mmengine.config import Config
 from cssa_mm.apis.overrides import apply_overrides
 from cssa_mm.apis.shipped_bases import SCOPE, shipped_base
 from cssa_mm.datasets.toolbox.wrappers import wrapped_in
-from cssa_mm.engine.config.guard import check_sections
+from cssa_mm.engine.config.component_values import check_sections
 from cssa_mm.engine.config.helper_names import drop_helpers
 from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.errors import ConfigError

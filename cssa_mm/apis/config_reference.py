@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmpretrain.registry import HOOKS
 
 from cssa_mm.apis.config_words import WORDS
-from cssa_mm.apis.documented_keys import Key, first_line, keys_of
+from cssa_mm.apis.documented_keys import Key, first_line, in_markdown, keys_of
 from cssa_mm.datasets import (
     COCOMultiLabelDataset,
     NUSWIDEMultiLabelDataset,
@@ -21,6 +21,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.checkpoint_hook import CSSACheckpointHook
+from cssa_mm.engine.config.toolbox_values import hints_at
 from cssa_mm.engine.live_view_hook import LiveViewHook
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.engine.picture_hook import LabelPictureHook
@@ -43,6 +44,7 @@ from cssa_mm.models.test_time import AverageViewsTTA
 from cssa_mm.semi.policies import POLICIES
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook
 from cssa_mm.semi.sampler import SemiSupervisedSampler
+from cssa_mm.values import described
 
 PAGE = """# Configuration
 
@@ -61,10 +63,11 @@ An unknown key is an error that names the nearest known one; so is a value of th
 `_`. `key=None` switches off a part such as `model.context_head`, and `_delete_=True` in a section drops what it would
 inherit.
 
-*Default* is what the code takes where no config says anything; *set to* is what the shipped `cssa_coco_p05` (the
-paper's settings) and `cssa_table` (your own photos) say instead. `*_dataloader` stands for `train_dataloader`,
-`val_dataloader` and `test_dataloader`. A part without a table here is one of PyTorch, MMEngine or mmpretrain, and takes
-the keys that its own documentation lists.
+*Takes* is what fits; any other value is an error of one line before anything is built. *Default* is what the code takes
+where no config says anything; *set to* is what the shipped `cssa_coco_p05` (the paper's settings) and `cssa_table`
+(your own photos) say instead. `*_dataloader` stands for `train_dataloader`, `val_dataloader` and `test_dataloader`.
+A part without a table here is one of PyTorch, MMEngine or mmpretrain, and takes the keys that its own documentation
+lists.
 
 SECTIONS
 """
@@ -115,7 +118,7 @@ def config_page() -> str:
     configs = {name: Config.fromfile(shipped_config(name)).to_dict() for name in SHIPPED}
     parts = []
     for path, taker in SECTIONS.items():
-        keys = keys_of(taker) if taker else [Key(name, '', text) for name, text in WORDS[path].items()]
+        keys = keys_of(taker) if taker else _listed(path)
         parts.append(_section(path, taker, keys, configs))
         if path == f'{EVERY}.dataset':
             parts += [_section(path, kind, _own(keys_of(kind), keys), configs) for kind in DATASETS]
@@ -124,6 +127,14 @@ def config_page() -> str:
         if path == 'auto_scale_lr':
             parts.append(_hooks(configs[SHIPPED[0]]['default_hooks']))
     return PAGE.replace('SECTIONS', '\n\n'.join(parts))
+
+
+def _listed(path: str) -> list[Key]:
+    hints = hints_at(path.replace(EVERY, 'train_dataloader'))
+    return [
+        Key(name, '', text, in_markdown(described(hints[name])) if name in hints else '')
+        for name, text in WORDS[path].items()
+    ]
 
 
 def _section(path: str, taker: Callable | None, keys: list[Key], configs: Mapping[str, Mapping]) -> str:
@@ -135,13 +146,13 @@ def _section(path: str, taker: Callable | None, keys: list[Key], configs: Mappin
     columns = {'key': [f'`{key.name}`' for key in keys]}
     if taker:
         columns['default'] = [f'`{key.default}`' if key.default else '(must be set)' for key in keys]
+    columns['takes'] = [key.takes for key in keys]
     columns['set to'] = [
         _set_to({name: _value(config, path, key.name, taker) for name, config in configs.items()}, key.default)
         for key in keys
     ]
     columns['meaning'] = [key.meaning for key in keys]
-    if not any(columns['set to']):
-        del columns['set to']
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
     rows = [columns.keys(), ['---'] * len(columns), *zip(*columns.values(), strict=True)]
     return f'## {title}\n\n{told}' + '\n'.join(f'| {" | ".join(row)} |' for row in rows)
 
@@ -175,7 +186,11 @@ def _policies() -> str:
     rows = ['| `name` | options | what it does |', '|---|---|---|']
     for name, policy in POLICIES.items():
         options = [key for key in keys_of(policy) if key.name in (policy.__kwdefaults__ or {}) or key.name == 'k']
-        listed = '<br>'.join(f'`{key.name}={key.default}`: {key.meaning}' for key in options if 'rates' not in key.name)
+        listed = '<br>'.join(
+            f'`{key.name}={key.default}`: {key.meaning[:-1]} ({key.takes}).'
+            for key in options
+            if 'rates' not in key.name
+        )
         rows.append(f'| `{name}` | {listed.replace("=`", "`")} | {first_line(policy)} |')
     return '## `default_hooks.pseudo_labels.policy`\n\n' + '\n'.join(rows)
 

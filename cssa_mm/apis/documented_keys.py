@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from cssa_mm.values import described, hints_of
+
 GIVEN = 'given by'  # what a docstring says of a keyword that no config can set
 REFERENCE = re.compile(r':\w+:`~?(?:[\w.]+\.)?(\w+)(?:\(\))?`')
 
@@ -18,11 +20,13 @@ class Key(NamedTuple):
         name: the key.
         default: the value that is taken where the config says nothing, as Python writes it; '' if it must be said.
         meaning: a sentence or two.
+        takes: the values that fit, in words; '' where its annotation does not tell.
     """
 
     name: str
     default: str
     meaning: str
+    takes: str = ''
 
 
 def keys_of(taker: Callable) -> list[Key]:
@@ -32,13 +36,15 @@ def keys_of(taker: Callable) -> list[Key]:
     be set: both are left out.
     """
     found: dict[str, Key] = {}
+    hints = hints_of(taker)
     for function, docstring in _initialisers(taker):
         meanings = arguments(docstring)
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD or name in found or GIVEN in meanings.get(name, GIVEN):
                 continue
             default = '' if parameter.default is parameter.empty else repr(parameter.default)
-            found[name] = Key(name, default, meanings[name])
+            takes = in_markdown(described(hints[name])) if name in hints else ''
+            found[name] = Key(name, default, meanings[name], takes)
     return list(found.values())
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cssa_mm.cli.overrides import Overrides
 from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
+from cssa_mm.values import short
 
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
 
@@ -139,7 +142,7 @@ def run(
 
     Returns:
         The exit status: what the command returns, 0 for None; 2 after a user's mistake, which is one line on stderr
-        (a traceback where CSSA_TRACEBACK is set); 130 after Ctrl-C.
+        (a traceback where CSSA_TRACEBACK is set), or where a file cannot be read or written; 130 after Ctrl-C.
     """
     try:
         return command(parser.parse_args(arguments)) or 0
@@ -149,9 +152,39 @@ def run(
         text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
         print(f'error: {text}', file=sys.stderr)
         return 2
+    except OSError as error:
+        if os.environ.get('CSSA_TRACEBACK') or error.filename is None:
+            raise
+        # What a command writes, or reads, beside what it checks before it begins; a disk may also be full.
+        reason = error.strerror or type(error).__name__
+        print(f'error: {error.filename}: {reason}; expected a path that can be read or written', file=sys.stderr)
+        return 2
+    except UnicodeEncodeError as error:
+        if os.environ.get('CSSA_TRACEBACK'):
+            raise
+        print(f'error: found the name {short(error.object)}, which is no UTF-8; rename it', file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print('error: interrupted', file=sys.stderr)
-        return 130
+        return end_interrupted()
+    except Exception as error:  # of other packages, in place of the Ctrl-C that they caught
+        if not was_interrupted(error):
+            raise
+        return end_interrupted()
+
+
+def end_interrupted() -> int:
+    """Say that the command was interrupted; a further Ctrl-C does nothing while the process ends."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print('error: interrupted', file=sys.stderr)
+    return 130
+
+
+def was_interrupted(error: BaseException | None) -> bool:
+    """Whether an exception took the place of a Ctrl-C, as mmengine's SyntaxError does while it formats a config."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def one_line(error: Exception) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -34,7 +35,6 @@ from cssa_mm.datasets.checks import (
 from cssa_mm.datasets.class_index import ClassIndex
 from cssa_mm.datasets.image_table import UNKNOWN, Annotations, ImageRecord
 from cssa_mm.datasets.labelled_images import LabelledImages
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.readers.understanding import Understanding
 from cssa_mm.datasets.sample_key import SampleKey, read_keys
@@ -42,8 +42,9 @@ from cssa_mm.datasets.splits.draws import checked_oversampling
 from cssa_mm.datasets.splits.folds import checked_fold
 from cssa_mm.datasets.splits.option import SplitOption, validation_part
 from cssa_mm.datasets.wrong_labels import checked_share, move_positives
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.errors import ConfigError, DataError
 from cssa_mm.evaluation.pointing_game import ImageBoxes
+from cssa_mm.values import OneOf, Share, check_values
 
 PARTS = ('all', 'labelled', 'unlabelled', 'validation')
 
@@ -100,20 +101,18 @@ class SemiMultiLabelDataset(LabelledImages, BaseDataset):
         data_root: str = '',
         ann_file: str = '',
         split: SplitOption = None,
-        part: str = 'all',
+        part: Annotated[str, OneOf(PARTS)] = 'all',
         validation: dict | None = None,
         class_names: Sequence[str] | Mapping | str | None = None,
         pipeline: Sequence = (),
         test_mode: bool = False,
         backend_args: dict | None = None,
         lazy_init: bool = False,
-        wrong_labels: float = 0.0,
+        wrong_labels: Share = 0.0,
         fold: dict | None = None,
         oversample: Sequence[dict] | dict | None = None,
     ) -> None:
-        check_types(SemiMultiLabelDataset.__init__, locals())
-        if part not in PARTS:
-            raise ConfigError(f"part: found '{part}', expected one of {', '.join(PARTS)}.{nearest(part, PARTS)}")
+        check_values(SemiMultiLabelDataset.__init__, locals())
         super().__init__(ann_file='', serialize_data=False, test_mode=test_mode, lazy_init=True)
         self.data_root = os.path.expanduser(data_root)
         self.ann_file = ann_file

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cssa_mm.datasets.readers.objects.instances import EXPECTED, id_text, without_polygons
+from cssa_mm.datasets.readers.objects.instances import EXPECTED, id_text, name_of, without_polygons
 from cssa_mm.datasets.readers.objects.json_stream import decoded, elements, pieces_of
 from cssa_mm.errors import DataError
 from cssa_mm.evaluation.pointing_game import ImageBoxes
@@ -28,7 +28,7 @@ def coco_boxes(dataset: COCOMultiLabelDataset) -> list[ImageBoxes]:
     text = decoded(without_polygons(pieces_of(dataset, path, EXPECTED)), path, EXPECTED, 'utf-8-sig')
     for key, item in elements(text, ('images', 'annotations', 'categories'), path, EXPECTED, lambda key: None):
         if key == 'categories':
-            names[id_text(item['id'])] = item['name']
+            names[id_text(item['id'])] = name_of(item, path)
         elif key == 'images' and id_text(item['id']) in found:
             sizes[id_text(item['id'])] = _size_of(item, path)
         elif key == 'annotations' and item.get('bbox') and id_text(item['image_id']) in found:

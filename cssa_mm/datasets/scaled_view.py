@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import mmcv
 from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
+from cssa_mm.values import Range
 
 # Sides that are multiples of it fit towers with a stride of 8, 16 or 32.
 STRIDE = 32
@@ -34,8 +35,8 @@ class ScaledView(View):
     def __init__(
         self,
         *,
-        factor: float = 1.0,
-        stride: int = STRIDE,
+        factor: Annotated[float, Range(0, 100, above=True)] = 1.0,
+        stride: Annotated[int, Range(1, 4096)] = STRIDE,
         **view: Any,
     ) -> None:
         for name, value, kinds in (('factor', factor, (int, float)), ('stride', stride, int)):

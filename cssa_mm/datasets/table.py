@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmpretrain.registry import DATASETS
@@ -16,13 +16,13 @@ from cssa_mm.datasets.class_words import decode_class_words
 from cssa_mm.datasets.image_table import UNKNOWN, ImageRecord
 from cssa_mm.datasets.images.image_folder import ImageFolder
 from cssa_mm.datasets.label_files import label_files
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.readers import FORMATS, read_labels
 from cssa_mm.datasets.readers.label_table import SPELLINGS, LabelTable
 from cssa_mm.datasets.readers.matching.groups import groups_of
 from cssa_mm.datasets.readers.matching.joining import images_of, join_rows
 from cssa_mm.datasets.readers.source import LabelSource, ReadOptions
-from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.errors import DataError
+from cssa_mm.values import OneOf, check_values
 
 CLASS_FILES = ('classes.csv', 'classes.txt')
 SAYS = ('unknown', 'no')
@@ -73,31 +73,26 @@ class TableDataset(SemiMultiLabelDataset):
     def __init__(
         self,
         img_dir: str | None = None,
-        format: str | None = None,
+        format: Annotated[str, OneOf(tuple(FORMATS))] | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
         label_separators: str | None = None,
         none_word: str | Sequence[str] = 'none',
         unknown_word: str | Sequence[str] = (),
-        blank: str | None = None,
-        minus_one: str | None = None,
+        blank: Annotated[str, OneOf(SAYS)] | None = None,
+        minus_one: Annotated[str, OneOf(SAYS)] | None = None,
         delimiter: str | None = None,
         encoding: str | None = None,
         ignore_columns: str | Sequence[str] = (),
         group_column: str | None = None,
-        unannotated: str | None = None,
+        unannotated: Annotated[str, OneOf(('unlabelled', 'negative', 'drop'))] | None = None,
         subset: str | None = None,
         include_unlisted: bool = True,
         held_out: str | Mapping | Sequence | None = None,
         classes_from: str | Mapping | Sequence | None = None,
         **base_options: Any,
     ) -> None:
-        check_types(TableDataset.__init__, locals())
-        choices = dict(format=(format, FORMATS), blank=(blank, SAYS), minus_one=(minus_one, SAYS),
-                       unannotated=(unannotated, ('unlabelled', 'negative', 'drop')))  # fmt: skip
-        for key, (value, known) in choices.items():
-            if value is not None and value not in known:
-                raise ConfigError(f"{key}: found '{value}', expected one of {', '.join(known)}.{nearest(value, known)}")
+        check_values(TableDataset.__init__, locals())
         self.img_dir = img_dir
         self.format = format
         self.options = ReadOptions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Annotated
 
 import mmcv
 import numpy as np
@@ -13,6 +14,9 @@ from mmpretrain.registry import TRANSFORMS
 
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.values import OneOf, Range
+
+Side = Annotated[int, Range(1, 2**16)]  # pixels
 
 # Backend -> its interpolations, as mmcv names them.
 INTERPOLATIONS = dict(
@@ -42,9 +46,9 @@ class View(LoadRGBImage):
     def __init__(
         self,
         *,
-        size: int | Sequence[int] | None,
+        size: Side | Sequence[Side] | None,
         interpolation: str = 'bicubic',
-        backend: str = 'pillow',
+        backend: Annotated[str, OneOf(tuple(INTERPOLATIONS))] = 'pillow',
         backend_args: dict | None = None,
         bits: int | str | None = None,
         transparency: str | Sequence[int] = 'white',

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
 import numpy as np
-from PIL import Image
 
+from cssa_mm.datasets.images.image_formats import open_image
 from cssa_mm.datasets.readers.objects.voc_files import EXPECTED, size_in
 from cssa_mm.datasets.readers.objects.xml_text import parse_xml
 from cssa_mm.errors import DataError
@@ -52,7 +52,7 @@ def _number(root: Element, key: str, path: str) -> float:
 def _size_of(dataset: VOCMultiLabelDataset, image_id: str, path: str) -> tuple[float, float]:
     image_path = dataset.img_paths[dataset.index_of(image_id)]
     try:
-        with Image.open(image_path) as image:
+        with open_image(image_path) as image:
             return float(image.width), float(image.height)
     except OSError as error:
         raise DataError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, is_main_process
@@ -18,8 +18,10 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.bad_images import BadImages, reason_of
 from cssa_mm.datasets.transforms import LoadRGBImage
-from cssa_mm.errors import ConfigError, DataError, ImageError
+from cssa_mm.engine.questions import refuse_untaught
+from cssa_mm.errors import DataError, ImageError
 from cssa_mm.files import write_text
+from cssa_mm.values import Range, Workers, check_values
 
 FILE = 'bad_images.txt'
 
@@ -40,9 +42,8 @@ class BadImageHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, max_share: float = 0.001, num_workers: int = 4) -> None:
-        if not 0 <= max_share < 1:
-            raise ConfigError(f'default_hooks.bad_images.max_share: found {max_share}, expected a share in [0, 1)')
+    def __init__(self, max_share: Annotated[float, Range(0, 1, below=True)] = 0.001, num_workers: Workers = 4) -> None:
+        check_values(BadImageHook, locals(), 'default_hooks.bad_images')
         self.max_share = max_share
         self.num_workers = num_workers
         self._reported = 0
@@ -55,6 +56,8 @@ class BadImageHook(Hook):
         if is_main_process():
             Path(runner.work_dir, FILE).unlink(missing_ok=True)  # of an earlier run
         self._report(runner)
+        if dataset.bad_images is not None and dataset.bad_images.reasons:
+            refuse_untaught(dataset, runner.cfg)
 
     def inspect(self, dataset: SemiMultiLabelDataset) -> None:
         """Make a training set tolerate bad images, and find those among its labelled ones; all ranks must call it."""
@@ -103,8 +106,10 @@ class BadImageHook(Hook):
         dataset = runner.train_dataloader.dataset
         if dataset.bad_images is None or len(dataset.bad_images.reasons) == self._reported:
             return
+        # Names that are no UTF-8 can be opened, but not written.
         rows = np.flatnonzero(dataset.bad_images.among(dataset.image_ids))
         lines = [f'{dataset.img_paths[i]}\t{dataset.bad_images.reasons[dataset.image_ids[i]]}' for i in rows]
+        lines = [line.encode('utf-8', 'backslashreplace').decode() for line in lines]
         path = Path(runner.work_dir, FILE)
         known = set(path.read_text('utf-8').splitlines()) if path.is_file() else set()
         if is_main_process():

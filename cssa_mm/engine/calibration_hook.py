@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -18,12 +19,16 @@ from cssa_mm.engine.cross_fitting import FoldReadings, Snapshot, cross_fitted_re
 from cssa_mm.engine.found_thresholds import RULES, FoldScores, Found, find
 from cssa_mm.engine.schedule_hook import plateau_schedules
 from cssa_mm.engine.warm_start import start_of_resumed, started_from
-from cssa_mm.errors import ConfigError, is_whole_number, nearest
+from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.held_out_scores import HeldOutScores
 from cssa_mm.features.encode import readable_rows
 from cssa_mm.models.untrained_names import untrained_similarity, untrained_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
 from cssa_mm.semi.semi_supervision import SemiSupervision
+from cssa_mm.values import OneOf, Range, Seed, Whole, check_values
+
+Rule = Annotated[str, OneOf((*RULES, 'none'))]
+Folds = Literal[0] | Annotated[int, Range(2, 1000)]
 
 # Unlabelled images that say how the scores of a class are spread: with kept features, and if they must be encoded.
 MOST_REFERENCES, MOST_ENCODED = 16384, 2048
@@ -53,18 +58,15 @@ class CalibrationHook(Hook):
     # Before PseudoLabelHook, which changes the model before the first step, and before the checkpoint.
     priority = 'ABOVE_NORMAL'
 
-    def __init__(self, rule: str = 'f1', folds: int = 3, min_positives: int = 10, seed: int = 0) -> None:
+    def __init__(self, rule: Rule = 'f1', folds: Folds = 3, min_positives: Whole = 10, seed: Seed = 0) -> None:
         if rule not in (*RULES, 'none'):
             raise ConfigError(
                 f"default_hooks.calibration.rule: found '{rule}', expected one of {', '.join(RULES)}, none."
                 f'{nearest(str(rule), (*RULES, "none"))}'
             )
-        for name, value, wrong in (('folds', folds, (1,)), ('min_positives', min_positives, ())):
-            if not is_whole_number(value) or value in wrong:
-                raise ConfigError(
-                    f'default_hooks.calibration.{name}: found {value!r}, expected a whole number from 0'
-                    f'{", but not 1" if wrong else ""}'
-                )
+        check_values(
+            CalibrationHook, dict(folds=folds, min_positives=min_positives, seed=seed), 'default_hooks.calibration'
+        )
         self.rule = rule
         self.folds = folds
         self.min_positives = min_positives

@@ -82,13 +82,25 @@ def read_checkpoint(path: str | os.PathLike) -> dict:
     elif not Path(path).is_file():
         raise CheckpointError(f"checkpoint: found no file '{path}', expected one that training wrote; correct the path")
     try:
-        return torch.load(source, map_location='cpu', weights_only=True)
+        content = torch.load(source, map_location='cpu', weights_only=True)
     # Unpickling broken bytes raises nearly anything.
     except Exception as error:
         raise CheckpointError(
             f"checkpoint: found '{path}' that cannot be loaded as plain data ({type(error).__name__}), expected a file "
             'that training wrote; copy it again or take another'
         ) from error
+    states = content.get('state_dict', {}) if isinstance(content, Mapping) else None
+    if not isinstance(states, Mapping):
+        raise CheckpointError(
+            f"checkpoint: found '{path}' without a state_dict (it holds {_kind(content)}), expected a file that "
+            'training wrote; take another'
+        )
+    return content
+
+
+def _kind(content: object) -> str:
+    inner = content.get('state_dict') if isinstance(content, Mapping) else content
+    return f'a {type(inner).__name__}'
 
 
 def _fetched(address: str) -> bytes:

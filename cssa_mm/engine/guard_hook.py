@@ -18,7 +18,7 @@ from cssa_mm.engine.config.pixels import check_statistics
 from cssa_mm.engine.config.test_time import bare_config
 from cssa_mm.engine.monitored import check_monitored
 from cssa_mm.engine.pipeline_trial import try_pipelines
-from cssa_mm.engine.questions import check_training_data, warn_of_questions
+from cssa_mm.engine.questions import check_training_data, refuse_untaught, warn_of_questions
 from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier, CSSADataPreprocessor
@@ -58,6 +58,7 @@ class GuardHook(Hook):
         try_pipelines(train, view, 'train_dataloader.dataset', is_test=False)
         try_pipelines(held_out, view, 'val_dataloader.dataset', is_test=True)
         check_training_data(train, held_out, runner.cfg, model.class_words)
+        refuse_untaught(train, runner.cfg)
         if runner.val_loop is not None:
             check_labels(runner.val_loop.evaluator.metrics, held_out, 'val_evaluator')
         check_monitored(runner)

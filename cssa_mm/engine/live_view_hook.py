@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from mmengine.dist import is_main_process
@@ -15,9 +15,10 @@ from mmpretrain.registry import HOOKS
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.engine.config.vis_backends import how_to_watch, make_picture_folder, watched, write_out
-from cssa_mm.errors import ConfigError, nearest, require_whole_number
+from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.evaluation.pseudo_label_scalars import pseudo_label_scalars
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook, bare_model
+from cssa_mm.values import Positive, Range, Seed, Whole, check_values
 
 if TYPE_CHECKING:
     from cssa_mm.engine.live_pictures import LivePictures
@@ -58,26 +59,14 @@ class LiveViewHook(Hook):
 
     def __init__(
         self,
-        interval: int | None = None,
-        num_images: int = 4,
+        interval: Positive | None = None,
+        num_images: Whole = 4,
         image_ids: Sequence[str] | None = None,
-        num_labels: int = 6,
-        num_classes: int = 20,
-        seed: int = 0,
+        num_labels: Annotated[int, Range(1, MOST_LABELS)] = 6,
+        num_classes: Whole = 20,
+        seed: Seed = 0,
     ) -> None:
-        path = 'default_hooks.live_view'
-        if interval is not None:
-            require_whole_number(f'{path}.interval', interval, 1)
-        for name, value in (('num_images', num_images), ('num_classes', num_classes), ('seed', seed)):
-            require_whole_number(f'{path}.{name}', value)
-        require_whole_number(f'{path}.num_labels', num_labels, 1)
-        if num_labels > MOST_LABELS:
-            raise ConfigError(
-                f'{path}.num_labels: found {num_labels}, expected at most {MOST_LABELS}, as many as a picture has '
-                'room for'
-            )
-        if image_ids is not None and (isinstance(image_ids, str) or not isinstance(image_ids, Sequence)):
-            raise ConfigError(f"{path}.image_ids: found {image_ids!r}, expected a list, such as ['IMG_0412.jpg']")
+        check_values(LiveViewHook, locals(), 'default_hooks.live_view')
         self.interval = interval
         self.num_images = num_images
         self.image_ids = image_ids

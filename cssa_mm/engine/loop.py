@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.generators import GeneratorStates, generator_states, set_generators
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
-from cssa_mm.errors import ConfigError, require_whole_number
+from cssa_mm.errors import ConfigError
 from cssa_mm.semi.sampler import GlobalBatchSampler
+from cssa_mm.values import Epochs, Positive, check_values
 
 
 @LOOPS.register_module()
@@ -44,14 +45,13 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self,
         runner: Runner,
         dataloader: DataLoader | dict,
-        warmup_epochs: int = 12,
-        semi_epochs: int = 28,
-        val_begin: int = 1,
-        val_interval: int = 1,
-        dynamic_intervals: Sequence[tuple[int, int]] | None = None,
+        warmup_epochs: Epochs = 12,
+        semi_epochs: Epochs = 28,
+        val_begin: Positive = 1,
+        val_interval: Positive = 1,
+        dynamic_intervals: Annotated[Sequence[tuple[Positive, Positive]], 'such as [(20, 2), (30, 1)]'] | None = None,
     ) -> None:
-        for name, value in (('warmup_epochs', warmup_epochs), ('semi_epochs', semi_epochs)):
-            require_whole_number(f'train_cfg.{name}', value)
+        check_values(SemiSupervisedTrainLoop, locals(), 'train_cfg')
         epochs = warmup_epochs + semi_epochs
         pairs = None if dynamic_intervals is None else [(first, interval) for first, interval in dynamic_intervals]
         super().__init__(runner, dataloader, epochs, val_begin, val_interval, pairs)

@@ -12,6 +12,9 @@ from mmpretrain.registry import HOOKS
 from mmpretrain.structures import DataSample
 from torch import Tensor
 
+from cssa_mm.folders import writable_folder
+from cssa_mm.values import Positive
+
 
 @HOOKS.register_module()
 class LabelPictureHook(VisualizationHook):
@@ -34,16 +37,14 @@ class LabelPictureHook(VisualizationHook):
     def __init__(
         self,
         enable: bool = False,
-        interval: int = 5000,
+        interval: Positive = 5000,
         show: bool = False,
         out_dir: str | None = None,
         **options: Any,
     ) -> None:
         super().__init__(enable, interval, show, out_dir, **options)
         if enable and out_dir is not None:
-            from cssa_mm.visualization.label_pictures import make_folder
-
-            make_folder(Path(out_dir))
+            writable_folder(out_dir, 'default_hooks.visualization.out_dir')
         self._names = PictureNames()
         self._count = 0
 

@@ -52,6 +52,38 @@ def check_training_data(train: object, held_out: object, config: Config, words: 
     on_first_rank(look)
 
 
+def refuse_untaught(train: object, config: Config) -> None:
+    """Stop where no labelled image that can be read shows a class: no prompt would learn from a label.
+
+    Args:
+        train: The training set, with its split, and without labels of bad images.
+        config: The config of the run, whose key ``accept`` answers the question.
+
+    Raises:
+        OpenQuestionsError: None does, and nobody has accepted it.
+    """
+    if not isinstance(train, SemiMultiLabelDataset) or (train.labels == 1).any():
+        return
+    labelled = train.is_labelled
+    bad = train.bad_images.among(train.image_ids) & labelled if train.bad_images is not None else labelled & False
+    first = train.img_paths[int(bad.argmax())] if bad.any() else ''
+    found = f', {bad.sum()} of which cannot be read, such as {first},' if bad.any() else ''
+    question = Question(
+        'no_positives',
+        f'none of the {labelled.sum()} labelled images of this run{found} shows any class, so that no prompt learns '
+        'from a label and the loss is 0',
+        'label images that show a class, restore those that cannot be read, or take a larger split',
+    )
+    refuse_open([('train', question)], config)
+    options = (config.get('default_hooks') or {}).get('pseudo_labels') or {}
+    says = (
+        'nothing is trained, and figures are those of the untrained model'
+        if options.get('mask_unseen_classes', True)
+        else 'prompts are trained on negatives alone (mask_unseen_classes=False)'
+    )
+    print_log(f'No labelled image shows a class: {says}', 'current', logging.WARNING)
+
+
 def questions_about(dataset: SemiMultiLabelDataset, is_test: bool, words: ClassWords | None = None) -> list[Question]:
     """The questions about a data set that has been read."""
     return questions_of(dataset.class_names, dataset.hidden_labels, dataset.understanding, is_test, words)

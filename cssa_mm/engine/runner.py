@@ -19,6 +19,7 @@ from torch import nn
 from cssa_mm.compat import format_configs_once, init_cpu_process_group
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.compiling import compile_tower
+from cssa_mm.engine.config.folders import check_folders
 from cssa_mm.engine.config.metrics import check_parts
 from cssa_mm.engine.config.optimiser import build_optimiser, scale_rates
 from cssa_mm.engine.config.preparing import prepare_config
@@ -52,6 +53,7 @@ class CSSARunner(Runner):
         format_configs_once()
         config = prepare_config(cfg)
         check_parts(config)
+        check_folders(config)
         launcher = config.get('launcher', 'none')
         init_cpu_process_group(launcher)
         # Not only where the group was started just now: a process may do several runs.

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from cssa_mm.errors import ConfigError, nearest
+from cssa_mm.values import NotNegative, Whole, check_values
 
 WHERE = 'default_hooks.pseudo_labels.feature_cache'
 DTYPES = dict(float32=torch.float32, float16=torch.float16)
@@ -33,24 +34,14 @@ class CacheOptions:
         ConfigError: a value is invalid.
     """
 
-    gib: float = 1.0
+    gib: NotNegative = 1.0
     folder: str | os.PathLike | None = None
-    dtype: str = 'float32'
+    dtype: Literal['float32', 'float16'] = 'float32'
     partial: bool = True
-    strong_views: int = 0
+    strong_views: Whole = 0
 
     def __post_init__(self) -> None:
-        is_whole = isinstance(self.strong_views, int) and _is_number(self.strong_views)
-        expected = dict(
-            gib=('a number from 0', _is_number(self.gib)),
-            folder=('a path or None', self.folder is None or isinstance(self.folder, str | os.PathLike)),
-            dtype=(' or '.join(map(repr, DTYPES)), isinstance(self.dtype, str) and self.dtype in DTYPES),
-            partial=('True or False', isinstance(self.partial, bool)),
-            strong_views=('a whole number from 0', is_whole),
-        )
-        for key, (wanted, is_valid) in expected.items():
-            if not is_valid:
-                raise ConfigError(f'{WHERE}.{key}: found {getattr(self, key)!r}, expected {wanted}')
+        check_values(CacheOptions.__init__, vars(self), WHERE)
 
     @property
     def path(self) -> Path | None:
@@ -79,7 +70,3 @@ def checked_options(given: Mapping[str, Any] | None) -> dict[str, Any]:
                 f'{nearest(key, CACHE_KEYS)}'
             )
     return asdict(CacheOptions(**(given or {})))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

@@ -13,7 +13,7 @@ With RN50 at 224, 80 classes and 32 images: l (32, 50, 1024), a (32, 80, 50), v 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +26,7 @@ from cssa_mm.models.label_features import LabelFeatures, LocalFeatures
 from cssa_mm.models.plain_data import short
 from cssa_mm.models.prompts import ClassPrompts
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.values import AboveZero, OneOf
 
 SCORES = ('sigmoid', 'dual', 'negative_embedding')
 
@@ -81,10 +82,10 @@ class LabelAlignmentHead(nn.Module):
         label_specific: bool = True,
         shared_prompts: bool = False,
         renormalise: bool = True,
-        attention_temperature: float = 20.0,
-        temperature: float = 20.0,
+        attention_temperature: AboveZero = 20.0,
+        temperature: AboveZero = 20.0,
         learn_temperature: bool = True,
-        score: str = 'sigmoid',
+        score: Annotated[str, OneOf(SCORES)] = 'sigmoid',
         bias: bool = True,
         centring: dict | None = None,
     ) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from cssa_mm.errors import ConfigError, nearest
 from cssa_mm.models.class_names import given_classes
 from cssa_mm.models.prompts import untrained_features
 from cssa_mm.models.text_encoder import TextEncoder
+from cssa_mm.values import Share, check_values
 
 KEY = 'model.head.centring'
 KEYS = ('weight', 'vocabulary')
@@ -59,7 +60,7 @@ class BackgroundCentring(nn.Module):
     def __init__(
         self,
         encoder: TextEncoder,
-        weight: str | float = 'auto',
+        weight: Literal['auto'] | Share = 'auto',
         vocabulary: Sequence[str] | str | None = None,
         initial_words: str = '',
     ) -> None:
@@ -118,10 +119,8 @@ def centring_options(options: Any) -> dict[str, Any] | None:
             raise ConfigError(
                 f"{KEY}: found the unknown key '{key}', expected one of {', '.join(KEYS)}.{nearest(str(key), KEYS)}"
             )
+    check_values(BackgroundCentring, options, KEY)
     weight = options.get('weight', 'auto')
-    is_number = isinstance(weight, int | float) and not isinstance(weight, bool) and 0 <= weight <= 1
-    if weight != 'auto' and not is_number:
-        raise ConfigError(f"{KEY}.weight: found {weight!r}, expected 'auto' or a number from 0 to 1")
     if not weight and options.get('vocabulary') is not None:
         raise ConfigError(f"{KEY}: found a vocabulary with weight 0, which is off; add weight='auto', or leave it out")
     words = _words(options.get('vocabulary'))

@@ -31,6 +31,7 @@ from cssa_mm.models.preprocessor import with_pixel_statistics
 from cssa_mm.models.teacher import ParameterEMA
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.toolbox_losses import cell_loss
+from cssa_mm.values import NotNegative
 
 Features = tuple[Tensor, Tensor]  # local (B, N, D) and global (B, D)
 Batch = list[DataSample] | None
@@ -53,8 +54,7 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         evidence: config of `DiscriminantEvidence`, whose logits replace the teacher's (ours); None: as in the paper.
         neighbours: config of `Neighbours`, which smooths the teacher's readings over like images (ours).
         data_preprocessor: `CSSADataPreprocessor`; mean and std default to those of the tower.
-        view: config of the plain view (`View`) that images are scored on. Our runner and `load_config` set it to the
-            config's `view`; it travels with the checkpoint.
+        view: config of the view (`View`) that images are scored on, which the checkpoint keeps; the config's `view`.
     """
 
     data_preprocessor: nn.Module
@@ -71,8 +71,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         head: dict | None = None,
         context_head: dict | None = None,
         loss: dict | None = None,
-        unlabelled_weight: float = 1.0,
-        context_weight: float = 1.0,
+        unlabelled_weight: NotNegative = 1.0,
+        context_weight: NotNegative = 1.0,
         ema: dict | None = None,
         evidence: dict | None = None,
         neighbours: dict | None = None,
@@ -112,8 +112,8 @@ class CSSAClassifier(CheckpointIdentity, BaseClassifier):
         if evidence is not None:
             self.evidence = MODELS.build(self.options['evidence'] | dict(anchor_text=anchor))
         if neighbours is not None:
-            sizes['num_readings'] = 1 if evidence is None else 2
-            self.neighbours = MODELS.build(self.options['neighbours'] | sizes)
+            readings = dict(num_readings=1 if evidence is None else 2)
+            self.neighbours = MODELS.build(self.options['neighbours'] | sizes | readings)
         # A class without labelled positives is left as CLIP knows it (reconstruction).
         self.register_buffer('is_taught', torch.ones(len(self.class_names), dtype=torch.bool))
         self._folded: dict[str, TextFeatures] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cached_property
+from typing import Annotated
 
 import torch
 from mmengine.model import BaseModule
@@ -15,6 +16,7 @@ from cssa_mm.models.frozen import Frozen
 from cssa_mm.models.open_clip_loader import load_open_clip
 from cssa_mm.models.towers import feature_function
 from cssa_mm.models.towers.layout import CellLayout, cell_layout
+from cssa_mm.values import OneOf
 
 AUTOCAST = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -41,9 +43,9 @@ class OpenCLIPBackbone(BaseModule):
         model_name: str,
         pretrained: str | None = None,
         config_dir: str | None = None,
-        dense: str = 'value',
+        dense: Annotated[str, OneOf(('value', 'attention'))] = 'value',
         global_token: bool = True,
-        precision: str = 'fp32',
+        precision: Annotated[str, OneOf(tuple(AUTOCAST))] = 'fp32',
         activation: str | None = None,
         allow_torchscript: bool = False,
         init_cfg: dict | None = None,

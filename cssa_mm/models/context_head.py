@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.models.alignment_head import Alignment
+from cssa_mm.values import OneOf, Range
 
 INPUTS = ('features', 'logits')
 TARGETS = ('multi', 'single')
+AFFINITIES = ('conditional', 'jaccard', 'cosine', 'count')
+METHODS = ('spectral', 'agglomerative', 'kmeans')
 
 
 @MODELS.register_module()
@@ -43,11 +46,11 @@ class ContextHead(nn.Module):
         self,
         num_classes: int,
         embed_dim: int,
-        num_contexts: int = 6,
-        input: str = 'features',
-        target: str = 'multi',
-        affinity: str = 'conditional',
-        method: str = 'spectral',
+        num_contexts: Annotated[int, Range(2)] = 6,
+        input: Annotated[str, OneOf(INPUTS)] = 'features',
+        target: Annotated[str, OneOf(TARGETS)] = 'multi',
+        affinity: Annotated[str, OneOf(AFFINITIES)] = 'conditional',
+        method: Annotated[str, OneOf(METHODS)] = 'spectral',
         feedback: bool = False,
     ) -> None:
         super().__init__()

@@ -36,6 +36,7 @@ from cssa_mm.models.score_calibration import ScoreCalibration, ZeroShotCalibrati
 from cssa_mm.models.thresholds import ClassThresholds
 from cssa_mm.models.tower_spec import HUB, LOCAL_DIR
 from cssa_mm.names import one_form
+from cssa_mm.values import check_values
 
 FORMAT = 4
 READABLE = (2, 3, 4)
@@ -143,8 +144,17 @@ def _check_form(description: dict[str, Any]) -> None:
     for part in PARTS:
         if description[part] is not None:
             check_registered(f'model.{part}', description[part], MODELS)
+            _check_options(f'model.{part}', description[part], MODELS)
     if description['view'] is not None:
         check_registered('view', description['view'], TRANSFORMS, View)
+        _check_options('view', description['view'], TRANSFORMS)
+
+
+def _check_options(key: str, config: Mapping[str, Any], registry: Registry) -> None:
+    try:
+        check_values(registry.module_dict[config['type']], {k: v for k, v in config.items() if k != 'type'}, key)
+    except ConfigError as error:
+        raise CheckpointError(f'checkpoint: {error}, as training wrote it; take another file') from error
 
 
 def _check_tower(tower: Mapping[str, Any]) -> None:

@@ -19,13 +19,12 @@ held out in folds, the prompts of models that did not see them say what tuning i
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Annotated, NamedTuple, cast
 
 import torch
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from cssa_mm.errors import ConfigError
 from cssa_mm.models.alignment_head import TextFeatures, matching_bias
 from cssa_mm.models.discriminant import (
     DiscriminantOptions,
@@ -39,6 +38,9 @@ from cssa_mm.models.discriminant import (
 )
 from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.stacking import stack
+from cssa_mm.values import Range, Share, check_values
+
+Imagined = Annotated[float, Range(0, 10**6)]  # images or labels
 
 
 class Readings(NamedTuple):
@@ -89,19 +91,16 @@ class DiscriminantEvidence(nn.Module):
     def __init__(
         self,
         anchor_text: TextFeatures,
-        anchor: float = 0.5,
+        anchor: Share = 0.5,
         discriminant: bool = True,
-        prior_count: float = 4.0,
-        prior_floor: float = 2.5,
-        unseen_weight: float = 0.25,
-        shrinkage: float = 0.1,
+        prior_count: Imagined = 4.0,
+        prior_floor: Imagined = 2.5,
+        unseen_weight: Share = 0.25,
+        shrinkage: Share = 0.1,
     ) -> None:
+        check_values(DiscriminantEvidence, locals(), 'model.evidence')
         super().__init__()
         self.options = DiscriminantOptions(prior_count, prior_floor, unseen_weight, shrinkage)
-        for name, value in (('anchor', anchor), *self.options._asdict().items()):
-            highest = 1e6 if name.startswith('prior') else 1
-            if not 0 <= value <= highest:
-                raise ConfigError(f'model.evidence.{name}: found {value}, expected a number from 0 to {highest:g}')
         self.anchor = anchor
         self.discriminant = discriminant
         num_classes, embed_dim = anchor_text.positive.shape

@@ -8,12 +8,15 @@ the choice for CSSA is a reconstruction.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError, DataError, nearest
+from cssa_mm.values import NotNegative, OneOf, Range
 
 REDUCTIONS = ('sum', 'mean', 'batch_mean')
 
@@ -140,10 +143,10 @@ class MaskedAsymmetricLoss(nn.Module):
 
     def __init__(
         self,
-        gamma_negative: float = 4.0,
-        gamma_positive: float = 0.0,
-        clip: float = 0.05,
-        reduction: str = 'sum',
+        gamma_negative: NotNegative = 4.0,
+        gamma_positive: NotNegative = 0.0,
+        clip: Annotated[float, Range(0, 1, below=True)] = 0.05,
+        reduction: Annotated[str, OneOf(REDUCTIONS)] = 'sum',
     ) -> None:
         super().__init__()
         _check_options(gamma_negative, gamma_positive, clip, reduction)

@@ -11,17 +11,18 @@ label is involved. An image is no neighbour of itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from mmpretrain.registry import MODELS
 from torch import Tensor, nn
 
-from cssa_mm.errors import CheckpointError, ConfigError, require_whole_number
+from cssa_mm.errors import CheckpointError
 from cssa_mm.models import search
 from cssa_mm.models.discriminant import deviation
 from cssa_mm.models.nearest import SELF, cover
+from cssa_mm.values import Positive, Range, Share, check_values
 
 
 class Links(NamedTuple):
@@ -63,17 +64,13 @@ class Neighbours(nn.Module):
         embed_dim: int,
         num_classes: int,
         num_readings: int,
-        k: int = 32,
-        weight: float = 0.5,
-        shrinkage: float = 0.2,
-        max_images: int = 4096,
+        k: Positive = 32,
+        weight: Annotated[float, Range(0, 100)] = 0.5,
+        shrinkage: Share = 0.2,
+        max_images: Annotated[int, Range(2)] = 4096,
     ) -> None:
+        check_values(Neighbours, locals(), 'model.neighbours')
         super().__init__()
-        require_whole_number('model.neighbours.k', k, 1)
-        require_whole_number('model.neighbours.max_images', max_images, 2)
-        for name, value, highest in (('weight', weight, 100), ('shrinkage', shrinkage, 1)):
-            if not 0 <= value <= highest:
-                raise ConfigError(f'model.neighbours.{name}: found {value}, expected a number from 0 to {highest}')
         self.k = k
         self.weight = weight
         self.shrinkage = shrinkage

@@ -8,6 +8,8 @@ import torch
 from mmpretrain.models import ClsDataPreprocessor
 from mmpretrain.registry import MODELS
 
+from cssa_mm.errors import ConfigError
+
 
 @MODELS.register_module()
 class CSSADataPreprocessor(ClsDataPreprocessor):
@@ -18,6 +20,11 @@ class CSSADataPreprocessor(ClsDataPreprocessor):
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """The batch as keyword arguments of the classifier's `forward`."""
+        if 'inputs' not in data and data.get('features') is None:
+            raise ConfigError(
+                f'pipeline: found items of {", ".join(map(str, data))}, expected inputs and data_samples; let '
+                'PackInputs be the last step of each pipeline'
+            )
         added = {key: self.cast_data(data[key]) for key in ('targets', 'features') if data.get(key) is not None}
         if 'features' in added:
             data = data | dict(inputs=torch.empty(0, 3, 1, 1))

@@ -7,6 +7,7 @@ templates; that the learned vectors are shared by the wordings of a class is our
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from torch.utils.checkpoint import checkpoint
 from cssa_mm.errors import ConfigError
 from cssa_mm.models.text_encoder import TextEncoder
 from cssa_mm.models.tokens import prompt_text, prompt_title
+from cssa_mm.values import Positive, Range, check_values
+
+MOST_CONTEXT = 1000  # more than any text tower reads
 
 INIT_STD = 0.02
 WORDS = 'a photo of a'
@@ -50,14 +54,13 @@ class ClassPrompts(nn.Module):
         self,
         encoder: TextEncoder,
         class_names: Sequence[str | Sequence[str]],
-        num_context: int = 16,
+        num_context: Annotated[int, Range(0, MOST_CONTEXT)] = 16,
         initial_words: str = '',
         class_specific: bool = True,
-        chunk_size: int | None = None,
+        chunk_size: Positive | None = None,
     ) -> None:
+        check_values(ClassPrompts, dict(num_context=num_context, chunk_size=chunk_size), 'model.head.prompts')
         super().__init__()
-        if chunk_size is not None and chunk_size < 1:
-            raise ConfigError(f'prompts.chunk_size: found {chunk_size}, expected 1 or more prompts, or None for all')
         self.chunk_size = chunk_size
         wordings = [[words] if isinstance(words, str) else list(words) for words in class_names]
         texts = [text for words in wordings for text in words]  # P, in the order of the classes

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from cssa_mm.values import Share
+
 
 class ParameterEMA(nn.Module):
     """Averages of a module's trainable parameters, kept as buffers: in the checkpoint, not in the optimiser.
@@ -23,7 +25,7 @@ class ParameterEMA(nn.Module):
 
     steps: Tensor
 
-    def __init__(self, module: nn.Module, decay: float = 0.9997, warm_up: bool = True) -> None:
+    def __init__(self, module: nn.Module, decay: Share = 0.9997, warm_up: bool = True) -> None:
         super().__init__()
         self.decay = decay
         self.warm_up = warm_up

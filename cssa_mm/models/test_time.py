@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from mmengine.model import BaseTTAModel
@@ -12,6 +12,7 @@ from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
 from cssa_mm.errors import ConfigError
+from cssa_mm.values import OneOf
 
 AVERAGES = ('logits', 'scores')
 
@@ -31,7 +32,7 @@ class AverageViewsTTA(BaseTTAModel):
         ConfigError: the average is unknown.
     """
 
-    def __init__(self, module: dict | nn.Module, average: str = 'logits') -> None:
+    def __init__(self, module: dict | nn.Module, average: Annotated[str, OneOf(AVERAGES)] = 'logits') -> None:
         if average not in AVERAGES:
             raise ConfigError(f"tta_model.average: found {average!r}, expected 'logits' or 'scores'")
         super().__init__(module if isinstance(module, nn.Module) else MODELS.build(module))

@@ -10,9 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from cssa_mm.errors import ConfigError, DataError, nearest
-
-AFFINITIES = ('conditional', 'jaccard', 'cosine', 'count')
-METHODS = ('spectral', 'agglomerative', 'kmeans')
+from cssa_mm.models.context_head import AFFINITIES, METHODS
 
 
 def affinity(labels: np.ndarray | Tensor, kind: str = 'conditional', epsilon: float = 1e-3) -> np.ndarray:

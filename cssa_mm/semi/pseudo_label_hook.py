@@ -27,6 +27,7 @@ from cssa_mm.features.view import view_of
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.policies import PseudoLabels, build_policy
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
+from cssa_mm.values import BatchSize, Positive, Seed, Share, Workers
 
 
 @HOOKS.register_module()
@@ -73,15 +74,15 @@ class PseudoLabelHook(Hook):
         self,
         policy: dict | None = None,
         oracle: bool = False,
-        wrong_labels: float = 0.0,
+        wrong_labels: Share = 0.0,
         calibrate_bias: bool = True,
         mask_unseen_classes: bool = True,
-        context_seed: int = 0,
-        evidence_images: int = 2048,
-        evidence_seed: int = 0,
+        context_seed: Seed = 0,
+        evidence_images: Positive = 2048,
+        evidence_seed: Seed = 0,
         feature_cache: dict | None = None,
-        batch_size: int = 64,
-        num_workers: int = 0,
+        batch_size: BatchSize = 64,
+        num_workers: Workers = 0,
     ) -> None:
         self.settings = Settings(
             policy=build_policy(**({'name': 'cat'} | dict(policy or {}))),

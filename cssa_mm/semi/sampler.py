@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from cssa_mm.datasets.labelled_images import drawn_images
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.errors import ConfigError
+from cssa_mm.values import Positive, Seed
 
 
 class SemiSupervisedData(Protocol):
@@ -49,8 +50,8 @@ class SemiSupervisedSampler(Sampler):
     def __init__(
         self,
         dataset: SemiSupervisedData,
-        labelled_per_batch: int = 4,
-        seed: int | None = None,
+        labelled_per_batch: Positive = 4,
+        seed: Seed | None = None,
         rank: int | None = None,
         world_size: int | None = None,
     ) -> None:

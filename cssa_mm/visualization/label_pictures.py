@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from mmpretrain.structures import DataSample
 from mmpretrain.visualization import UniversalVisualizer
 from mmpretrain.visualization.utils import get_adaptive_scale
 
-from cssa_mm.errors import ConfigError
+from cssa_mm.folders import writable_folder
 from cssa_mm.visualization.fonts import DrawableNames, columns
 
 READABLE = 480  # pixels of the shorter side of a picture: enough for some twenty labels
@@ -42,7 +41,7 @@ def draw_labels(
         ConfigError: the folder can't be written to.
     """
     if folder is not None:
-        make_folder(folder)
+        writable_folder(folder, 'show_dir')
     names = DrawableNames.of(classes)
     taken: set[str] = set()
     for index, ((pixels, path), sample) in enumerate(zip(images, samples, strict=True)):
@@ -95,22 +94,6 @@ def draw_picture(
         out_file=None if out_file is None else str(out_file),
         **options | dict(text_cfg=text | (options.get('text_cfg') or {})),
     )
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for pictures.
-
-    Raises:
-        ConfigError: it can't be written to.
-    """
-    reason = 'it is not writable'
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return
-    except OSError as error:
-        reason = error.strerror or str(error)
-    raise ConfigError(f"show_dir: found '{folder}' ({reason}), expected a folder that pictures can be written to")
 
 
 def _scale(shorter: int, longer: int, resize: int | None, rescale_factor: float | None) -> float:

@@ -108,7 +108,7 @@ def test_an_override_answers_what_the_tower_leaves_open(clip_dir):
         ({'model.hed.score': 'dual'}, "unknown key 'model.hed'.*Did you mean 'head'"),
         ({'model.head.type': 'LabelAlignmentHed'}, "unknown component 'LabelAlignmentHed' as model.head.type"),
         ({'param_scheduler.7.begin': 1}, 'found an override that does not fit'),
-        ({'view.size': -1}, 'View: found size=-1'),
+        ({'view.size': -1}, 'view.size: found -1'),
     ],
 )
 def test_overrides_that_do_not_fit_are_refused_in_one_line(overrides, message):

@@ -10,7 +10,8 @@ from cssa_mm.apis.config_reference import SECTIONS, config_page
 from cssa_mm.apis.config_words import WORDS
 from cssa_mm.apis.documented_keys import arguments, keys_of
 from cssa_mm.cli.main import main
-from cssa_mm.engine.config.guard import CONFIG_KEYS, READERS
+from cssa_mm.engine.config.guard import CONFIG_KEYS
+from cssa_mm.engine.config.section_readers import READERS
 from tests.cli.pages import config_rows, of_any_loader
 
 PAGE = Path(__file__).parents[2] / 'docs' / 'configuration.md'

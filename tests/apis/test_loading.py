@@ -306,8 +306,9 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     assert 'found no file' in refusal(tmp_path / 'nowhere.pth')
     (tmp_path / 'text.pth').write_text('no checkpoint')
     assert 'cannot be loaded as plain data' in refusal(tmp_path / 'text.pth')
-    torch.save([1, 2], tmp_path / 'list.pth')
-    assert 'without a state_dict' in refusal(tmp_path / 'list.pth')
+    for content in ([1, 2], dict(state_dict=[1]), 'text'):
+        torch.save(content, tmp_path / 'list.pth')
+        assert 'without a state_dict' in refusal(tmp_path / 'list.pth')
     torch.save(dict(state_dict=torch.nn.Linear(2, 2).state_dict()), tmp_path / 'foreign.pth')
     assert 'not of a CSSAClassifier' in refusal(tmp_path / 'foreign.pth')
 
@@ -395,6 +396,17 @@ def test_options_of_a_later_version_are_refused(run, tmp_path, part):
     message = refusal(tmp_path / 'later.pth')
     assert 'found options that this version does not know' in message
     assert 'later_option' in message
+
+
+@pytest.mark.parametrize(
+    ('part', 'key', 'value'), [('head', 'temperature', 'warm'), ('head', 'score', 'x'), ('view', 'size', -1)]
+)
+def test_options_that_do_not_fit_are_refused(run, tmp_path, part, key, value):
+    state_dict = torch.load(run.result.checkpoint, weights_only=True)['state_dict']
+    description = read_description(state_dict)
+    description[part][key] = value
+    torch.save(dict(state_dict=state_dict | {KEY: encode_description(description)}), tmp_path / 'wrong.pth')
+    assert f'{part}.{key}: found {value!r}, expected' in refusal(tmp_path / 'wrong.pth')
 
 
 # -- devices ---------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.datasets.base import ImageRecord
 from cssa_mm.datasets.readers.understanding import Question, Understanding
 from cssa_mm.datasets.splits.split import labelled_indices
-from cssa_mm.engine.questions import check_training_data, in_short, warn_of_questions
+from cssa_mm.engine.questions import check_training_data, in_short, refuse_untaught, warn_of_questions
 from cssa_mm.errors import DataError, OpenQuestionsError
 
 MIXED = [(1, 0), (1, 1), (0, 1), (0, 0), (-1, -1)]
@@ -88,6 +89,36 @@ def test_what_a_split_hides_is_no_reason_to_ask(photos):
     train = photos('train', [(1, 1), (1, 0), (0, 1), (0, 0), (1, 0), (0, 1)], split=dict(proportion=0.2, seed=seed))
     assert train.labels[train.is_labelled].tolist() == [[1, 1]]
     check_training_data(train, None, config())
+
+
+def test_labelled_images_that_show_no_class_train_nothing(photos, log):
+    refuse_untaught(photos('good'), config())
+    refuse_untaught(object(), config())  # a data set of another package
+    train = photos('train', [(0, 0), (0, 0), (-1, -1)])
+    with pytest.raises(OpenQuestionsError, match=r'none of the 2 labelled images of this run shows .*\[no_positives\]'):
+        refuse_untaught(train, config())
+    refuse_untaught(train, config(accept='all'))
+    assert log(logging.WARNING)[-1].endswith('nothing is trained, and figures are those of the untrained model')
+    hooks = dict(pseudo_labels=dict(mask_unseen_classes=False))
+    refuse_untaught(train, config(accept=['no_positives'], default_hooks=hooks))
+    assert 'trained on negatives alone' in log(logging.WARNING)[-1]
+
+
+def test_what_a_split_labels_must_show_a_class(photos):
+    seed = next(seed for seed in range(99) if labelled_indices(6, 0.2, seed).tolist() == [0])
+    train = photos('train', [(0, 0), (1, 0), (0, 1), (0, 0), (1, 0), (0, 1)], split=dict(proportion=0.2, seed=seed))
+    check_training_data(train, None, config())
+    with pytest.raises(OpenQuestionsError, match='none of the 1 labelled images of this run shows any class'):
+        refuse_untaught(train, config())
+
+
+def test_labelled_images_that_cannot_be_read_are_named(photos):
+    train = photos('train', [(1, 0), (-1, -1), (-1, -1)])
+    train.bad_images = BadImages()
+    train.bad_images.reasons['train0.jpg'] = 'found no readable image'
+    train.labels[0] = -1
+    with pytest.raises(OpenQuestionsError, match=r'1 of which cannot be read, such as .*train0\.jpg, shows any class'):
+        refuse_untaught(train, config())
 
 
 def test_a_validation_set_without_positives_is_refused(photos):

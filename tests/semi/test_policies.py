@@ -185,12 +185,12 @@ def test_every_policy_refuses_nan_and_is_called_alike(name, options):
         ('cta', {}, "Did you mean 'cat'"),
         ('cat', {'eta_postive': 1.0}, "Did you mean 'eta_positive'"),
         ('cat', {'positive_rates': 1.0}, 'unknown option'),
-        ('cat', {'eta_positive': -1.0}, 'eta_positive=-1.0'),
-        ('cat', {'eta_negative': float('nan')}, 'eta_negative=nan'),
+        ('cat', {'eta_positive': -1.0}, 'eta_positive: found -1.0'),
+        ('cat', {'eta_negative': float('nan')}, 'eta_negative: found nan'),
         ('fixed', {'positive': 0.01}, 'expected negative below positive'),
         ('top_k', {}, "option 'k' is missing"),
-        ('top_k', {'k': 0}, 'k=0'),
-        ('top_k', {'k': 1.5}, 'k=1.5'),
+        ('top_k', {'k': 0}, 'k: found 0'),
+        ('top_k', {'k': 1.5}, 'k: found 1.5'),
     ],
 )
 def test_a_wrong_policy_or_option_is_refused_when_it_is_built(name, options, message):

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 
 def pixels_of(path: str, steps: dict) -> np.ndarray:
     """A photo as the model takes it: uint8 (1, 3, H, W), RGB; `steps` is the preprocessing that the file names."""
-    opened = Image.open(path)
+    Image.init()
+    opened = Image.open(path, formats=[name for name in Image.ID if name != 'EPS'])  # Pillow would run Ghostscript
     if opened.mode[0] in 'IF' or ';16' in str(getattr(opened, 'tile', '')) or opened.mode in ('La', 'RGBa'):
         raise ValueError('more than 8 bits a colour, or premultiplied: convert it to 8-bit RGB first')
     image = ImageOps.exif_transpose(opened)

@@ -13,7 +13,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cssa_mm.datasets.images.bit_depth import DEPTHS, WIDE_MODES, depth_info, scale_to_8bit
 from cssa_mm.datasets.images.deep_colour import deep_colour
-from cssa_mm.datasets.images.image_formats import has_heif, looks_like_heif, open_image
+from cssa_mm.datasets.images.image_formats import (
+    has_heif,
+    looks_like_heif,
+    looks_like_postscript,
+    needs_program,
+    open_image,
+)
 from cssa_mm.errors import ConfigError, ImageError, nearest
 
 MEAN_COLOUR = (122, 116, 104)  # of CLIP's training images
@@ -78,8 +84,10 @@ class Decoder:
             advice = 'restore or remove it'
             if looks_like_heif(content) and not has_heif():
                 advice = 'it is HEIC or HEIF: convert it to JPEG, or pip install pillow-heif'
+            elif looks_like_postscript(content):
+                advice = 'convert it to PNG'
             raise ImageError(
-                f'{path}: found no readable image ({_reason(error)}), expected a format that Pillow reads '
+                f'{path}: found no readable image ({_reason(error, content)}), expected a format that Pillow reads '
                 f'(JPEG, PNG, WebP, ...); {advice}.'
             ) from error
 
@@ -93,6 +101,11 @@ class Decoder:
         return self._to_rgb(image, None)
 
     def _to_rgb(self, image: Image.Image, content: bytes | None) -> Decoded:
+        if needs_program(image):
+            raise ImageError(
+                f'image: found {image.format}, which only an external program draws, expected a format that Pillow '
+                'reads (JPEG, PNG, WebP, ...); convert it to PNG.'
+            )
         info = depth_info(image, content) | dict(bits=self.bits)
         depth = content[24] if content is not None and image.format == 'PNG' else 8
         deep = deep_colour(image, content) if content is not None else None
@@ -163,7 +176,9 @@ def _checked_ground(ground: str | Sequence[int]) -> Sequence[int]:
     )
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, content: bytes) -> str:
+    if looks_like_postscript(content):
+        return 'EPS or PostScript, which only an external program draws'
     if isinstance(error, UnidentifiedImageError):
         return 'unknown format'
     return ' '.join(str(error).split()) or type(error).__name__

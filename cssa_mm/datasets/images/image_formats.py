@@ -50,6 +50,16 @@ def looks_like_heif(content: bytes) -> bool:
     return content[4:8] == b'ftyp' and content[8:12] in HEIF_BRANDS and b'avif' not in content[12:64]
 
 
+def looks_like_postscript(content: bytes) -> bool:
+    """Whether a file's first bytes are those of EPS or PostScript, which Pillow hands to Ghostscript."""
+    return content.startswith((b'%!PS', b'\xc5\xd0\xd3\xc6'))
+
+
+def needs_program(image: Image.Image) -> bool:
+    """Whether Pillow would start an external program for the pixels of an image."""
+    return image.format in NOT_READ and bool(getattr(image, 'tile', None))
+
+
 def open_image(file: Any) -> Image.Image:
     """Open an image as :func:`PIL.Image.open` does, but in formats that need no external program.
 

@@ -11,7 +11,6 @@ from mmengine.config import Config, ConfigDict
 from mmpretrain.registry import DATASETS
 
 from cssa_mm.datasets.discovery import discover
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.toolbox.own_sets import class_of
 from cssa_mm.datasets.toolbox.wrappers import is_join, is_ours, unwrapped
 from cssa_mm.engine.config.data_sections import (
@@ -33,6 +32,7 @@ from cssa_mm.engine.config.joined_parts import (
     share_joined_classes,
 )
 from cssa_mm.errors import ConfigError, DataError
+from cssa_mm.values import check_values
 
 # What may differ between files of one data set.
 FREE = {'format', 'delimiter', 'encoding', 'unannotated', 'keep_empty', 'backend_args', 'data_root', 'ignore_columns'}
@@ -102,7 +102,7 @@ def _check_types(options: Any, where: str) -> None:
     if isinstance(options, dict) and is_ours(options):
         said = {key: value for key, value in options.items() if value is not None}  # what is not said is found
         for kind in own_classes(class_of(options)):
-            options |= check_types(vars(kind).get('__init__', kind), said, where)
+            options |= check_values(vars(kind).get('__init__', kind), said, where, takes_digits=True)
 
 
 def _follow(options: dict, leader: Mapping, is_training: bool, where: str) -> None:

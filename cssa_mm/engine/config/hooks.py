@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, SyncBuffersHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook, SyncBuffersHook
 from mmpretrain.registry import HOOKS
 
 from cssa_mm.engine.monitored import direction
@@ -65,6 +65,8 @@ def _hooks(config: Config) -> Iterator[tuple[str, Any]]:
     for path, hook in [*named, *((f'custom_hooks[{number}]', hook) for number, hook in enumerate(custom))]:
         if isinstance(hook, Mapping):
             yield path, hook
+        elif not (isinstance(hook, Hook) or (hook is None and path.startswith('default_hooks.'))):
+            raise ConfigError(f"{path}: found {hook!r}, expected a hook such as dict(type='EmptyCacheHook')")
 
 
 def _refuse(hook: type, path: str) -> None:

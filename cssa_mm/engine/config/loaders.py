@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS
 from mmpretrain.registry import DATA_SAMPLERS
 
-from cssa_mm.errors import ConfigError, is_whole_number, require_whole_number
+from cssa_mm.errors import ConfigError
 from cssa_mm.features.view import LOADERS
 from cssa_mm.names import component_of
 from cssa_mm.semi.sampler import GlobalBatchSampler, SemiSupervisedSampler
@@ -31,7 +31,8 @@ def apply_loaders(config: Config) -> None:
         loader = config.get(where)
         if loader is None:
             continue
-        _check_numbers(loader, where)
+        if 'batch_size' not in loader and where == 'train_dataloader':
+            raise ConfigError(f'{where}.batch_size: found none, expected the number of images of a batch')
         _check_collate(loader.get('collate_fn'), where)
         if loader.get('collate_fn') == {'type': 'default_collate'}:  # which fails where images differ in size
             loader.collate_fn = dict(type='pseudo_collate')
@@ -50,22 +51,6 @@ def apply_loaders(config: Config) -> None:
             'randomness.diff_rank_seed: left out, as each image has a seed of its own, whatever process augments it',
             'current',
         )
-
-
-def _check_numbers(loader: Mapping[str, Any], where: str) -> None:
-    for key, lowest in (('batch_size', 1), ('num_workers', 0)):
-        if key == 'batch_size' and key not in loader and where == 'train_dataloader':
-            raise ConfigError(f'{where}.batch_size: found none, expected the number of images of a batch')
-        require_whole_number(f'{where}.{key}', loader.get(key, lowest), lowest)
-    factor = loader.get('prefetch_factor')
-    if factor is not None and not is_whole_number(factor, 1):
-        raise ConfigError(f'{where}.prefetch_factor: found {factor!r}, expected a whole number from 1, or None')
-    timeout = loader.get('timeout', 0)
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout < 0:
-        raise ConfigError(f'{where}.timeout: found {timeout!r}, expected seconds from 0')
-    for key in ('drop_last', 'persistent_workers', 'pin_memory'):
-        if not isinstance(loader.get(key, False), bool):
-            raise ConfigError(f'{where}.{key}: found {loader[key]!r}, expected True or False')
 
 
 def _check_collate(option: Any, where: str) -> None:
@@ -115,9 +100,6 @@ def _check_training_samplers(loader: Mapping[str, Any]) -> None:
                 f'train_dataloader.sampler.{key}: found {sampler[key]!r}, expected none, as the launcher tells it; '
                 'leave it out'
             )
-    seed = sampler.get('seed')
-    if seed is not None and not is_whole_number(seed):
-        raise ConfigError(f'train_dataloader.sampler.seed: found {seed!r}, expected a whole number from 0, or None')
 
 
 def _check_test_sampler(loader: Mapping[str, Any], where: str) -> None:

@@ -42,7 +42,7 @@ def apply_pixels(config: Config) -> None:
     `data_preprocessor` at the top level, which belongs to another model, is left out. Each is said in the log.
 
     Raises:
-        ConfigError: an option would change pixels in training alone.
+        ConfigError: an option would change pixels in training alone, or a pipeline has no step.
     """
     if config.get('data_preprocessor') is not None:
         found = config.pop('data_preprocessor')
@@ -60,6 +60,10 @@ def apply_pixels(config: Config) -> None:
             )
     for name in LOADERS:
         for where, pipeline in pipelines(config, name):
+            if not pipeline:
+                raise ConfigError(
+                    f"{where}: found no step, expected such as [dict(type='View', size=224), dict(type='PackInputs')]"
+                )
             _mend(pipeline, where)
     _mend(config.get('tta_pipeline'), 'tta_pipeline')
 

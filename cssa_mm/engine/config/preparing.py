@@ -6,8 +6,9 @@ from mmengine.config import Config
 
 from cssa_mm.engine.compiling import compile_options
 from cssa_mm.engine.config.class_types import name_types
+from cssa_mm.engine.config.component_values import check_component_values, check_sections
 from cssa_mm.engine.config.data_parts import apply_data
-from cssa_mm.engine.config.guard import check_config, check_sections
+from cssa_mm.engine.config.guard import check_config
 from cssa_mm.engine.config.helper_names import drop_helpers
 from cssa_mm.engine.config.hooks import check_hooks
 from cssa_mm.engine.config.loaders import apply_loaders
@@ -34,6 +35,7 @@ def prepare_config(config: Config) -> Config:
         drop_helpers(config)
         for key in config:
             name_types(config[key])
+        check_component_values(config)
         check_runtime_values(config)
         apply_loops(config)
         apply_loaders(config)

@@ -11,8 +11,9 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, V
 from mmpretrain.registry import LOOPS
 
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
-from cssa_mm.errors import ConfigError, require_whole_number
+from cssa_mm.errors import ConfigError
 from cssa_mm.names import component_of
+from cssa_mm.values import check_values
 
 PHASES = ('warmup_epochs', 'semi_epochs')
 # (R) The share of the epochs that warm up: 12 of 40, as in configs/_base_/schedules/cssa.py.
@@ -50,10 +51,8 @@ def apply_loops(config: Config) -> None:
     section.pop('by_epoch', None)  # for loops without a type
     if 'max_epochs' in section:
         _divide(section)
-    for name in PHASES:
-        _check_count(section, name, 0)
-    for name in ('val_begin', 'val_interval'):
-        _check_count(section, name, 1)
+    check_values(SemiSupervisedTrainLoop, section, 'train_cfg')  # those of a loop that took the place of mmengine's
+    _refuse_nothing(section)
     _check_intervals(section.get('dynamic_intervals'))
 
 
@@ -78,9 +77,7 @@ def _refuse_iterations(section: Mapping[str, Any], loader: Mapping[str, Any]) ->
 
 def _divide(section: Any) -> None:
     """Put `warmup_epochs` and `semi_epochs` in place of `max_epochs`."""
-    _check_count(section, 'max_epochs', 1)
-    for name in PHASES:
-        _check_count(section, name, 0)
+    check_values(SemiSupervisedTrainLoop, section, 'train_cfg')
     total = section.pop('max_epochs')
     warm_up, semi = (section.get(name) for name in PHASES)
     if warm_up is not None and semi is not None and warm_up + semi != total:
@@ -106,22 +103,23 @@ def _divide(section: Any) -> None:
         )
 
 
-def _check_count(section: Mapping[str, Any], name: str, lowest: int) -> None:
-    require_whole_number(f'train_cfg.{name}', section.get(name, lowest), lowest)
+def _refuse_nothing(section: Mapping[str, Any]) -> None:
+    """Refuse a training without an epoch."""
+    if section.get('warmup_epochs', 1) == 0 and section.get('semi_epochs', 1) == 0:
+        raise ConfigError(
+            'train_cfg: found warmup_epochs=0 and semi_epochs=0, which train nothing, expected an epoch at least; set '
+            'one of the two, or measure the untrained model: cssa test CONFIG none'
+        )
 
 
 def _check_intervals(pairs: Any) -> None:
     """Check epochs and the intervals of validation from there on, in rising order."""
     if pairs is None:
         return
-    is_right = isinstance(pairs, list | tuple) and all(
-        isinstance(pair, list | tuple) and len(pair) == 2 and all(type(n) is int and n > 0 for n in pair)
-        for pair in pairs
-    )
-    if not is_right or [pair[0] for pair in pairs] != sorted({pair[0] for pair in pairs}):
+    if [pair[0] for pair in pairs] != sorted({pair[0] for pair in pairs}):
         raise ConfigError(
-            f'train_cfg.dynamic_intervals: found {pairs!r}, expected pairs of a first epoch and the epochs between '
-            'validations from there on, such as [(20, 2), (30, 1)]'
+            f'train_cfg.dynamic_intervals: found {pairs!r}, expected rising pairs of a first epoch and the epochs '
+            'between validations from there on, such as [(20, 2), (30, 1)]'
         )
 
 
@@ -133,6 +131,3 @@ def _check_evaluation(section: Any, where: str, expected: type) -> None:
             f"{where}.type: found {kind.__name__}, expected '{expected.__name__}', which reads each image once; leave "
             'the type out'
         )
-    half = (section or {}).get('fp16', False)
-    if not isinstance(half, bool):
-        raise ConfigError(f'{where}.fp16: found {half!r}, expected True or False')

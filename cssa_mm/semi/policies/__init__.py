@@ -84,7 +84,7 @@ def build_policy(name: str, **options: Any) -> Policy:
     for key, parameter in known.items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(f'Policy {name}: option {key!r} is missing; give it in the config.')
-    check_options(name, **{key: options.get(key, parameter.default) for key, parameter in known.items()})
+    check_options(POLICIES[name], **{key: options.get(key, parameter.default) for key, parameter in known.items()})
     return functools.partial(POLICIES[name], **options)
 
 

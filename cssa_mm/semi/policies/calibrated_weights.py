@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from cssa_mm.semi.policies.class_distribution import cat
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, checked_labelled, checked_scores
+from cssa_mm.values import AboveZero, NotNegative, Range
 
 CHUNK = 2**16  # images at a time
 
@@ -21,10 +23,10 @@ def calibrated(
     labelled_scores: Tensor,
     labelled_labels: Tensor,
     *,
-    bins: int = 20,
-    prior: float = 1.0,
-    eta_positive: float = 1.0,
-    eta_negative: float = 0.998,
+    bins: Annotated[int, Range(2, 1000)] = 20,
+    prior: AboveZero = 1.0,
+    eta_positive: NotNegative = 1.0,
+    eta_negative: NotNegative = 0.998,
 ) -> PseudoLabels:
     """The labels of :func:`cat`, each weighted with its probability of being right (after DiCaP; reconstruction).
 
@@ -53,7 +55,7 @@ def calibrated(
         ConfigError: an option is out of its range.
         CSSAError: scores hold NaN, shapes do not fit, no label is known, or rates lie outside [0, 1].
     """
-    check_options('calibrated', bins=bins, prior=prior)
+    check_options(calibrated, bins=bins, prior=prior)
     found = cat(scores, positive_rates, eta_positive=eta_positive, eta_negative=eta_negative)
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)

@@ -9,14 +9,15 @@ from torch import Tensor
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_rates, checked_scores
 from cssa_mm.semi.policies.selection import num_images, scores_at
+from cssa_mm.values import NotNegative
 
 
 def cat(
     scores: Tensor,
     positive_rates: Tensor,
     *,
-    eta_positive: float = 1.0,
-    eta_negative: float = 0.998,
+    eta_positive: NotNegative = 1.0,
+    eta_negative: NotNegative = 0.998,
     negative_rates: Tensor | None = None,
 ) -> PseudoLabels:
     """Class-distribution-aware thresholds (paper; the exact steps are read in CAP).
@@ -40,7 +41,7 @@ def cat(
         ConfigError: an option is out of its range.
         CSSAError: scores hold NaN, or rates lie outside [0, 1] or do not fit the scores.
     """
-    check_options('cat', eta_positive=eta_positive, eta_negative=eta_negative)
+    check_options(cat, eta_positive=eta_positive, eta_negative=eta_negative)
     scores = checked_scores(scores)
     positive_rates = checked_rates('positive_rates', positive_rates, scores)
     if negative_rates is None:

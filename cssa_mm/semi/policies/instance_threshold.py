@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_labelled, checked_scores
+from cssa_mm.values import AboveZero
 
 if TYPE_CHECKING:
     from sklearn.linear_model import Ridge
@@ -23,7 +24,7 @@ def instance_adaptive(
     labelled_scores: Tensor,
     labelled_labels: Tensor,
     *,
-    penalty: float = 1.0,
+    penalty: AboveZero = 1.0,
 ) -> PseudoLabels:
     """A threshold for each image, by a function that is learned on the labelled ones (reconstruction).
 
@@ -49,7 +50,7 @@ def instance_adaptive(
     """
     from sklearn.linear_model import Ridge  # takes long, and most commands do without
 
-    check_options('instance_adaptive', penalty=penalty)
+    check_options(instance_adaptive, penalty=penalty)
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)
     targets = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from cssa_mm.semi.policies.class_distribution import cat
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, checked_labelled, checked_scores
+from cssa_mm.values import AboveZero, Range
 
 
 def interval(
@@ -19,8 +21,8 @@ def interval(
     labelled_scores: Tensor,
     labelled_labels: Tensor,
     *,
-    confidence: float = 0.8,
-    prior: float = 1.0,
+    confidence: Annotated[float, Range(0, 1, above=True, below=True)] = 0.8,
+    prior: AboveZero = 1.0,
 ) -> PseudoLabels:
     """The quotas of :func:`cat` from a credible interval of each class's rate, and weights (ours).
 
@@ -48,7 +50,7 @@ def interval(
         ConfigError: an option is out of its range.
         CSSAError: scores hold NaN, shapes do not fit, or no label is known.
     """
-    check_options('interval', confidence=confidence, prior=prior)
+    check_options(interval, confidence=confidence, prior=prior)
     scores = checked_scores(scores)
     known_scores, labels = checked_labelled(scores, labelled_scores, labelled_labels)
     positive, negative = labels == 1, labels == 0

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_labelled, checked_scores
+from cssa_mm.values import AboveZero
 
 
 def mat(
@@ -18,7 +19,7 @@ def mat(
     labelled_scores: Tensor,
     labelled_labels: Tensor,
     *,
-    beta: float = 0.5,
+    beta: AboveZero = 0.5,
 ) -> PseudoLabels:
     """Metric-adaptive thresholds: per class the one with the best F_beta on the labelled images (read in D2L).
 
@@ -41,7 +42,7 @@ def mat(
         ConfigError: beta is out of its range.
         CSSAError: scores hold NaN, shapes do not fit, or no label is known.
     """
-    check_options('mat', beta=beta)
+    check_options(mat, beta=beta)
     scores = checked_scores(scores)
     known_scores, known_labels = checked_labelled(scores, labelled_scores, labelled_labels)
     thresholds = np.full(scores.shape[1], inf, dtype=np.float32)

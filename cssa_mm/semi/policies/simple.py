@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
 from cssa_mm.errors import ConfigError
 from cssa_mm.semi.policies.options import check_options
 from cssa_mm.semi.policies.pseudo_labels import PseudoLabels, as_labels, checked_scores
+from cssa_mm.values import Positive, Range
+
+Threshold = Annotated[float, Range()]  # also an infinite one
 
 
 def fixed(
-    scores: Tensor, positive_rates: Tensor | None = None, *, positive: float = 0.95, negative: float = 0.05
+    scores: Tensor, positive_rates: Tensor | None = None, *, positive: Threshold = 0.95, negative: Threshold = 0.05
 ) -> PseudoLabels:
     """The same two thresholds for every class, as in FixMatch (reconstruction).
 
@@ -25,7 +30,7 @@ def fixed(
         ConfigError: ``negative`` is not below ``positive``.
         CSSAError: scores hold NaN.
     """
-    check_options('fixed', positive=positive, negative=negative)
+    check_options(fixed, positive=positive, negative=negative)
     scores = checked_scores(scores)
     positive_thresholds = scores.new_full((scores.shape[1],), positive)
     negative_thresholds = scores.new_full((scores.shape[1],), negative)
@@ -33,7 +38,7 @@ def fixed(
     return PseudoLabels(labels, None, positive_thresholds, negative_thresholds)
 
 
-def top_k(scores: Tensor, positive_rates: Tensor | None = None, *, k: int) -> PseudoLabels:
+def top_k(scores: Tensor, positive_rates: Tensor | None = None, *, k: Positive) -> PseudoLabels:
     """The k best classes of each image are positive, the others negative (reconstruction).
 
     Cells at or above the k-th best score of their image are positive, at or below the next one negative; a
@@ -48,7 +53,7 @@ def top_k(scores: Tensor, positive_rates: Tensor | None = None, *, k: int) -> Ps
         ConfigError: k is not a whole number from 1 to C.
         CSSAError: scores hold NaN.
     """
-    check_options('top_k', k=k)
+    check_options(top_k, k=k)
     scores = checked_scores(scores)
     num_classes = scores.shape[1]
     if k > num_classes:

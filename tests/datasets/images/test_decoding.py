@@ -160,6 +160,26 @@ def test_postscript_is_refused_in_one_line(tmp_path):
         Decoder().decode_file(content, 'a.jpg')
 
 
+EPS = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n'
+
+
+@pytest.fixture
+def no_program(monkeypatch):
+    monkeypatch.setattr('subprocess.Popen', lambda *given, **named: pytest.fail('an external program is run'))
+    monkeypatch.setattr('PIL.EpsImagePlugin.Ghostscript', lambda *given, **named: pytest.fail('Ghostscript is run'))
+
+
+@pytest.mark.parametrize('content', [EPS, b'\xc5\xd0\xd3\xc6' + bytes(28) + EPS])
+def test_eps_starts_no_program_whatever_its_name(no_program, content):
+    with pytest.raises(ImageError, match=r'a.jpg: found no readable image .EPS or PostScript.*; convert it to PNG'):
+        Decoder().decode_file(content, 'a.jpg')
+
+
+def test_an_eps_image_of_pillow_starts_no_program(no_program):
+    with pytest.raises(ImageError, match='found EPS, which only an external program draws'):
+        Decoder().to_rgb(Image.open(io.BytesIO(EPS)))
+
+
 HEIC = b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(40)
 
 

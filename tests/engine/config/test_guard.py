@@ -268,5 +268,5 @@ def test_a_key_of_an_earlier_version_names_the_one_that_took_its_place(config, k
 )
 @pytest.mark.parametrize('value', [3, 'abc', [1]])
 def test_a_section_that_is_no_dict_is_one_line(path, value):
-    with pytest.raises(ConfigError, match=rf'^config: found {path}=.*, expected a dict or None'):
+    with pytest.raises(ConfigError, match=rf'^{path}: found .*, expected a dict or None'):
         load_config('cssa_demo', overrides={path: value}, tower='demo')

@@ -36,7 +36,7 @@ def unformatted(monkeypatch):
         ({f'{TRAIN}.batch_size': 'abc'}, "train_dataloader.batch_size: found 'abc', expected a whole number from 1"),
         ({f'{TEST}.batch_size': 0}, 'test_dataloader.batch_size: found 0, expected a whole number from 1'),
         ({f'{TRAIN}.prefetch_factor': 0}, 'train_dataloader.prefetch_factor: found 0, expected'),
-        ({f'{TRAIN}.timeout': -1}, 'train_dataloader.timeout: found -1, expected seconds'),
+        ({f'{TRAIN}.timeout': -1}, 'train_dataloader.timeout: found -1, expected a number from 0 .seconds'),
         (
             {f'{TEST}.persistent_workers': 'no'},
             "test_dataloader.persistent_workers: found 'no', expected True or False",

@@ -27,15 +27,15 @@ def one_line(error) -> str:
     [
         ({'optim_wrapper': None}, 'optim_wrapper: found none beside train_cfg, expected an optimiser'),
         ({'optim_wrapper.accumulative_counts': 0}, 'accumulative_counts: found 0, expected a whole number from 1'),
-        ({OPTIMISER: None}, 'optim_wrapper.optimizer: found None, expected a dict with its type'),
+        ({OPTIMISER: None}, 'optim_wrapper.optimizer: found None, expected a dict .such as dict.type='),
         ({OPTIMISER: dict(lr=0.1, _delete_=True)}, "optimizer: found {'lr': 0.1}, expected a dict with its type"),
         ({OPTIMISER: dict(type='LBFGS', lr=0.1, _delete_=True)}, 'found LBFGS, which computes a step several times'),
         ({'optim_wrapper.constructor': 'LearningRateDecayOptimWrapperConstructor'}, 'decay by layers of the backbone'),
         ({'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.75}, 'decay by layers of the backbone'),
-        ({'optim_wrapper.clip_grad': 1.0}, 'clip_grad: found 1.0, expected dict\\(max_norm=1.0\\), or dict'),
+        ({'optim_wrapper.clip_grad': 1.0}, 'clip_grad: found 1.0, expected a dict .such as dict.max_norm=1.0'),
         ({'optim_wrapper.clip_grad': dict(type='nrom', max_norm=1)}, "clip_grad: found .*'nrom'"),
         ({'optim_wrapper.clip_grad': dict(max_nrom=1)}, "unknown key 'max_nrom', .* Did you mean 'max_norm'"),
-        ({'optim_wrapper.clip_grad': dict(norm_type=2)}, 'clip_grad.max_norm: found None, expected a number above 0'),
+        ({'optim_wrapper.clip_grad': dict(norm_type=2)}, 'clip_grad.max_norm: found none, expected a number above 0'),
         ({'optim_wrapper.clip_grad': dict(type='value', clip_value='1')}, "clip_grad.clip_value: found '1'"),
     ],
 )
@@ -48,8 +48,10 @@ def test_what_cannot_work_is_refused_before_anything_is_built(tiny_config, optio
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({f'{OPTIMISER}.lr': -1.0}, 'optim_wrapper: found options that build no optimiser .*Invalid learning rate: -1'),
-        ({f'{OPTIMISER}.lr': 'fast'}, 'optim_wrapper: found options that build no optimiser'),
+        (
+            {f'{OPTIMISER}.foreach': True, f'{OPTIMISER}.fused': True},
+            'optim_wrapper: found options that build no optimiser',
+        ),
         ({'optim_wrapper.type': 'ApexOptimWrapper'}, 'optim_wrapper: found options that build no optimiser .*apex'),
         (
             {'optim_wrapper.type': 'AmpOptimWrapper'},
@@ -69,7 +71,7 @@ def test_what_cannot_be_built_is_refused_before_the_first_step(tiny_config, opti
 @pytest.mark.parametrize('base', [None, 0, '64', True])
 def test_the_batch_that_a_rate_is_meant_for_is_a_number(tiny_config, base):
     options = {'auto_scale_lr': dict(enable=True) if base is None else dict(enable=True, base_batch_size=base)}
-    with pytest.raises(ConfigError, match='^auto_scale_lr.base_batch_size: found .*, expected the number of images'):
+    with pytest.raises(ConfigError, match='^auto_scale_lr.base_batch_size: found .*, expected .*images of a step that'):
         CSSARunner.from_cfg(tiny_config(**options)).train()
 
 

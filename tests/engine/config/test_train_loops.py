@@ -73,10 +73,13 @@ def test_epochs_are_those_of_both_phases(loops_of, given, warm_up, semi):
         (dict(max_epochs=3, semi_epochs=None), 'train_cfg.semi_epochs: found None'),
         (dict(max_epochs=3, val_interval=0), 'train_cfg.val_interval: found 0, expected a whole number from 1'),
         (dict(max_epochs=3, val_begin='1'), "train_cfg.val_begin: found '1', expected a whole number from 1"),
-        (dict(max_epochs=3, dynamic_intervals=[3, 1]), 'train_cfg.dynamic_intervals: found \\[3, 1\\], expected pairs'),
+        (
+            dict(max_epochs=3, dynamic_intervals=[3, 1]),
+            'dynamic_intervals: found \\[3, 1\\], expected .*such as',
+        ),
         (
             dict(max_epochs=3, dynamic_intervals=[(3, 1), (2, 1)]),
-            'train_cfg.dynamic_intervals: found .*, expected pairs',
+            'train_cfg.dynamic_intervals: found .*, expected rising pairs',
         ),
         (
             dict(type='EpochBasedTrainLop', max_epochs=3),
@@ -93,7 +96,13 @@ def test_what_counts_no_epochs_is_refused_in_one_line(loops_of, given, message):
 
 def test_a_wrong_share_of_labelled_images_leaves_the_line_about_iterations_whole(loops_of):
     with pytest.raises(ConfigError, match='expected epochs.* are a pass over them$'):
-        loops_of(dict(max_iters=9), **{'train_dataloader.sampler.labelled_per_batch': '4'})
+        loops_of(dict(max_iters=9), **{'train_dataloader.sampler.labelled_per_batch': 8})
+
+
+@pytest.mark.parametrize('given', [dict(warmup_epochs=0, semi_epochs=0), dict(max_epochs=0)])
+def test_a_training_without_an_epoch_is_refused(loops_of, given):
+    with pytest.raises(ConfigError, match=r'^train_cfg\S*: found .*=?0.*, expected'):
+        loops_of(given)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from array import array
 from collections.abc import Iterable, Iterator
@@ -115,10 +116,11 @@ class _Reading:
             self.images.append((id_text(item['id']), str(item['file_name'])))
         else:
             category = id_text(item['id'])
-            found = self.categories.setdefault(category, (item['id'], str(item['name'])))
-            if found[1] != str(item['name']):
+            name = name_of(item, self.path)
+            found = self.categories.setdefault(category, (item['id'], name))
+            if found[1] != name:
                 raise DataError(
-                    f"{self.path}: found the category id {category} for '{found[1]}' and for '{item['name']}', "
+                    f"{self.path}: found the category id {category} for '{found[1]}' and for '{name}', "
                     'expected each id once; repair the annotation.'
                 )
 
@@ -134,9 +136,10 @@ class _Reading:
                 f"{self.path}: found captions ('{caption[:40]}'), expected instances with categories; give the "
                 'instances file of the same images.'
             )
+        wrong = _wrong_id(item) if isinstance(error, TypeError) else None
         return DataError(
-            f"{self.path}: found no usable entry for {error} in '{key}', expected COCO's 'images', 'annotations' and "
-            "'categories' with ids; give an instances file."
+            f"{self.path}: found no usable entry for {wrong or error} in '{key}', expected COCO's 'images', "
+            "'annotations' and 'categories' with ids; give an instances file."
         )
 
     def finish(self) -> Instances:
@@ -177,6 +180,29 @@ class _Reading:
                 f'{self.path}: found an instance of the unknown {kind} {error}, expected one that the file lists; '
                 'repair the annotation.'
             ) from None
+
+
+def name_of(category: dict, path: str) -> str:
+    """The name of a category; a number stands for its digits.
+
+    Raises:
+        DataError: It has another name than a text or number, such as null.
+    """
+    name = category['name']
+    if isinstance(name, bool) or not isinstance(name, (str, int, float)):
+        raise DataError(
+            f'{path}: found the name {json.dumps(name)[:60]} of the category {category["id"]}, expected a text; repair '
+            'the annotation.'
+        )
+    return str(name)
+
+
+def _wrong_id(item: Any) -> str | None:
+    """The first id of an entry that can be none, such as a list, as messages show it."""
+    if not isinstance(item, dict):
+        return f'an entry ({str(item)[:60]!r})'
+    wrong = [key for key in ('id', 'image_id', 'category_id') if not isinstance(item.get(key, 0), (str, int, float))]
+    return f"'{wrong[0]}' ({item[wrong[0]]!r})" if wrong else None
 
 
 def id_text(value: Any) -> str:

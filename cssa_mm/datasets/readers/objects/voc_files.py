@@ -8,9 +8,8 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 from xml.etree.ElementTree import Element  # nosec B405 # a type: defusedxml parses
 
-from PIL import Image
-
 from cssa_mm.datasets.images.image_folder import ImageFolder
+from cssa_mm.datasets.images.image_formats import open_image
 from cssa_mm.datasets.readers.matching.image_finder import ImageFinder
 from cssa_mm.datasets.readers.matching.meant_images import images_meant
 from cssa_mm.datasets.readers.objects.xml_text import parse_xml
@@ -142,7 +141,7 @@ class Pairing:
 
     def _size(self, image_id: str) -> tuple[float, float] | None:
         try:
-            with Image.open(os.path.join(self.folder.root, self.folder.path_of(image_id))) as image:
+            with open_image(os.path.join(self.folder.root, self.folder.path_of(image_id))) as image:
                 return image.size
         except OSError:
             return None

@@ -1,69 +1,14 @@
-"""A value of a wrong type is one line that names key, value and what is expected, before anything is read."""
-
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+"""An option of a data set that does not fit is one line, before anything is read."""
 
 import pytest
 
 from cssa_mm import load_config
 from cssa_mm.datasets import TableDataset
 from cssa_mm.datasets.building import build_dataset
-from cssa_mm.datasets.option_types import check_types
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
 
 TRAIN = 'train_dataloader.dataset'
-
-
-def taker(
-    text: str,
-    words: str | Sequence[str] = (),
-    switch: bool = False,
-    one: str | Mapping | Sequence | None = None,
-    steps: Sequence = (),
-    number: float = 0.0,
-    anything=None,
-    **others: str,
-):
-    """Options of several kinds."""
-
-
-@pytest.mark.parametrize(
-    'options',
-    [
-        dict(text='a', words='b', switch=True, one=None, steps=[1]),
-        dict(words=['a', 'b'], one=dict(a=1)),
-        dict(words=(), one=['a'], text=Path('a')),
-        dict(number='left to the taker', anything=object(), unknown=3),
-    ],
-)
-def test_right_values_stay(options):
-    known = ('text', 'words', 'switch', 'one', 'steps')
-    assert check_types(taker, options) == {key: value for key, value in options.items() if key in known}
-
-
-@pytest.mark.parametrize(
-    ('options', 'text'),
-    [
-        (dict(text=None), 'x.text: found None, expected text'),
-        (dict(text=['a']), r"x.text: found \['a'\], expected text"),
-        (dict(words=[['a']]), 'expected text or a list of texts'),
-        (dict(words=True), "for the text, put it in quotes: words='True'"),
-        (dict(words=1.5), "put it in quotes: words='1.5'"),
-        (dict(switch=1), 'x.switch: found 1, expected True or False'),
-        (dict(switch='no'), "found 'no', expected True or False"),
-        (dict(one=True), 'expected text, a dict, a list or None'),
-        (dict(steps='abc'), "found 'abc', expected a list"),
-    ],
-)
-def test_wrong_values_are_one_line(options, text):
-    with pytest.raises(ConfigError, match=text):
-        check_types(taker, options, 'x')
-
-
-def test_whole_numbers_are_text_where_only_text_is_taken():
-    found = check_types(taker, dict(text=3, words=[0, 'a', -1]))
-    assert found == dict(text='3', words=['0', 'a', '-1'])
 
 
 @pytest.mark.parametrize('key', ['img_dir', 'data_root', 'ann_file', 'image_column', 'label_separators', 'encoding'])
