@@ -84,7 +84,7 @@ class Child(Base):
 
 def test_keys_are_read_from_signatures_and_docstrings_through_the_parents():
     assert [tuple(key) for key in keys_of(Child)] == [
-        ('width', '', 'A `Width` or `None`.'),
-        ('depth', '2', r'Of the tree, in levels \| steps.'),
+        ('width', '', 'A `Width` or `None`.', ''),
+        ('depth', '2', r'Of the tree, in levels \| steps.', ''),
     ]
     assert arguments('No section.') == {}
