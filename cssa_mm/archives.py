@@ -6,7 +6,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -16,7 +16,7 @@ RATIO = 100  # times its own size that a larger one may; workbooks and scores ta
 
 
 @contextmanager
-def opened_archive(file: str | os.PathLike | BinaryIO) -> Iterator[zipfile.ZipFile]:
+def opened_archive(file: str | os.PathLike | IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """A ZIP archive to read from. A member never yields more bytes than the archive says it has.
 
     Raises:
@@ -51,7 +51,7 @@ def read_arrays(path: str | os.PathLike, *names: str) -> list[np.ndarray]:
         raise ValueError(' '.join(str(error).split()) or type(error).__name__) from error
 
 
-def read_array(stream: BinaryIO) -> np.ndarray:
+def read_array(stream: IO[bytes]) -> np.ndarray:
     """The array in the bytes of a file that `numpy.save` wrote.
 
     Raises:

@@ -27,12 +27,17 @@ def coco_boxes(dataset: COCOMultiLabelDataset) -> list[ImageBoxes]:
     found: dict[str, list[tuple[str, list[float]]]] = {image_id: [] for image_id in dataset.image_ids}
     text = decoded(without_polygons(pieces_of(dataset, path, EXPECTED)), path, EXPECTED, 'utf-8-sig')
     for key, item in elements(text, ('images', 'annotations', 'categories'), path, EXPECTED, lambda key: None):
-        if key == 'categories':
-            names[id_text(item['id'])] = name_of(item, path)
-        elif key == 'images' and id_text(item['id']) in found:
-            sizes[id_text(item['id'])] = _size_of(item, path)
-        elif key == 'annotations' and item.get('bbox') and id_text(item['image_id']) in found:
-            found[id_text(item['image_id'])].append((id_text(item['category_id']), _corners_of(item['bbox'], path)))
+        try:
+            if key == 'categories':
+                names[id_text(item['id'])] = name_of(item, path)
+            elif key == 'images' and id_text(item['id']) in found:
+                sizes[id_text(item['id'])] = _size_of(item, path)
+            elif key == 'annotations' and item.get('bbox') and id_text(item['image_id']) in found:
+                found[id_text(item['image_id'])].append((id_text(item['category_id']), _corners_of(item['bbox'], path)))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f'{path}: found an entry of {key} without {error}, expected ids of numbers or texts; write it again.'
+            ) from error
     result = []
     for image_id, instances in found.items():
         boxes: dict[int, list] = {}
