@@ -13,7 +13,7 @@ VIEW_GIB = (5 * 16 + 16) * 4 / 2**30  # tiny-rn
 
 
 class Validations(Hook):
-    """Records metrics and scores of each validation, and how many images the tower encoded for it."""
+    """Records metrics and scores of each validation, and the batches that the tower encoded for it."""
 
     def __init__(self, encoded: list[int]) -> None:
         self.encoded, self.metrics, self.counts, self.scores, self.ids = encoded, [], [], [], []
@@ -28,7 +28,7 @@ class Validations(Hook):
 
     def after_val_epoch(self, runner, metrics=None) -> None:
         self.metrics.append(dict(metrics))
-        self.counts.append(sum(self.encoded))
+        self.counts.append(list(self.encoded))
 
 
 @pytest.fixture
@@ -52,11 +52,11 @@ def validate(tiny_config, encoded, tmp_path):
 def test_each_validation_image_is_encoded_once_and_the_figures_stay_the_same_bitwise(validate, monkeypatch, tmp_path):
     kept, found = validate('kept')
     assert isinstance(kept.val_dataloader, KeptBatches)
-    assert found.counts == [1 + 12, 0, 0]  # one for the size
+    assert found.counts == [[1, 8, 4], [], []]  # one for the size, then the batches of the loader
     in_folder, stored = validate('stored', **{f'{CACHE}.folder': str(tmp_path / 'folder')})
     monkeypatch.setattr(pseudo_label_hook, 'keep_validation', lambda *_: None)
     _, expected = validate('never')
-    assert expected.counts == [12, 12, 12]
+    assert expected.counts == [[8, 4]] * 3
     for record in (found, stored):
         assert record.metrics == expected.metrics
         assert record.ids == expected.ids
@@ -73,4 +73,4 @@ def test_where_they_do_not_fit_or_are_no_plain_views_they_are_encoded_in_each_va
     gib = {'memory': 91 * VIEW_GIB, 'nothing is kept': 0.0}.get(why, 1.0)
     runner, record = validate('run', flip if why == 'pipeline' else None, **{f'{CACHE}.gib': gib})
     assert not isinstance(runner.val_dataloader, KeptBatches)
-    assert record.counts == [12 + (why == 'memory'), 12, 12]
+    assert record.counts == [[1, 8, 4] if why == 'memory' else [8, 4], [8, 4], [8, 4]]
