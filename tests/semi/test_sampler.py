@@ -213,3 +213,15 @@ def test_the_batches_of_a_step_are_one_of_their_size(make_sampler, parts, world_
             assert all(set(indices(batch)[: 12 // parts]) <= labelled for batch in together)
             assert not any(set(indices(batch)[12 // parts :]) & labelled for batch in together)
     assert {len(rank) for rank in steps} == {len(whole)}
+
+
+@pytest.mark.parametrize(('epoch', 'accumulation'), [(0, 1), (3, 1), (3, 2)])
+@pytest.mark.parametrize('start', [0, 1, 2])
+def test_the_steps_from_a_start_on_are_those_of_the_whole_epoch(make_sampler, epoch, accumulation, start):
+    whole, rest = make_sampler(epoch=epoch), make_sampler(epoch=epoch)
+    for batches in (whole, rest):
+        batches.sampler.accumulation = accumulation
+    rest.sampler.start_step = start
+    assert list(rest) == list(whole)[start * accumulation :]
+    assert list(rest.sampler) == list(whole.sampler)[start * accumulation * 12 :]
+    assert len(rest) == len(whole)  # the log counts the steps of the whole epoch
