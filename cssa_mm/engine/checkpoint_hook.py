@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend
@@ -22,8 +22,7 @@ from cssa_mm.engine.latest import name_latest
 from cssa_mm.engine.progress import KEY, TrainingProgress
 from cssa_mm.errors import CheckpointError, ConfigError, nearest
 from cssa_mm.files import partial_files
-
-FAILURES = ('stop', 'go_on')
+from cssa_mm.values import Positive, check_values
 
 
 @HOOKS.register_module()
@@ -50,11 +49,11 @@ class CSSACheckpointHook(CheckpointHook):
 
     def __init__(
         self,
-        interval: int = -1,
+        interval: Literal[-1] | Positive = -1,
         by_epoch: bool = True,
-        max_keep_ckpts: int = -1,
+        max_keep_ckpts: Literal[-1] | Positive = -1,
         save_best: str | list[str] | None = None,
-        on_failed_save: str = 'stop',
+        on_failed_save: Literal['stop', 'go_on'] = 'stop',
         **options: Any,
     ) -> None:
         known = {'on_failed_save', *inspect.signature(CheckpointHook).parameters} - {'kwargs'}
@@ -64,11 +63,8 @@ class CSSACheckpointHook(CheckpointHook):
                     f"default_hooks.checkpoint: found the unknown key '{key}', expected one of "
                     f'{", ".join(sorted(known))}.{nearest(key, known)}'
                 )
-        if on_failed_save not in FAILURES:
-            raise ConfigError(
-                f'default_hooks.checkpoint.on_failed_save: found {on_failed_save!r}, expected one of '
-                f'{", ".join(FAILURES)}.{nearest(str(on_failed_save), FAILURES)}'
-            )
+        own = dict(interval=interval, max_keep_ckpts=max_keep_ckpts, on_failed_save=on_failed_save)
+        check_values(CSSACheckpointHook.__init__, own, 'default_hooks.checkpoint')
         super().__init__(interval, by_epoch, max_keep_ckpts=max_keep_ckpts, save_best=save_best, **options)
         self.on_failed_save = on_failed_save
         self._steps: list[int] = []  # of the checkpoints of this run that are there, oldest first

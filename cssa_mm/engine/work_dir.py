@@ -78,7 +78,8 @@ def check_used(config: Config, work_dir: str | os.PathLike, resumed_from: str | 
         shown = ', '.join(changes[:SHOWN]) + (f' and {len(changes) - SHOWN} more' if len(changes) > SHOWN else '')
         raise ConfigError(
             f"work_dir: found '{path}' of another config ({shown}), expected a folder without checkpoints or with "
-            f'those of this config; give another --work-dir, go on with --resume, or set {KEY}=overwrite or {KEY}=new'
+            'those of this config; give another --work-dir, go on with --resume, or set on_used_work_dir=overwrite or '
+            'on_used_work_dir=new'
         )
 
 

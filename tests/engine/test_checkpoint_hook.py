@@ -170,7 +170,8 @@ def test_max_keep_ckpts_holds_after_a_resume_and_half_written_files_go(train, tm
     run = tmp_path / 'run'
     options = dict(max_keep_ckpts=2)
     with pytest.raises(KeyboardInterrupt):
-        train(options, [StopAfter(2)], **BLIND)
+        train(options, [StopAfter(2)], resume=True, **BLIND)
+    assert "Nothing to resume: '" in next(run.glob('*/*.log')).read_text()
     assert checkpoints(tmp_path) == ['epoch_1.pth', 'epoch_2.pth']
     (run / '.epoch_3.77.tmp.pth').write_bytes(b'half')
     train(options, resume=True, **BLIND)

@@ -38,3 +38,11 @@ def test_a_change_of_what_was_looked_up_leaves_the_bank_alone():
     bank = make_bank()
     bank.lookup(['7'])[0].fill_(1)
     assert bank.lookup(['7'])[0].tolist() == [[1, 0]]
+
+
+def test_what_a_bank_gathers_makes_the_same_bank_again():
+    weights = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    bank = make_bank(weights)
+    again = PseudoLabelBank.of_all(IDS, bank.gathered())
+    for ids in (IDS, ['9', '7']):
+        assert all(torch.equal(*pair) for pair in zip(bank.lookup(ids), again.lookup(ids), strict=True))

@@ -222,3 +222,15 @@ def test_an_epoch_begins_at_any_step_as_if_the_steps_before_had_been_made(make_s
     for start in range(len(whole) + 1):
         assert list(sampler.global_batches(start)) == whole[start:]
     assert {type(number) for key in whole[0] for number in key} == {int}
+
+
+@pytest.mark.parametrize(('epoch', 'accumulation'), [(0, 1), (3, 1), (3, 2)])
+@pytest.mark.parametrize('start', [0, 1, 2])
+def test_the_steps_from_a_start_on_are_those_of_the_whole_epoch(make_sampler, epoch, accumulation, start):
+    whole, rest = make_sampler(epoch=epoch), make_sampler(epoch=epoch)
+    for batches in (whole, rest):
+        batches.sampler.accumulation = accumulation
+    rest.sampler.start_step = start
+    assert list(rest) == list(whole)[start * accumulation :]
+    assert list(rest.sampler) == list(whole.sampler)[start * accumulation * 12 :]
+    assert len(rest) == len(whole)  # the log counts the steps of the whole epoch

@@ -71,6 +71,7 @@ PLACES: dict[str, Hints] = {
         load_from=str | None,
         resume=bool,
         report=bool,
+        on_used_work_dir=Literal['refuse', 'overwrite', 'new'],
         strict_classes=bool,
         log_level=Level | None,
         accept=str | Sequence[str] | None,
@@ -114,7 +115,6 @@ PLACES: dict[str, Hints] = {
     'auto_scale_lr': dict(
         enable=bool, base_batch_size=Annotated[Positive, 'images of a step that the rate is meant for']
     ),
-    'pseudo_labels.feature_cache': dict(gib=NotNegative, folder=str | None),
     'randomness': dict(seed=Seed | None, deterministic=bool, diff_rank_seed=bool | None),
     'env_cfg': dict(
         cudnn_benchmark=bool,
