@@ -60,7 +60,7 @@ class FeatureStore:
                 continue
             try:
                 self._add(path)
-            except (SafetensorError, KeyError, ValueError) as error:
+            except (SafetensorError, KeyError, ValueError, RecursionError) as error:
                 reason = ' '.join(str(error).split())
                 line = f'{path}: found no readable features ({reason}); it is removed, and they are encoded again'
                 print_log(line, 'current', logging.WARNING)
@@ -71,8 +71,13 @@ class FeatureStore:
         with safe_open(path, 'pt') as file:
             header, local, pooled = file.metadata() or {}, file.get_tensor('local'), file.get_tensor('global')
         keys, bad = json.loads(header['keys']), json.loads(header['bad'])
-        if not len(keys) == len(local) == len(pooled):
-            raise ValueError(f'{len(keys)} keys for {len(local)} and {len(pooled)} rows')
+        if not isinstance(keys, list) or not isinstance(bad, dict):
+            raise ValueError('no list of keys, or no reasons')
+        if not all(isinstance(text, str) for text in (*keys, *bad, *bad.values())):
+            raise ValueError('keys or reasons that are no texts')
+        shapes = [(len(keys), *local.shape[1:]), (len(keys), local.shape[-1])] if local.ndim == 3 else []
+        if [local.shape, pooled.shape] != shapes or not local.is_floating_point() or local.dtype != pooled.dtype:
+            raise ValueError(f'{len(keys)} keys for features of shapes {tuple(local.shape)} and {tuple(pooled.shape)}')
         for row, key in enumerate(keys):
             self.places.setdefault(key, (len(self.shards), row))
         self.shards.append((local, pooled))

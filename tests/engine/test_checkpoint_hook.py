@@ -239,7 +239,7 @@ def test_the_runner_puts_it_in_the_place_of_mmengine_s_own(tiny_config, kind):
     [
         (
             dict(on_failed_save='goon'),
-            "on_failed_save: found 'goon', expected one of stop, go_on. Did you mean 'go_on'",
+            "on_failed_save: found 'goon', expected 'stop' or 'go_on'. Did you mean 'go_on'",
         ),
         (dict(max_keep_ckpt=1), "found the unknown key 'max_keep_ckpt', .* Did you mean 'max_keep_ckpts'"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 
 import cssa_mm
 from cssa_mm.apis.exporting.hub import export_hub
@@ -20,6 +21,7 @@ from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.evaluation.held_out_scores import HeldOutScores, read_held_out
 from cssa_mm.evaluation.pseudo_label_records import append_record, read_records
 from cssa_mm.features.cache import FeatureCache
+from cssa_mm.features.store import FeatureStore
 from cssa_mm.files import DEMO_CLIP
 from cssa_mm.models.description import KEY, decode_description, encode_description
 from cssa_mm.models.tower_spec import models_in
@@ -91,20 +93,29 @@ def read_hub(folder: Path) -> None:
 # -- caches and scores --------------------------------------------------------------------------------------------
 
 
-def write_cache(folder: Path) -> None:
-    views = [('a', False), ('a', True), ('b', False)]
-    FeatureCache(views, torch.zeros(3, 4, 8), torch.zeros(3, 8), True, {'c': 'empty'}).save(folder / 'features.pt')
+def write_store(folder: Path) -> None:
+    FeatureStore(folder / 'store').write(['a', 'b', 'c'], torch.zeros(3, 4, 8), torch.zeros(3, 8), {'c': 'empty'})
 
 
-def wound_cache(rng: random.Random, folder: Path) -> None:
-    torch.save(tensors(rng, torch.load(folder / 'features.pt', weights_only=True)), folder / 'features.pt')
+def wound_store(rng: random.Random, folder: Path) -> None:
+    """Another header or other tensors; the library itself writes no wrong lengths."""
+    (path,) = (folder / 'store').iterdir()
+    content = dict(keys=['a', 'b', 'c'], bad={'c': 'empty'}, local=torch.zeros(3, 4, 8), pooled=torch.zeros(3, 8))
+    content = tensors(rng, content)
+    header = {key: json.dumps(content[key], default=str) for key in ('keys', 'bad') if key in content}
+    parts = {'local': content.get('local'), 'global': content.get('pooled')}
+    dense = {key: part.contiguous() for key, part in parts.items() if is_dense(part)}
+    save_file(dense, path, metadata=header)
 
 
-def read_cache(folder: Path) -> None:
-    cache = FeatureCache.load(folder / 'features.pt')
-    views = [('a', False), ('b', False)]
-    if cache.holds(views):
-        cache.lookup(views, CPU)
+def is_dense(part: object) -> bool:
+    return isinstance(part, torch.Tensor) and part.layout is torch.strided
+
+
+def read_store(folder: Path) -> None:
+    store = FeatureStore(folder / 'store')
+    if 'a' in store.places:
+        FeatureCache.of_shards({('a', False): store.places['a']}, store.shards, False).lookup([('a', False)], CPU)
 
 
 def write_held_out(folder: Path) -> None:
@@ -190,7 +201,7 @@ STATES: dict[str, Reader] = {
     'bytes of a checkpoint': Reader(write_checkpoint, lambda folder: read_checkpoint(folder / 'model.pth') and None),
     'checkpoint': Reader(write_checkpoint, read_whole_checkpoint, wound_checkpoint, ('none',), weight=0.5),
     'hub folder': Reader(write_hub, read_hub, suffixes=('.json',), weight=0.3),
-    'feature cache': Reader(write_cache, read_cache, wound_cache),
+    'feature store': Reader(write_store, read_store, wound_store),
     'held-out scores': Reader(write_held_out, lambda folder: read_held_out(folder) and None),
     'shards': Reader(write_shards, read_shards),
     'run of a prediction': Reader(write_run, read_run, suffixes=('run.json',)),
