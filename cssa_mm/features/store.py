@@ -76,7 +76,7 @@ class FeatureStore:
         if not all(isinstance(text, str) for text in (*keys, *bad, *bad.values())):
             raise ValueError('keys or reasons that are no texts')
         shapes = [(len(keys), *local.shape[1:]), (len(keys), local.shape[-1])] if local.ndim == 3 else []
-        if [local.shape, pooled.shape] != shapes or not local.is_floating_point() or local.dtype != pooled.dtype:
+        if [local.shape, pooled.shape] != shapes or not (local.is_floating_point() and pooled.is_floating_point()):
             raise ValueError(f'{len(keys)} keys for features of shapes {tuple(local.shape)} and {tuple(pooled.shape)}')
         for row, key in enumerate(keys):
             self.places.setdefault(key, (len(self.shards), row))

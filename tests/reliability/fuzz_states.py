@@ -93,11 +93,11 @@ def read_hub(folder: Path) -> None:
 # -- caches and scores --------------------------------------------------------------------------------------------
 
 
-def write_store(folder: Path) -> None:
+def write_features(folder: Path) -> None:
     FeatureStore(folder / 'store').write(['a', 'b', 'c'], torch.zeros(3, 4, 8), torch.zeros(3, 8), {'c': 'empty'})
 
 
-def wound_store(rng: random.Random, folder: Path) -> None:
+def wound_features(rng: random.Random, folder: Path) -> None:
     """Another header or other tensors; the library itself writes no wrong lengths."""
     (path,) = (folder / 'store').iterdir()
     content = dict(keys=['a', 'b', 'c'], bad={'c': 'empty'}, local=torch.zeros(3, 4, 8), pooled=torch.zeros(3, 8))
@@ -112,7 +112,7 @@ def is_dense(part: object) -> bool:
     return isinstance(part, torch.Tensor) and part.layout is torch.strided
 
 
-def read_store(folder: Path) -> None:
+def read_features(folder: Path) -> None:
     store = FeatureStore(folder / 'store')
     if 'a' in store.places:
         FeatureCache.of_shards({('a', False): store.places['a']}, store.shards, False).lookup([('a', False)], CPU)
@@ -201,7 +201,7 @@ STATES: dict[str, Reader] = {
     'bytes of a checkpoint': Reader(write_checkpoint, lambda folder: read_checkpoint(folder / 'model.pth') and None),
     'checkpoint': Reader(write_checkpoint, read_whole_checkpoint, wound_checkpoint, ('none',), weight=0.5),
     'hub folder': Reader(write_hub, read_hub, suffixes=('.json',), weight=0.3),
-    'feature store': Reader(write_store, read_store, wound_store),
+    'feature store': Reader(write_features, read_features, wound_features),
     'held-out scores': Reader(write_held_out, lambda folder: read_held_out(folder) and None),
     'shards': Reader(write_shards, read_shards),
     'run of a prediction': Reader(write_run, read_run, suffixes=('run.json',)),
