@@ -13,7 +13,9 @@ from mmpretrain.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from cssa_mm.engine.calendar import Calendar
+from cssa_mm.engine.non_finite_hook import on_fault
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
+from cssa_mm.engine.signals import StopOnSignal
 from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.semi.sampler import GlobalBatchSampler
 
@@ -35,6 +37,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
     """
 
     _steps: OptimiserSteps  # while it runs
+    _signals: StopOnSignal
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
 
     def run(self) -> BaseModel:
         """Train."""
-        self._steps = OptimiserSteps(self.runner.model, self.runner.optim_wrapper)
+        self._steps = OptimiserSteps(self.runner.model, self.runner.optim_wrapper, on_fault(self.runner))
         parts, sampler = self._steps.parts, self.dataloader.batch_sampler.sampler
         if parts > 1:
             print_log(
@@ -88,7 +91,8 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
                 'current',
                 logging.WARNING,
             )
-        return super().run()
+        with StopOnSignal(self.runner) as self._signals:
+            return super().run()
 
     def run_epoch(self) -> None:
         """Run one epoch, and tell the sampler its number, whatever hooks there are."""
@@ -101,10 +105,12 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, merged(parts))
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+        self._signals.stop_if_asked(in_epoch=False)
 
     def run_iter(self, idx: int, data_batch: dict[str, Any]) -> None:
         """Take one step, on a batch of all its images."""
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs = self._steps.take(data_batch)
         self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._signals.stop_if_asked()
         self._iter += 1
