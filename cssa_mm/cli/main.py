@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 COMMANDS = {
-    'doctor': 'look at versions, device, disk and threads, and train a tiny model',
     'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
+    'doctor': 'look at versions, device, disk and threads, and train a tiny model',
     'start': 'go from a folder of photos to labels, with a page to label the next ones in',
     'import': 'turn labels of any form into a table of your own, with the images beside it',
     'check': 'check images, labels and split of a config before training on them',

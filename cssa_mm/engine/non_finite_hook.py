@@ -54,18 +54,18 @@ class NonFiniteHook(Hook):
     def on_fault(self, runner: Runner, fault: Fault, where: str) -> None:
         """Stop before a step, or return so that it is left out; all ranks must call it."""
         step = runner.iter + 1
+        place = where or f'step {step} of epoch {runner.epoch + 1}'
         is_last = self.action == 'stop' or len(self.skipped) >= self.most_skipped
         text = 'a loss or gradient that is not finite'
         if is_last or not self.skipped:
             text = self._save(runner, fault, where)
         if is_last:
             before = f', after {len(self.skipped)} that were skipped' if self.skipped else ''
-            raise NonFiniteError(f'{where}step {step} of epoch {runner.epoch + 1}: {text}{before}')
+            raise NonFiniteError(f'{place}: {text}{before}')
         self.skipped.append(step)
         left = self.most_skipped - len(self.skipped)
         print_log(
-            f'{where}step {step} of epoch {runner.epoch + 1}: {text}; skipped, as {len(self.skipped)} so far; training '
-            f'stops after {left} more',
+            f'{place}: {text}; skipped, as {len(self.skipped)} so far; training stops after {left} more',
             'current',
             logging.WARNING,
         )
@@ -73,7 +73,7 @@ class NonFiniteHook(Hook):
     def _save(self, runner: Runner, fault: Fault, where: str) -> str:
         """Write the replay files; what was found by the first rank that has the fault, and how to compute it again."""
         step, rank = runner.iter + 1, get_rank()
-        name = f'non_finite_{where.split(", ")[0].lower().replace(" ", "_") + "_" if where else ""}step_{step}'
+        name = f'non_finite_{where.lower().replace(" ", "_") or f"step_{step}"}'
         path = Path(runner.work_dir, name + (f'_rank_{rank}' if get_world_size() > 1 else '') + '.pth')
         findings = save_replay(path, fault, bare_model(runner), runner.cfg, (step, runner.epoch + 1))
         told = [
@@ -109,7 +109,7 @@ def on_fault(runner: Runner, where: str = '') -> Callable[[Fault], None] | None:
     """What a runner's `NonFiniteHook` does about a fault; None without the hook.
 
     Args:
-        where: the start of its messages.
+        where: where it is, if not in a step of the training.
     """
     hook = next((hook for hook in runner.hooks if isinstance(hook, NonFiniteHook)), None)
     return None if hook is None else lambda fault: hook.on_fault(runner, fault, where)

@@ -98,7 +98,7 @@ def examine(model: CSSAClassifier, batch: Batch, parts: int = 1, half: str | Non
             found = model(**model.data_preprocessor(part, True), mode='loss')
         total, values = model.parse_losses(found)
         for name, value in values.items():
-            losses[name] = losses.get(name, 0.0) + float(value) / parts
+            losses[name] = losses.get(name, 0.0) + float(value.detach()) / parts
         gradients = torch.autograd.grad(total, list(learned.values()), allow_unused=True)
         for name, gradient in zip(learned, gradients, strict=True):
             if gradient is not None:
