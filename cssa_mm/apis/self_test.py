@@ -30,7 +30,7 @@ def take_step(device: str | None) -> CSSAClassifier:
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     before = [parameter.detach().clone() for parameter in learned]
     optimiser = OptimWrapper(torch.optim.SGD(learned, lr=0.1))
-    loss = float(model.train_step(_batch(), optim_wrapper=optimiser)['loss'])
+    loss = float(model.train_step(_batch(), optim_wrapper=optimiser)['loss'].detach())
     moved = any(not torch.equal(old, new) for old, new in zip(before, learned, strict=True))
     if not (abs(loss) < float('inf') and moved and all(bool(torch.isfinite(p).all()) for p in learned)):
         raise CSSAError(f'a step of training has the loss {loss:g} and moves {"something" if moved else "nothing"}')

@@ -69,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while torch and the toolbox are imported
         print('error: interrupted', file=sys.stderr)
         return 130
+    except Exception as error:
+        if name != 'doctor':
+            raise
+        # What cannot be imported is what the doctor is asked for.
+        print(f'PROBLEM  import    {type(error).__name__}: {" ".join(str(error).split())}')
+        return 1
 
 
 def module_of(name: str) -> str:
