@@ -6,10 +6,12 @@ torch's own watchdog notices a parent that is gone, and then waits for ever for 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
@@ -54,14 +56,26 @@ def end_with_parent(by_signal: bool = False) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore Ctrl-C, and outlive a SIGTERM for ten seconds.
+    """Ignore Ctrl-C, and outlive for ten seconds a SIGTERM that does not come from the parent.
 
-    Both may reach the whole group of processes, while the parent needs its workers to finish a step.
+    Both may reach a whole group of processes, as from a terminal or a cluster, while the parent needs its workers to
+    finish a step.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, 'alarm'):  # not on Windows
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    if hasattr(signal, 'sigtimedwait'):  # on Linux
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    end = math.inf
+    while (left := end - time.monotonic()) > 0:
+        found = signal.sigtimedwait({signal.SIGTERM}, min(left, 3600))
+        if found is not None and found.si_pid == parent:
+            os._exit(0)
+        if found is not None:
+            end = min(end, time.monotonic() + GRACE)
+    os._exit(128 + signal.SIGTERM)
 
 
 def _ask_for_death_signal() -> bool:

@@ -2,8 +2,8 @@
 
 import ast
 import multiprocessing
-import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -105,17 +105,37 @@ def _answer(pipe, grace):
     time.sleep(100)
 
 
-def test_a_worker_ignores_ctrl_c_and_outlives_sigterm_for_a_while():
-    ours, theirs = fork.Pipe()
-    process = fork.Process(target=_answer, args=(theirs, 2))
-    process.start()
-    assert ours.recv() == 'ready'
-    os.kill(process.pid, signal.SIGINT)
-    os.kill(process.pid, signal.SIGTERM)
-    ours.send('go on')
-    assert ours.recv() == 'done'
+@pytest.fixture
+def worker():
+    """worker(grace) -> a process that has left its signals to this one, and a pipe to it."""
+
+    def start(grace):
+        ours, theirs = fork.Pipe()
+        process = fork.Process(target=_answer, args=(theirs, grace))
+        process.start()
+        assert ours.recv() == 'ready'
+        return process, ours
+
+    return start
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='who has sent a signal is known on Linux')
+def test_a_worker_ignores_ctrl_c_and_outlives_sigterm_of_others_for_a_while(worker):
+    process, pipe = worker(1)
+    subprocess.run(['sh', '-c', f'kill -INT {process.pid}; kill -TERM {process.pid}'], check=True)
+    pipe.send('go on')
+    assert pipe.recv() == 'done'
     process.join(60)
-    assert process.exitcode == -signal.SIGALRM
+    assert process.exitcode == 143
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='who has sent a signal is known on Linux')
+def test_a_worker_ends_at_once_when_its_parent_asks(worker):
+    """As torch does at the end of a program."""
+    process, _ = worker(1000)
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 0
 
 
 def test_every_loader_of_the_package_starts_its_workers_so():
@@ -130,19 +150,16 @@ def test_every_loader_of_the_package_starts_its_workers_so():
     assert without == []
 
 
-def test_the_runner_s_loaders_still_seed_their_workers(tiny_config):
+def test_the_runner_s_loaders_still_seed_their_workers(tiny_config, monkeypatch):
     config = tiny_config()
     runner = CSSARunner.from_cfg(config)
     for loader in (runner.build_dataloader(config.train_dataloader, seed=3), runner.test_dataloader):
         assert isinstance(loader.worker_init_fn, WorkerStart)
         assert loader.worker_init_fn.then.func is worker_init_fn
     start = runner.build_dataloader(config.train_dataloader, seed=3).worker_init_fn
-    seeds = []
-    start.then = lambda number: seeds.append(number)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        start(1)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    assert seeds == [1]
+    called = []
+    monkeypatch.setattr(workers, 'leave_signals_to_parent', lambda: called.append('signals'))
+    monkeypatch.setattr(workers, 'end_with_parent', called.append)
+    start.then = called.append
+    start(5)
+    assert called == ['signals', True, 5]
