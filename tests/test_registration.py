@@ -34,7 +34,9 @@ COMPONENTS = {
     'DATA_SAMPLERS': ['SemiSupervisedSampler', 'GlobalBatchSampler'],
     'HOOKS': [
         'BadImageHook',
+        'CollapseHook',
         'GuardHook',
+        'NonFiniteHook',
         'PlainCheckpointHook',
         'ProgressHook',
         'PseudoLabelHook',

@@ -23,6 +23,7 @@
 #   neighbours   what neighbours cost: predicting with and without, fitting against encoding; --images 2000 --repeats 7
 #   suggestions  whether rounds of suggested photos teach more than random ones: the demo by default; --seeds 1 2 3 4 5
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
+#   soak      trains for 2,000 steps and watches memory, open files and processes; --config cssa_plus_demo --steps 2000
 #   reading   reads label files of a million rows, against pandas and json alone
 #   onnx      exports models on RN50 and ViT-B-32 (or the towers NAME:FILE that are given) as ONNX, compares them with torch
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
@@ -135,6 +136,11 @@ suggestions() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/suggestions.py" "$@"
 }
 
+soak() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/soak.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -150,9 +156,9 @@ onnx() {
 }
 
 case ${1:-} in
-    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions) "$@" ;;
+    wheel | round-trips | long | sizes | label-studio | doors | int8 | onnx | predict-speed | predict-kill | ray | neighbours | reading | suggestions | soak) "$@" ;;
     *)
-        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading or suggestions" >&2
+        echo "error: acceptance: found '${1:-}', expected wheel, round-trips, long, sizes, label-studio, doors, int8, onnx, predict-speed, predict-kill, ray, neighbours, reading, suggestions or soak" >&2
         exit 2
         ;;
 esac

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader, TensorDataset
@@ -30,7 +31,7 @@ def take_step(device: str | None) -> CSSAClassifier:
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     before = [parameter.detach().clone() for parameter in learned]
     optimiser = OptimWrapper(torch.optim.SGD(learned, lr=0.1))
-    loss = float(model.train_step(_batch(), optim_wrapper=optimiser)['loss'].detach())
+    loss = float(BaseModel.train_step(model, _batch(), optimiser)['loss'].detach())
     moved = any(not torch.equal(old, new) for old, new in zip(before, learned, strict=True))
     if not (abs(loss) < float('inf') and moved and all(bool(torch.isfinite(p).all()) for p in learned)):
         raise CSSAError(f'a step of training has the loss {loss:g} and moves {"something" if moved else "nothing"}')
@@ -85,4 +86,4 @@ def _batch() -> dict[str, list]:
 
 
 def _scores(model: CSSAClassifier, batch: dict[str, list]) -> torch.Tensor:
-    return torch.stack([sample.pred_score for sample in model.test_step(batch)])
+    return torch.stack([sample.pred_score for sample in BaseModel.test_step(model, batch)])

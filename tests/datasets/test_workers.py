@@ -2,7 +2,6 @@
 
 import ast
 import multiprocessing
-import signal
 import subprocess
 import sys
 import threading
