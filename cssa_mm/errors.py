@@ -49,6 +49,10 @@ class CheckpointError(CSSAError):
     """A checkpoint is missing, unreadable or was made for another model."""
 
 
+class NonFiniteError(CSSAError):
+    """A loss, a gradient or a parameter is NaN or infinite: training has diverged, or its input was so."""
+
+
 class ToolboxError(CSSAError):
     """The OpenMMLab toolbox or another dependency is missing or too old."""
 

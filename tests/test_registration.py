@@ -35,7 +35,9 @@ COMPONENTS = {
     'HOOKS': [
         'BadImageHook',
         'CSSACheckpointHook',
+        'CollapseHook',
         'GuardHook',
+        'NonFiniteHook',
         'PlainCheckpointHook',
         'ProgressHook',
         'PseudoLabelHook',

@@ -28,6 +28,7 @@
 #           --config CONFIG --data-root FOLDER --tower NAME:FILE --features FOLDER --begin 30 --count 20 --rounds 3
 #   store   builds the store of frozen features at the size of COCO (8 GiB of disk), kills it in the middle and goes on:
 #           memory, disk, time, and that nothing is encoded twice; --images 82081 --folder FOLDER
+#   soak      trains for 2,000 steps and watches memory, open files and processes; --config cssa_plus_demo --steps 2000
 #   reading   reads label files of a million rows, against pandas and json alone
 #   fuzz      reads wounded files by every reader, and prints how many were read, refused in one line, or neither:
 #           --inputs 100000 --seed 0
@@ -173,6 +174,11 @@ store() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/feature_store.py" "$@"
 }
 
+soak() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/soak.py" "$@"
+}
+
 reading() {
     source "$ROOT/tools/environment.sh"
     local extra
@@ -206,7 +212,7 @@ onnx() {
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume kills fuzz values"
+store suggestions resume kills fuzz values soak"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

@@ -45,6 +45,11 @@ default_hooks = dict(
     # Unreadable training images are left out and named in bad_images.txt. Training stops above this share of them, but
     # tolerates a single one.
     bad_images=dict(type='BadImageHook', max_share=0.001, num_workers=4),
+    # A loss or gradient that is NaN or infinite: 'stop' within that step, with a file that `cssa replay` reproduces it
+    # from; or 'skip' such steps, count them, and stop after more than `most_skipped`.
+    non_finite=dict(type='NonFiniteHook', action='stop', most_skipped=10),
+    # Warns of classes whose pseudo-labels have collapsed for so many epochs: none is positive, or nearly all are.
+    collapse=dict(type='CollapseHook', epochs=2),
     plain_checkpoint=dict(type='PlainCheckpointHook'),
     # The semi-supervised algorithm (cssa_mm/semi/semi_supervision.py).
     pseudo_labels=dict(

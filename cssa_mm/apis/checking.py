@@ -28,6 +28,7 @@ from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.images.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.questions import accepted_kinds, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
+from cssa_mm.datasets.workers import end_with_parent
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
 
@@ -188,8 +189,7 @@ def open_all(
         return list(bar(map(look, paths)))
     try:
         context = get_context('fork' if 'fork' in get_all_start_methods() else None)
-        # Ctrl-C is for the parent: a worker that it ends in the middle would leave the others waiting.
-        with ProcessPoolExecutor(num_workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        with ProcessPoolExecutor(num_workers, context, _start) as pool:
             try:
                 # A million tasks at once would fill the memory before the first is done.
                 parts = (paths[start : start + ROUND] for start in range(0, len(paths), ROUND))
@@ -202,6 +202,12 @@ def open_all(
             f'{description}: found one of {num_workers} processes killed, probably for lack of memory; use fewer of '
             'them: --num-workers 1'
         ) from error
+
+
+def _start() -> None:
+    # Ctrl-C is for the parent: a worker that it ends in the middle would leave the others waiting.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _num_cores() -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 COMMANDS = {
     'quickstart': 'train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo',
+    'doctor': 'look at versions, device, disk and threads, and train a tiny model',
     'start': 'go from a folder of photos to labels, with a page to label the next ones in',
     'import': 'turn labels of any form into a table of your own, with the images beside it',
     'check': 'check images, labels and split of a config before training on them',
@@ -28,6 +29,7 @@ COMMANDS = {
     'merge': 'merge answers of that page, or labels of any form, into labels.csv',
     'evaluate': 'compare predictions with true labels',
     'linear-probe': 'fit and test the baseline: logistic regression on frozen features',
+    'replay': 'compute a training step again whose loss or gradient was not finite',
     'report': 'write one page of a training run, or of several side by side',
     'pseudo-labels': "show how good a run's pseudo-labels are, by class and epoch",
     'explain': 'draw where the model looked for each label of an image, with score and threshold',
@@ -67,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:  # while torch and the toolbox are imported
         print('error: interrupted', file=sys.stderr)
         return 130
+    except Exception as error:
+        if name != 'doctor':
+            raise
+        # What cannot be imported is what the doctor is asked for.
+        print(f'PROBLEM  import    {type(error).__name__}: {" ".join(str(error).split())}')
+        return 1
 
 
 def module_of(name: str) -> str:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
+from cssa_mm.engine.non_finite_hook import on_fault
 from cssa_mm.engine.optimiser_steps import OptimiserSteps
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.sampler import SemiSupervisedSampler
@@ -136,7 +137,7 @@ def _train(runner: Runner, fold: SemiSupervision, description: str) -> None:
     schedulers = _schedulers(runner, optimiser)
     optimiser.initialize_count_status(runner.model, 0, loop.max_iters)
     optimiser.zero_grad()  # a training that was interrupted within a step may have left some
-    steps = OptimiserSteps(runner.model, optimiser)
+    steps = OptimiserSteps(runner.model, optimiser, on_fault(runner, description))
     progress = tqdm(total=loop.max_iters, desc=description, leave=False, disable=sampler.rank != 0)
     for epoch in range(loop.max_epochs):
         sampler.set_epoch(epoch)

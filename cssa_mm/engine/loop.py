@@ -14,7 +14,9 @@ from torch.utils.data import DataLoader
 
 from cssa_mm.engine.calendar import Calendar
 from cssa_mm.engine.generators import GeneratorStates, generator_states, set_generators
+from cssa_mm.engine.non_finite_hook import on_fault
 from cssa_mm.engine.optimiser_steps import OptimiserSteps, accumulation_of, merged
+from cssa_mm.engine.signals import StopOnSignal
 from cssa_mm.errors import ConfigError
 from cssa_mm.semi.sampler import GlobalBatchSampler
 from cssa_mm.values import Epochs, Positive, check_values
@@ -37,6 +39,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
     """
 
     _steps: OptimiserSteps  # while it runs
+    _signals: StopOnSignal
     start_step: int = 0  # of the next epoch: the steps of it that a checkpoint has made
     # The global generators as the next epoch finds them, whatever a validation has drawn since the last one.
     generators: GeneratorStates | None = None
@@ -77,7 +80,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
 
     def run(self) -> BaseModel:
         """Train."""
-        self._steps = OptimiserSteps(self.runner.model, self.runner.optim_wrapper)
+        self._steps = OptimiserSteps(self.runner.model, self.runner.optim_wrapper, on_fault(self.runner))
         parts, sampler = self._steps.parts, self.dataloader.batch_sampler.sampler
         if parts > 1:
             print_log(
@@ -92,7 +95,8 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
                 'current',
                 logging.WARNING,
             )
-        return super().run()
+        with StopOnSignal(self.runner) as self._signals:
+            return super().run()
 
     def run_epoch(self) -> None:
         """Run one epoch, and tell the sampler its number, whatever hooks there are."""
@@ -113,6 +117,7 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
         self.generators = generator_states()
+        self._signals.stop_if_asked(in_epoch=False)
 
     def _continue_generators(self) -> None:
         if self.generators is not None:
@@ -124,4 +129,5 @@ class SemiSupervisedTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs = self._steps.take(data_batch)
         self.runner.call_hook('after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs)
+        self._signals.stop_if_asked()
         self._iter += 1

@@ -7,7 +7,7 @@ over all of them, and gradients are computed on k parts, one after the other, so
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,10 +15,9 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from cssa_mm.engine.finite_steps import Batch, Fault, FiniteSteps
 from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.models.objective import Targets
-
-Batch = dict[str, Any]
 
 
 class OptimiserSteps:
@@ -27,14 +26,18 @@ class OptimiserSteps:
     Args:
         model: the model, or its wrapper in a distributed run.
         optimiser: its optimiser.
+        on_fault: called before a step whose loss or gradients are not finite (`FiniteSteps`); None: it is taken.
     """
 
-    def __init__(self, model: BaseModel, optimiser: OptimWrapper) -> None:
+    def __init__(
+        self, model: BaseModel, optimiser: OptimWrapper, on_fault: Callable[[Fault], None] | None = None
+    ) -> None:
         self.model = model
         self.optimiser = optimiser
         self.parts = accumulation_of(optimiser)
         self.was_made = True
         optimiser.optimizer.register_step_post_hook(self._note)
+        self.finite = None if on_fault is None else FiniteSteps(model, optimiser, on_fault)
 
     def take(self, batch: Batch) -> dict[str, Tensor]:
         """Take one step on a batch, in parts; returns the losses of the whole batch by their names.
@@ -42,7 +45,11 @@ class OptimiserSteps:
         Afterwards `was_made` is False where the optimiser was left out, as mixed precision does after an overflow.
         """
         self.was_made = False
+        if self.finite is not None:
+            self.finite.begin(batch)
         logs = [self.model.train_step(part, optim_wrapper=self.optimiser) for part in split(batch, self.parts)]
+        if self.finite is not None:
+            self.finite.end(self.was_made)
         if len(logs) == 1:
             return logs[0]
         # The losses of a part are multiplied by the number of parts, so that their mean is the loss of the step.

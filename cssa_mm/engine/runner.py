@@ -15,8 +15,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import BaseLoop, Runner
 from mmengine.visualization import Visualizer
 from torch import nn
+from torch.utils.data import DataLoader
 
 from cssa_mm.compat import format_configs_once, init_cpu_process_group
+from cssa_mm.datasets.workers import WorkerStart
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.compiling import compile_tower
 from cssa_mm.engine.config.folders import check_folders
@@ -132,6 +134,13 @@ class CSSARunner(Runner):
                 if hook is not None or name in MMENGINE_HOOKS
             }
         )
+
+    @staticmethod
+    def build_dataloader(*given: Any, **named: Any) -> DataLoader:
+        """Build a loader whose workers end with this process."""
+        loader = Runner.build_dataloader(*given, **named)
+        loader.worker_init_fn = WorkerStart(loader.worker_init_fn)
+        return loader
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Build the optimiser, which counts steps (`engine/config/optimiser.py`)."""

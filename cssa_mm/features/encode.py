@@ -16,6 +16,7 @@ from tqdm import tqdm
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.sample_key import SampleKey
 from cssa_mm.datasets.view import View
+from cssa_mm.datasets.workers import WorkerStart
 from cssa_mm.features.cache import Features
 from cssa_mm.features.view import scoring_pipeline
 from cssa_mm.models import CSSAClassifier
@@ -45,6 +46,7 @@ def encode(
         batch_size=batch_size,
         num_workers=num_workers,
         collate_fn=pseudo_collate,
+        worker_init_fn=WorkerStart(),
     )
     rank, _ = get_dist_info()
     was_training = model.training

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from multiprocessing import parent_process
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from mmpretrain.registry import DATASETS, HOOKS, MODELS
 
 from cssa_mm.apis.training import build_runner
 from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.workers import end_with_parent
 from cssa_mm.engine.calibration_hook import CalibrationHook
 from cssa_mm.engine.questions import refuse_overlap
 from cssa_mm.evaluation.pseudo_label_records import FILE as PSEUDO_LABELS
@@ -78,14 +76,7 @@ def start_worker(started: Synchronized[int]) -> None:
         with started.get_lock():
             torch.cuda.set_device(started.value % torch.cuda.device_count())
             started.value += 1
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_parent()
 
 
 def prepare(job: Job) -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +14,7 @@ from cssa_mm.apis.image_input import viewed
 from cssa_mm.apis.predicting.sources import facts_of
 from cssa_mm.datasets.bad_images import reason_of
 from cssa_mm.datasets.view import View
+from cssa_mm.datasets.workers import WorkerStart
 from cssa_mm.errors import DataError, ImageError
 
 AHEAD = 4  # batches that a worker decodes in advance
@@ -74,7 +71,7 @@ def load(tasks: Iterable[Task], view: View, workers: int) -> Generator[Loaded, N
         collate_fn=_as_it_is,
         generator=torch.Generator(),  # the caller's random numbers stay as they are
         num_workers=workers,
-        worker_init_fn=partial(_follow, os.getpid()),
+        worker_init_fn=WorkerStart(),
         prefetch_factor=AHEAD if workers else None,
     )
     try:
@@ -117,21 +114,6 @@ def default_workers(is_cpu: bool) -> int:
     """The number of processes that decode: the cores of this process; half of them where the tower needs them, too."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, min(MOST_WORKERS, cores // 2 if is_cpu else cores))
-
-
-def _follow(parent: int, number: int) -> None:
-    """Make a worker end with its parent, however that ends, and leave Ctrl-C to it.
-
-    torch's own watchdog waits for a pipe that nobody reads any more.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -30,6 +30,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from cssa_mm.datasets.workers import WorkerStart
 from cssa_mm.demo.clip import MODEL_DIR, MODEL_NAME, VOCABULARY, WEIGHTS
 from cssa_mm.demo.clip.captions import caption, known_words, loose_usage, phrase, precise_name, write_vocabulary
 from cssa_mm.demo.clip.recipe import C, PretrainingScenes, Recipe
@@ -83,7 +84,7 @@ class Pretraining:
     def _batches(self, first: int, steps: int, style: SceneStyle, single: bool) -> Iterator:
         batch_size = self.recipe.batch_size
         scenes = PretrainingScenes(self.recipe.seed, first, steps * batch_size, style, single)
-        return iter(DataLoader(scenes, batch_size, num_workers=self.recipe.workers))
+        return iter(DataLoader(scenes, batch_size, num_workers=self.recipe.workers, worker_init_fn=WorkerStart()))
 
     def _half(self) -> torch.autocast:
         return torch.autocast('cpu', torch.bfloat16, enabled=self.recipe.bf16)

@@ -1,0 +1,92 @@
+"""Processes that load images end with the process that started them, however that ends.
+
+torch's own watchdog notices a parent that is gone, and then waits for ever for a pipe that nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
+
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+GRACE = 10  # seconds
+
+
+class WorkerStart:
+    """What each worker of a loader does first: `worker_init_fn` of a DataLoader.
+
+    Args:
+        then: another such function, which comes after it.
+    """
+
+    def __init__(self, then: Callable[[int], None] | None = None) -> None:
+        self.then = then
+        # Linux sends the signal when the *thread* ends that has started the process.
+        self.by_signal = threading.current_thread() is threading.main_thread()
+
+    def __call__(self, number: int) -> None:
+        """Start worker `number`."""
+        leave_signals_to_parent()
+        end_with_parent(self.by_signal)
+        if self.then is not None:
+            self.then(number)
+
+
+def end_with_parent(by_signal: bool = False) -> None:
+    """Let this process end as soon as the process is gone that has started it with `multiprocessing`.
+
+    Args:
+        by_signal: let Linux do it, which needs no thread here. The process must have been started by a thread that
+            lives as long as the parent.
+    """
+    parent = parent_process()
+    if parent is None:
+        return
+    if by_signal and _ask_for_death_signal() and os.getppid() == parent.pid:
+        return
+    threading.Thread(target=_wait_for, args=(parent,), daemon=True).start()
+
+
+def leave_signals_to_parent() -> None:
+    """Ignore Ctrl-C, and outlive for ten seconds a SIGTERM that does not come from the parent.
+
+    Both may reach a whole group of processes, as from a terminal or a cluster, while the parent needs its workers to
+    finish a step.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, 'sigtimedwait'):  # on Linux
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    end = math.inf
+    while (left := end - time.monotonic()) > 0:
+        found = signal.sigtimedwait({signal.SIGTERM}, min(left, 3600))
+        if found is not None and found.si_pid == parent:
+            os._exit(0)
+        if found is not None:
+            end = min(end, time.monotonic() + GRACE)
+    os._exit(128 + signal.SIGTERM)
+
+
+def _ask_for_death_signal() -> bool:
+    if sys.platform != 'linux':
+        return False
+    try:
+        return ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+    except (OSError, AttributeError):  # a C library without it
+        return False
+
+
+def _wait_for(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
