@@ -179,9 +179,17 @@ class CSSACheckpointHook(CheckpointHook):
             others = [path for step, path in self._on_disk().items() if step not in self._steps]
             best = {Path(path).name for path in self._best()}
             others += [path for path in self._on_disk('best_.*_').values() if path.name not in best]
+            others += self._of_a_signal(runner)
             start = runner.cfg.get('load_from')
             others = [path for path in others if start is None or path.resolve() != Path(start).resolve()]
             self._remove(sorted(others), 'not of this run')
+
+    def _of_a_signal(self, runner: Runner) -> list[Path]:
+        """The checkpoint within an epoch that a signal has left and this run went on from, where epochs are counted."""
+        resumed = getattr(runner, 'resumed_from', None)
+        if resumed is None or not self.by_epoch or not re.fullmatch(r'iter_\d+\.pth', Path(resumed).name):
+            return []
+        return [Path(resumed)] if Path(resumed).resolve().parent == Path(self.out_dir).resolve() else []
 
     def _remove(self, paths: Iterable[str | os.PathLike], why: str = '') -> None:
         for path in paths:

@@ -14,7 +14,7 @@ from tests.reliability.fuzzing import fuzz
 SMALL = 1500
 INPUTS = int(os.environ.get('CSSA_FUZZ_INPUTS', SMALL))
 SEED = os.environ.get('CSSA_FUZZ_SEED', '0')
-LENIENT = ('scalars', 'list of images')  # what a line that is no row says is left out
+LENIENT = ('scalars', 'list of images', 'feature store')  # what a line or shard says that is none is left out
 WHOLE = sum(reader.weight for reader in READERS.values())
 
 
