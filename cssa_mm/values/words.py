@@ -15,7 +15,8 @@ LONGEST = 100  # characters of a value in a message
 
 def described(hint: Any) -> str:
     """What fits a type hint, in words: 'a whole number from 1, or None'."""
-    words = list(dict.fromkeys(_named(kind) for kind in alternatives(hint)))
+    named = [list(map(repr, words_of(kind))) or [_named(kind)] for kind in alternatives(hint)]
+    words = list(dict.fromkeys(word for each in named for word in each))
     words.sort(key='None'.__eq__)
     return ' or '.join([', '.join(words[:-1]), words[-1]] if len(words) > 1 else words)
 

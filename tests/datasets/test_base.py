@@ -171,7 +171,7 @@ def test_only_images_of_which_something_is_known_are_held_out(monkeypatch):
     ('options', 'message'),
     [
         (dict(part='validation'), "found 'validation' without validation=dict"),
-        (dict(validation=0.3), 'found 0.3, expected dict'),
+        (dict(validation=0.3), 'found 0.3, expected a dict'),
         (dict(validation=dict(share=0.3)), "found the key 'share', expected proportion, seed"),
         (dict(validation=dict(seed=1)), 'expected dict'),
         (dict(validation=dict(proportion=0.1)), 'holds out 0 of 7 labelled images'),
@@ -193,7 +193,7 @@ def test_the_split_counts_the_labelled_positives_by_class(coco_options):
 
 
 def test_an_unknown_part_is_refused_with_the_nearest_one(coco_options):
-    with pytest.raises(ConfigError, match="found 'labeled', expected one of all.*Did you mean 'labelled'"):
+    with pytest.raises(ConfigError, match="found 'labeled', expected 'all'.*Did you mean 'labelled'"):
         COCOMultiLabelDataset(part='labeled', **coco_options)
 
 
@@ -207,7 +207,7 @@ def test_the_unlabelled_part_without_a_split_is_refused(coco_options):
     [
         (dict(propotion=0.1), ConfigError, "key 'propotion'.*Did you mean 'proportion'"),
         (dict(seed=1), ConfigError, 'expected dict'),
-        (0.05, ConfigError, 'found 0.05, expected the path'),
+        (0.05, ConfigError, 'found 0.05, expected text, a dict'),
         (dict(proportion=0.05), SplitError, 'proportion 0.05 of 7 images labels 0'),
         ('nowhere.txt', SplitError, 'nowhere.txt: cannot be read'),
     ],

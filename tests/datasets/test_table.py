@@ -371,7 +371,7 @@ def test_files_and_folders_that_are_missing_are_named(read):
     refused(read, None, 'to train without one: --no-validate', test_mode=True, class_names=['cat'])
     refused(read, ONE_COLUMN, 'elsewhere: cannot be listed', 'check data_root and img_dir', img_dir='elsewhere')
     refused(read, 'x', "labels.xls: found a '.xls' file, expected .xlsx; save it as .xlsx", name='labels.xls')
-    refused(read, 'x', "format: found 'cvs', expected one of", "Did you mean 'csv'?", format='cvs', error=ConfigError)
+    refused(read, 'x', "format: found 'cvs', expected 'coco', ", "Did you mean 'csv'?", format='cvs', error=ConfigError)
 
 
 def test_one_hundred_random_tables_survive_the_way_through_a_file(read, root):

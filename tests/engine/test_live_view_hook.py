@@ -212,7 +212,7 @@ def test_images_that_show_a_class_which_none_before_shows_come_first():
     [
         (dict(interval=0), 'interval: found 0, expected a whole number from 1'),
         (dict(num_images=-1), 'num_images: found -1, expected a whole number from 0'),
-        (dict(num_labels=13), 'num_labels: found 13, expected at most 12'),
+        (dict(num_labels=13), 'num_labels: found 13, expected a whole number from 1 to 12'),
         (dict(image_ids='a.jpg'), "image_ids: found 'a.jpg', expected a list"),
     ],
 )

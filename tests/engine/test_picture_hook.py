@@ -83,7 +83,7 @@ def test_nothing_is_drawn_unless_it_is_switched_on(hook, tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_refused_before_the_test(hook, tmp_path):
     (tmp_path / 'file').touch()
-    with pytest.raises(ConfigError, match='show_dir: found .*file'):
+    with pytest.raises(ConfigError, match='visualization.out_dir: found .*it is a file'):
         hook(out_dir=str(tmp_path / 'file'))
 
 
