@@ -139,6 +139,8 @@ PLACES: dict[str, Hints] = {
     'visualizer': dict(vis_backends=Any, name=str),
 }
 
+PLACES |= {f'datasets.{part}': PLACES[f'dataset.{part}'] for part in ('split', 'validation')}  # of joined sets
+
 
 def hints_at(place: str) -> Hints:
     """The hints of the keys of a section, by its path without places in lists."""

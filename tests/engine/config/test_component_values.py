@@ -83,6 +83,13 @@ def test_the_place_in_a_list_is_named_as_overrides_write_it(base):
         load_config(base, overrides={'custom_hooks': hooks})
 
 
+def test_a_split_of_a_joined_data_set_is_checked_too(base):
+    part = dict(type='COCOMultiLabelDataset', split=dict(proportion='x'))
+    joined = dict(_delete_=True, type='ConcatDataset', datasets=[part])
+    with pytest.raises(ConfigError, match=r"^train_dataloader\.dataset\.datasets\.0\.split\.proportion: found 'x'"):
+        load_config(base, overrides={'train_dataloader.dataset': joined})
+
+
 def test_mmpretrain_s_own_tools_are_told_before_anything_is_built(tiny_config, monkeypatch):
     monkeypatch.setattr('mmengine.runner.Runner.from_cfg', lambda *given: pytest.fail('it is built'))
     with pytest.raises(ConfigError, match=r"^model\.head\.bias: found 'yes', expected True or False"):
