@@ -100,9 +100,8 @@ def main() -> int:
     for start in range(0, len(samples), part):
         rows = samples[start : start + part]
         values = [median(row[column] for row in rows) for column in (1, 2, 3, 4)]
-        print(
-            f'{rows[0][0]:>6}-{rows[-1][0]:<6} {values[0] / 1000:8.1f} {values[3] / 1000:8.1f} {values[1]:6.0f} {values[2]:10.0f}'
-        )
+        megabytes = f'{values[0] / 1000:8.1f} {values[3] / 1000:8.1f}'
+        print(f'{rows[0][0]:>6}-{rows[-1][0]:<6} {megabytes} {values[1]:6.0f} {values[2]:10.0f}')
     before, after = (median(sample[1] for sample in rows) for rows in (first, last))
     growth = after / before - 1
     leaks = [max(s[column] for s in last) - max(s[column] for s in first) for column in (2, 3)]
