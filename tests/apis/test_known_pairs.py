@@ -27,6 +27,7 @@ def test_the_pinned_versions_are_good():
         ({'onedl-mmpretrain': '1.3.6'}, 'mmpretrain and onedl-mmpretrain', True),
         ({'mmcv': '2.1.0'}, 'mmcv and mmcv-lite', False),
         ({'torchvision': '0.27.1'}, 'torchvision of another torch', False),
+        ({'torchvision': '0.29.0'}, 'torchvision of another torch', False),
         ({'setuptools': '84.0.0'}, 'without pkg_resources', False),
         ({'opencv-python-headless': '4.14.0'}, 'several builds of OpenCV', False),
         ({'openmim': '0.3.9'}, 'openmim', False),

@@ -90,7 +90,8 @@ def test_a_nan_stops_its_step_and_the_replay_reproduces_it(started, tmp_path, ca
         assert f'not finite now:  {found.then.text()}' in printed
 
 
-def test_a_replay_of_a_sound_step_says_that_nothing_is_wrong(started, tmp_path, capsys):
+@pytest.mark.parametrize('parts', [{}, PARTS])
+def test_a_replay_of_a_sound_step_says_that_nothing_is_wrong(started, tmp_path, capsys, parts):
     """What is mended in the file is finite again, and the losses are those of the step without the fault."""
 
     class Keep(Inject):
@@ -100,7 +101,7 @@ def test_a_replay_of_a_sound_step_says_that_nothing_is_wrong(started, tmp_path, 
 
     keep = Keep(3)
     with pytest.raises(NonFiniteError):
-        started(keep).train()
+        started(keep, **parts).train()
     path = tmp_path / 'run' / 'non_finite_step_3.pth'
     content = torch.load(path)
     for features, row in zip(content['replay']['features'], keep.sound, strict=True):
@@ -108,7 +109,7 @@ def test_a_replay_of_a_sound_step_says_that_nothing_is_wrong(started, tmp_path, 
     torch.save(content, path)
     assert main(['replay', str(path)]) == 1
     assert 'not finite now:  nothing\nnot reproduced' in capsys.readouterr().out
-    sound = started(work_dir=str(tmp_path / 'sound'))
+    sound = started(work_dir=str(tmp_path / 'sound'), **parts)
     sound.train()
     losses = sound.message_hub.get_scalar('train/loss').data[0]
     assert replay(path).now.losses['loss'] == pytest.approx(losses[2], rel=1e-6)

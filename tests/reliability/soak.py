@@ -44,6 +44,7 @@ class Watch(Hook):
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.memory: list[int] = []
+        self.own: list[int] = []  # of the process without its workers
         self.files: list[int] = []
         self.processes: list[int] = []
 
@@ -52,7 +53,9 @@ class Watch(Hook):
         if step % EVERY == 0:
             numbers = family(os.getpid())
             self.steps.append(step)
-            self.memory.append(sum(map(memory_of, numbers)))
+            own, *workers = map(memory_of, numbers)
+            self.memory.append(own + sum(workers))
+            self.own.append(own)
             self.files.append(len(os.listdir('/proc/self/fd')))
             self.processes.append(len(numbers))
 
@@ -89,15 +92,16 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         watch = train(options.config, options.steps, options.features, folder)
-    samples = list(zip(watch.steps, watch.memory, watch.files, watch.processes, strict=True))
+    samples = list(zip(watch.steps, watch.memory, watch.files, watch.processes, watch.own, strict=True))
     warm = [sample for sample in samples if sample[0] > watch.steps[-1] / 4]
     part = len(warm) // 4
     first, last = warm[:part], warm[-part:]
-    print(f'{"steps":>13} {"MB":>8} {"files":>6} {"processes":>10}')
+    print(f'{"steps":>13} {"MB":>8} {"own MB":>8} {"files":>6} {"processes":>10}')
     for start in range(0, len(samples), part):
         rows = samples[start : start + part]
-        values = [median(row[column] for row in rows) for column in (1, 2, 3)]
-        print(f'{rows[0][0]:>6}-{rows[-1][0]:<6} {values[0] / 1000:8.1f} {values[1]:6.0f} {values[2]:10.0f}')
+        values = [median(row[column] for row in rows) for column in (1, 2, 3, 4)]
+        megabytes = f'{values[0] / 1000:8.1f} {values[3] / 1000:8.1f}'
+        print(f'{rows[0][0]:>6}-{rows[-1][0]:<6} {megabytes} {values[1]:6.0f} {values[2]:10.0f}')
     before, after = (median(sample[1] for sample in rows) for rows in (first, last))
     growth = after / before - 1
     leaks = [max(s[column] for s in last) - max(s[column] for s in first) for column in (2, 3)]
