@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class FrozenFeatures:
         *,
         gib: float = 1.0,
         folder: str | os.PathLike | None = None,
-        dtype: str = 'float32',
+        dtype: Literal['float32', 'float16'] = 'float32',
         partial: bool = True,
         strong_views: int = 0,
         batch_size: int = 64,
