@@ -20,7 +20,8 @@ class CSSAError(Exception):
 
     def __init__(self, *arguments: object) -> None:
         is_whole = self.may_have_lines
-        super().__init__(*(one_line(text) if isinstance(text, str) and not is_whole else text for text in arguments))
+        texts = (of_worker(text) if isinstance(text, str) else text for text in arguments)
+        super().__init__(*(one_line(text) if isinstance(text, str) and not is_whole else text for text in texts))
 
 
 class ConfigError(CSSAError):
@@ -55,6 +56,17 @@ class NonFiniteError(CSSAError):
 
 class ToolboxError(CSSAError):
     """The OpenMMLab toolbox or another dependency is missing or too old."""
+
+
+def of_worker(text: str) -> str:
+    """A message; of an error that a loader's worker has raised, the last line of the traceback that torch makes of it.
+
+    >>> of_worker('Caught DataError in a worker.\\nTraceback (most recent call last):\\nx.DataError: a.png: no')
+    'a.png: no'
+    """
+    if not text.startswith('Caught ') or 'Traceback' not in text:
+        return text
+    return text.rstrip().rpartition('\n')[2].partition(': ')[2]
 
 
 def one_line(text: str) -> str:

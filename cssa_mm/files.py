@@ -26,9 +26,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     file is on the disk when it gets its name, and the name when the block has ended.
     """
     path = Path(path)
-    writable_folder(path.parent, str(path), is_text=False)
-    if path.is_dir():
-        raise ConfigError(f'{path}: found a folder, expected the name of a file to write; name another')
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
     try:
         yield partial

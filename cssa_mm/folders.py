@@ -8,19 +8,18 @@ from pathlib import Path
 from cssa_mm.errors import ConfigError
 
 
-def writable_folder(path: str | os.PathLike, key: str, is_text: bool = True) -> Path:
+def writable_folder(path: str | os.PathLike, key: str) -> Path:
     """Make a folder, with those above it.
 
     Args:
         path: the folder.
         key: what a message names: the key or option that gave the path.
-        is_text: whether its name must be UTF-8, since it is written into files.
 
     Raises:
         ConfigError: it is a file, lies below one, or cannot be written to.
     """
     folder = Path(path)
-    if is_text and any('\ud800' <= letter <= '\udfff' for letter in str(path)):
+    if any('\ud800' <= letter <= '\udfff' for letter in str(path)):
         raise ConfigError(f'{key}: found {ascii(str(path))}, whose name is no UTF-8, expected one that is; rename it')
     reason = 'it is not writable'
     try:

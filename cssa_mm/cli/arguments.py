@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cssa_mm.cli.overrides import Overrides
-from cssa_mm.errors import ConfigError, CSSAError, OpenQuestionsError
+from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.values import short
 
 CONFIG_HELP = "config file, the name of a shipped config such as 'cssa_demo', or a folder of your own photos"
@@ -149,8 +149,7 @@ def run(
     except CSSAError as error:
         if os.environ.get('CSSA_TRACEBACK'):
             raise
-        text = str(error) if isinstance(error, OpenQuestionsError) else one_line(error)  # a line for each question
-        print(f'error: {text}', file=sys.stderr)
+        print(f'error: {error}', file=sys.stderr)
         return 2
     except OSError as error:
         if os.environ.get('CSSA_TRACEBACK') or error.filename is None:
@@ -185,11 +184,3 @@ def was_interrupted(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error; of one that a data worker raised, the last line of its traceback."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if len(lines) > 1 and 'Traceback' in str(error):
-        return lines[-1].split(': ', 1)[-1]
-    return ' '.join(lines)

@@ -96,7 +96,7 @@ class FiniteSteps:
         if self.overflows > MOST_OVERFLOWS:
             raise NonFiniteError(
                 f'optim_wrapper: found gradients that overflow in {self.overflows} steps in a row at any loss scale, '
-                'expected finite ones; train without --amp, or set optim_wrapper.dtype=bfloat16'
+                'expected finite ones; train without --amp, or with bfloat16'
             )
 
     def _scale_loss(self, loss: Tensor) -> Tensor:

@@ -30,7 +30,9 @@ from tqdm import tqdm
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets.pipeline import build_pipeline
+from cssa_mm.datasets.questions import accepted_kinds
 from cssa_mm.engine.config.data_parts import require_test_data
+from cssa_mm.engine.config.train_loops import NO_EPOCH
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.features.view import draws_view_or_mirror, view_of
 from cssa_mm.files import code_digest
@@ -145,6 +147,7 @@ def row_config(
     result.visualizer.vis_backends = []
     if row.kind != 'train':
         result.train_cfg.update(warmup_epochs=0, semi_epochs=0)
+        result.accept = [*accepted_kinds(result.get('accept')), NO_EPOCH]
         result.param_scheduler = None
     if row.kind == 'zero_shot' and result.model.get('evidence'):  # it rests on labels, and its neighbours come with it
         result.model.update(evidence=None, neighbours=None)

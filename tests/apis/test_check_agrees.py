@@ -216,7 +216,7 @@ BREAKS = {
         "question: val: the group 'b' of group_column",
     ),
     'a group column that is not there': (nothing, {f'{DATASET}.group_column': 'film'}, "no column 'film'"),
-    'an accept of another form': (nothing, {'accept': 3}, "expected 'all' or a list"),
+    'an accept of another form': (nothing, {'accept': 3}, 'the kinds of questions, which cssa check prints'),
     'a class that the class file lacks': (
         lambda root: (write_class_file(root), add_row('labels.csv', ('p09.png', 'zebra'))(root)),
         {},

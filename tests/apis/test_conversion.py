@@ -183,4 +183,4 @@ def test_what_is_no_checkpoint_of_ours_is_refused(tmp_path):
     assert 'not of a CSSAClassifier' in refusal(path)
     for content in ([1], dict(state_dict=[1])):
         torch.save(content, path)
-        assert 'not of a CSSAClassifier' in refusal(path)
+        assert 'without a state_dict' in refusal(path)

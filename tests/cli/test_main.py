@@ -189,7 +189,7 @@ def test_the_exit_status_is_what_the_command_returns(ended):
 
 def test_a_mistake_of_the_user_is_one_line_and_status_2(ended, monkeypatch):
     monkeypatch.delenv('CSSA_TRACEBACK', raising=False)
-    assert ended(raises(ConfigError('config: found\n  nothing'))) == (2, 'error: config: found nothing\n')
+    assert ended(raises(ConfigError('config: found\n  nothing'))) == (2, 'error: config: found\\n  nothing\n')
     in_worker = 'Caught it in worker 0.\nTraceback (most recent call last):\n  File\nx.DataError: a.png: found: no'
     assert ended(raises(DataError(in_worker))) == (2, 'error: a.png: found: no\n')
 

@@ -92,5 +92,5 @@ def test_a_data_set_trains_on_wrong_labels_and_is_measured_by_the_true_ones(tiny
 
 @pytest.mark.parametrize('share', [-0.1, 1.5, 'many', True])
 def test_a_share_that_is_none_is_refused_with_its_place(tiny_config, share):
-    with pytest.raises(ConfigError, match='dataset: found wrong_labels=.* expected a number in .0, 1.'):
+    with pytest.raises(ConfigError, match='wrong_labels: found .* expected a number from 0 to 1'):
         DATASETS.build(tiny_config(**{'train_dataloader.dataset.wrong_labels': share}).train_dataloader.dataset)

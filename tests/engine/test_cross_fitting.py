@@ -162,7 +162,7 @@ def test_without_kept_features_thresholds_follow_the_rates(tiny_config, caplog):
 
 @pytest.mark.parametrize(
     ('calibration', 'message'),
-    [(dict(rule='f2'), "found 'f2', expected one of f1"), (dict(folds=1), 'found 1'), (dict(folds='two'), "'two'")],
+    [(dict(rule='f2'), "found 'f2', expected 'f1'"), (dict(folds=1), 'found 1'), (dict(folds='two'), "'two'")],
 )
 def test_wrong_options_are_refused(tiny_config, calibration, message):
     with pytest.raises(ConfigError, match=message):

@@ -16,7 +16,7 @@ def folder(tmp_path):
     run = tmp_path / 'run'
     run.mkdir()
     for number in (8, 9, 10):
-        torch.save(dict.fromkeys(RESUMABLE, number), run / f'epoch_{number}.pth')
+        torch.save(dict.fromkeys(RESUMABLE, number) | dict(state_dict={}), run / f'epoch_{number}.pth')
     torch.save(dict(state_dict={}), run / 'best_ema_mAP_epoch_11.pth')
     (run / '.epoch_12.77.tmp.pth').write_bytes(b'half')
     name_latest(run, run / 'epoch_10.pth')

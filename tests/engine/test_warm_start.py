@@ -147,5 +147,5 @@ def test_a_start_that_is_gone_is_told(tiny_config, checkpoint, tmp_path):
 
 def test_strict_classes_is_a_truth_value(tiny_config, checkpoint):
     options = dict(load_from=checkpoint[0], strict_classes='no')
-    with pytest.raises(ConfigError, match="strict_classes: found 'no', expected True, or False"):
+    with pytest.raises(ConfigError, match="strict_classes: found 'no', expected True or False"):
         trained(tiny_config(**NO_TRAINING, **options))

@@ -631,7 +631,7 @@ def test_what_is_learned_is_a_buffer_and_the_anchor_stays(images):
         ('anchor', 1.5, 'a number from 0 to 1'),
         ('shrinkage', 2.0, 'a number from 0 to 1'),
         ('shrinkage', float('nan'), 'a number from 0 to 1'),
-        ('prior_count', -1.0, 'a number from 0 to 1e+06'),
+        ('prior_count', -1.0, 'a number from 0 to 1000000'),
     ],
 )
 def test_values_outside_their_range_are_named_in_one_line(option, value, expected):

@@ -145,7 +145,7 @@ def test_prompts_of_several_lengths_have_the_features_and_gradients_of_one_pass(
 
 
 def test_a_chunk_of_no_prompts_is_refused(encoder):
-    with pytest.raises(ConfigError, match='prompts.chunk_size: found 0, expected 1 or more prompts, or None for all'):
+    with pytest.raises(ConfigError, match='prompts.chunk_size: found 0, expected a whole number from 1 or None'):
         prompts(encoder, chunk_size=0)
 
 

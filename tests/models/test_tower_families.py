@@ -110,7 +110,8 @@ def test_a_family_has_local_features_and_open_clip_s_own_embeddings(build, famil
     images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
     local, pooled = backbone(images)
     with torch.no_grad():
-        torch.testing.assert_close(pooled, backbone.clip.model.encode_image(images), rtol=1e-4, atol=1e-5)
+        # Two ways through fifty layers: processors round them up to 1.6e-5 apart.
+        torch.testing.assert_close(pooled, backbone.clip.model.encode_image(images), rtol=1e-4, atol=3e-5)
     assert (pooled[0] - pooled[1]).abs().max() > 1e-3
     assert local.shape[0] == 2
     assert local.shape[1] > 1

@@ -74,7 +74,9 @@ PLACES: dict[str, Hints] = {
         on_used_work_dir=Literal['refuse', 'overwrite', 'new'],
         strict_classes=bool,
         log_level=Level | None,
-        accept=str | Sequence[str] | None,
+        accept=Annotated[str, "'all'"]
+        | Annotated[Sequence[str], 'the kinds of questions, which cssa check prints']
+        | None,
         live=str | Sequence[str] | None,
         device=str | None,
         default_scope=str | None,

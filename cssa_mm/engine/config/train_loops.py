@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 from mmpretrain.registry import LOOPS
 
+from cssa_mm.datasets.questions import accepted_kinds
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 from cssa_mm.errors import ConfigError
 from cssa_mm.names import component_of
@@ -17,6 +18,7 @@ from cssa_mm.values import check_values
 
 PHASES = ('warmup_epochs', 'semi_epochs')
 # (R) The share of the epochs that warm up: 12 of 40, as in configs/_base_/schedules/cssa.py.
+NO_EPOCH = 'no_epoch'  # what the key `accept` calls a training without an epoch
 WARM_UP = 0.3
 
 
@@ -52,7 +54,7 @@ def apply_loops(config: Config) -> None:
     if 'max_epochs' in section:
         _divide(section)
     check_values(SemiSupervisedTrainLoop, section, 'train_cfg')  # those of a loop that took the place of mmengine's
-    _refuse_nothing(section)
+    _refuse_nothing(section, accepted_kinds(config.get('accept')))
     _check_intervals(section.get('dynamic_intervals'))
 
 
@@ -103,9 +105,9 @@ def _divide(section: Any) -> None:
         )
 
 
-def _refuse_nothing(section: Mapping[str, Any]) -> None:
-    """Refuse a training without an epoch."""
-    if section.get('warmup_epochs', 1) == 0 and section.get('semi_epochs', 1) == 0:
+def _refuse_nothing(section: Mapping[str, Any], accepted: Collection[str]) -> None:
+    """Refuse a training without an epoch, unless it is meant: a study measures untrained models by the same way."""
+    if NO_EPOCH not in accepted and section.get('warmup_epochs', 1) == 0 and section.get('semi_epochs', 1) == 0:
         raise ConfigError(
             'train_cfg: found warmup_epochs=0 and semi_epochs=0, which train nothing, expected an epoch at least; set '
             'one of the two, or measure the untrained model: cssa test CONFIG none'

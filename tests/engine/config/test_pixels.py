@@ -58,7 +58,8 @@ def test_the_storage_of_the_loader_stays(tiny_config):
 
 def test_pipelines_inside_wrappers_are_read_alike():
     inner = dict(type='X', pipeline=[dict(type='LoadImageFromFile')])
-    wrapped = dict(type='Repeat', dataset=dict(type='Concat', datasets=[dict(type='X', pipeline=[]), inner]))
+    other = dict(type='X', pipeline=[dict(type='View')])
+    wrapped = dict(type='Repeat', dataset=dict(type='Concat', datasets=[other, inner]))
     apply_pixels(dict(train_dataloader=dict(dataset=wrapped)))
     assert inner['pipeline'] == [dict(type='LoadRGBImage')]
 
