@@ -30,7 +30,7 @@ def read_scalars(work_dir: str | os.PathLike) -> Scalars:
     validations: list[dict[str, Any]] = []
     for path in sorted(Path(work_dir).glob(f'*/{FILE}')):
         rows = [row for row in map(_row, path.read_text('utf-8', errors='replace').splitlines()) if row]
-        trained = [row for row in rows if 'epoch' in row]
+        trained = [row for row in rows if 'epoch' in row and 'step' in row]
         if not trained:  # a test
             continue
         first, step = min((row['epoch'], row['step']) for row in trained)
