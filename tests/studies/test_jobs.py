@@ -161,13 +161,14 @@ def test_a_run_is_what_the_other_tools_compute(two_by_two, small_demo, tmp_path)
 
 
 def test_a_run_that_fails_names_its_log_and_the_others_go_on(write_study, run_toy, tmp_path, capsys):
-    path = write_study("rows = dict(bad=dict(options={'model.head.score': 'none'}), good=dict(kind='zero_shot'))")
+    options = {'model.head.label_specific': False, 'model.head.shared_prompts': True}
+    path = write_study(f"rows = dict(bad=dict(options={options}), good=dict(kind='zero_shot'))")
     work_dir = tmp_path / 'out'
     summary = run_toy(path, work_dir)
     assert [row['name'] for row in summary['rows']] == ['good']
     ((log, reason),) = summary['failures'].items()
     assert log == str(work_dir / 'bad-1' / 'run.log')
-    assert 'ConfigError: head.score' in reason
+    assert 'ConfigError: head.shared_prompts' in reason
     assert 'Traceback' in Path(log).read_text()
     assert f'its log is {log}' in capsys.readouterr().err
 
