@@ -47,8 +47,8 @@ class LastValidationHook(Hook):
             if self._text is None:
                 self._text = untrained_text(model, model.class_words.wordings)
             kept = (data_batch or {}).get('features')  # the tower does not run
-            features = self._features if kept is None else tuple(part.to(model.head.bias.device) for part in kept)
-            cosines = untrained_similarity(model, *features, self._text).float().cpu().numpy()
+            local, pooled = self._features if kept is None else (part.to(model.head.bias.device) for part in kept)
+            cosines = untrained_similarity(model, local, pooled, self._text).float().cpu().numpy()
             for sample, row in zip(outputs, cosines, strict=True):
                 self._rows.append((str(sample.image_id), sample.pred_score.cpu().numpy(), row))
         # No training must end for its report, which scores the images itself then.
