@@ -36,6 +36,8 @@
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 #   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
 #           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
+#   ranks     kills one of two processes of a training, twice, lets torchrun start them again, and compares the end with that
+#           of a run that nobody stopped; arguments: --kills 2 --processes 2
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
 #           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 60
 set -eo pipefail
@@ -117,6 +119,11 @@ resume() {
 kills() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/kills.py" "$@"
+}
+
+ranks() {
+    source "$ROOT/tools/environment.sh"
+    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/ranks.py" "$@"
 }
 
 doors() {
@@ -212,7 +219,7 @@ onnx() {
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume kills fuzz values soak"
+store suggestions resume ranks kills fuzz values soak"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

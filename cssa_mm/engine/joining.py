@@ -33,14 +33,14 @@ def join(env_cfg: Mapping[str, Any]) -> dict[str, Any]:
     address, is_of_agent = _address(), os.environ.get('TORCHELASTIC_USE_AGENT_STORE') == 'True'
     if is_of_agent or os.environ.get('RANK') != '0':
         _wait_for_first(address, end, seconds)
-    with in_one_line(seconds):
+    with in_one_line():
         store, rank, world_size = next(iter(torch.distributed.rendezvous('env://', timeout=timeout)))
         _wait_for_all(store, rank, world_size, end, seconds)
     return dict(store=store, rank=rank, world_size=world_size, timeout=timeout)
 
 
 @contextmanager
-def in_one_line(seconds: float = SECONDS) -> Iterator[None]:
+def in_one_line() -> Iterator[None]:
     """Say in one line why torch could not join the processes.
 
     Raises:
@@ -59,8 +59,7 @@ def in_one_line(seconds: float = SECONDS) -> Iterator[None]:
     except torch.distributed.DistStoreError as error:
         count = int(os.environ.get('WORLD_SIZE', '1'))
         raise ConfigError(
-            f'launcher: found fewer than the expected {count} processes after {seconds:g} s '
-            f'({str(error).splitlines()[0]}); {HINT}'
+            f'launcher: found fewer than the expected {count} processes ({str(error).splitlines()[0]}); {HINT}'
         ) from error
     except ValueError as error:
         if 'environment variable' not in str(error):

@@ -52,7 +52,7 @@ def test_processes_that_meet_know_their_place_and_the_timeout(told):
 
 def test_a_process_that_never_comes_is_one_line(told):
     lines, ports = told
-    assert lines['first alone'].startswith('error: launcher: found fewer than the expected 2 processes after 1 s (')
+    assert lines['first alone'].startswith('error: launcher: found fewer than the expected 2 processes (Timed out')
     assert lines['first alone'].endswith(f'{END}\n')
     start = f'error: launcher: found nobody at 127.0.0.1:{ports["nobody"]} after 1 s ('
     assert lines['second alone'].startswith(start)

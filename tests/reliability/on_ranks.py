@@ -12,6 +12,7 @@ from cssa_mm.engine.runner import CSSARunner
 torch.set_num_threads(1)
 for path in sys.argv[2:]:
     config = Config.fromfile(path)
+    config.launcher = 'pytorch'
     config.work_dir = str(Path(sys.argv[1], Path(path).stem))
     config.experiment_name = f'{Path(path).stem}_{os.environ["WORLD_SIZE"]}'
     CSSARunner.from_cfg(config).train()

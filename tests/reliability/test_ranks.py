@@ -32,7 +32,6 @@ SHORT = {
     'default_hooks.logger.interval': 1,
     'log_processor': dict(window_size=1),
     'randomness.seed': 0,
-    'launcher': 'pytorch',
     'report': False,
 } | {
     f'{name}_dataloader.{key}': value
