@@ -26,7 +26,7 @@ def port_of(environment: os._Environ[str]) -> str:
     given, is_alone = environment.get('PORT', ''), environment.get('NNODES', '1') == '1'
     if not given and is_alone:
         with socket.socket() as listener:
-            listener.bind(('', 0))
+            listener.bind(('127.0.0.1', 0))
             return str(listener.getsockname()[1])
     port = given or SEVERAL
     if not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -35,7 +35,7 @@ def port_of(environment: os._Environ[str]) -> str:
         try:
             with socket.socket() as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(('', int(port)))
+                listener.bind(('', int(port)))  # noqa: S104  # nosec B104 # where torchrun listens
         except OSError as error:
             way = 'leave PORT out, and a free one is chosen' if is_alone else 'give another one on all machines'
             end(f'PORT: found {port}, on which this machine cannot listen ({error.strerror}); {way}')

@@ -64,7 +64,7 @@ def test_missing_or_wrong_arguments_end_in_one_line(command, message, run):
 )
 def test_a_wrong_start_of_several_processes_is_one_line_before_any_of_them(variables, arguments, message, run):
     with socket.socket() as listener:
-        listener.bind(('', 0))
+        listener.bind(('127.0.0.1', 0))
         listener.listen()
         port = str(listener.getsockname()[1])
         given = {name: value.replace('USED', port) for name, value in variables.items()}

