@@ -22,7 +22,7 @@ def end(text: str, status: int = 2) -> NoReturn:
 
 
 def port_of(environment: os._Environ[str]) -> str:
-    """The port where the processes meet: PORT if this machine can listen there; on one machine, a free one without it."""
+    """The port where the processes meet: PORT if this machine can listen there; by default a free one."""
     given, is_alone = environment.get('PORT', ''), environment.get('NNODES', '1') == '1'
     if not given and is_alone:
         with socket.socket() as listener:
@@ -35,7 +35,7 @@ def port_of(environment: os._Environ[str]) -> str:
         try:
             with socket.socket() as listener:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(('', int(port)))  # noqa: S104  # nosec B104 # where torchrun listens
+                listener.bind(('', int(port)))  # nosec B104 # where torchrun listens
         except OSError as error:
             way = 'leave PORT out, and a free one is chosen' if is_alone else 'give another one on all machines'
             end(f'PORT: found {port}, on which this machine cannot listen ({error.strerror}); {way}')

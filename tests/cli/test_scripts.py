@@ -51,8 +51,8 @@ def test_missing_or_wrong_arguments_end_in_one_line(command, message, run):
         (
             dict(PORT='USED'),
             [],
-            'PORT: found USED, on which this machine cannot listen (Address already in use); leave PORT out, and a free '
-            'one is chosen',
+            'PORT: found USED, on which this machine cannot listen (Address already in use); leave PORT out, and a '
+            'free one is chosen',
         ),
         (
             dict(PORT='USED', NNODES='2'),
@@ -78,7 +78,8 @@ def test_a_process_that_dies_before_the_others_meet_it_is_one_line(run, tmp_path
     for name in ('torchrun.sh', 'launch.py'):
         (tmp_path / name).write_bytes((ROOT / 'tools' / name).read_bytes())
     (tmp_path / 'train.py').write_text(
-        "import os, signal, time\nif os.environ['RANK'] == '1':\n    os.kill(os.getpid(), signal.SIGKILL)\ntime.sleep(600)\n"
+        "import os, signal, time\nif os.environ['RANK'] == '1':\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        'time.sleep(600)\n'
     )
     done = run('bash', tmp_path / 'torchrun.sh', 'train.py', 2)
     assert done.returncode == 128 + 9

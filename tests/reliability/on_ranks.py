@@ -1,4 +1,4 @@
-"""What each of several processes runs for test_ranks.py: whole trainings, one after another, by the config files given."""
+"""What each of several processes runs for test_ranks.py: whole trainings by the config files given."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""torchrun starts a training again after the kill of a process: bash tools/acceptance.sh ranks [--kills 2] [--processes 2]
+"""torchrun starts a training again after a kill: bash tools/acceptance.sh ranks [--kills 2] [--processes 2]
 
 One of several processes is killed (SIGKILL) within an epoch, in turn the last and the first, by the command of the
 documentation: MAX_RESTARTS=N bash tools/dist_train.sh CONFIG PROCESSES --resume. The training must go on from its last
