@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,9 +30,17 @@ from mutant_list import Mutant, all_mutants
 ROOT = Path(__file__).resolve().parents[2]
 ENOUGH = 0.9
 SECONDS = 300  # a child that runs longer is ended by a signal, and its mutant caught
-# What the tests import beside the package, and what takes longest.
-IMPORTS = ('torch', 'mmpretrain', 'mmengine.runner', 'pytest', 'safetensors.torch', 'scipy.stats', 'sklearn.isotonic')
-IMPORTS += ('sklearn.linear_model', 'sklearn.metrics', 'matplotlib.pyplot')
+# What the package and its tests import, and what takes longest.
+IMPORTS = (
+    'torch',
+    'mmengine.runner',
+    'mmpretrain.apis',
+    'mmpretrain.models',
+    'mmpretrain.datasets',
+    'open_clip',
+    'timm',
+)
+IMPORTS += ('pytest', 'safetensors.torch', 'scipy.stats', 'sklearn.isotonic', 'sklearn.linear_model', 'sklearn.metrics')
 FOREIGN = 99  # exit status of a child that has met another copy of the package
 
 
@@ -73,7 +82,7 @@ class Tree:
         return child
 
     def _run(self, tests: Sequence[str]) -> int:
-        os.setsid()  # what the tests start ends with them
+        os.setpgrp()  # what the tests start ends with them
         signal.alarm(SECONDS)
         output = os.open(self.folder.with_suffix('.log'), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         for number in (1, 2):
@@ -92,6 +101,21 @@ class Tree:
 
         options = ['-x', '-q', '--tb=line', '-p', 'no:cacheprovider', f'--basetemp={self.folder}.tmp']
         return int(pytest.main([*options, *tests]))
+
+
+def import_foreign() -> types.ModuleType:
+    """Import what the package needs, and nothing of it but the repairs without which torchvision may not load.
+
+    Returns:
+        The module of the repairs, which end when nobody holds it.
+    """
+    package = types.ModuleType('cssa_mm')
+    package.__path__ = [str(ROOT / 'cssa_mm')]
+    sys.modules['cssa_mm'] = package
+    compat = importlib.import_module('cssa_mm.compat')
+    for name in IMPORTS:
+        importlib.import_module(name)
+    return compat
 
 
 def verdict(status: int) -> str:
@@ -170,8 +194,7 @@ def main() -> int:
         print(f'error: mutants: {error}; the code has changed: mend tests/reliability/mutant_list.py', file=sys.stderr)
         return 2
     os.environ |= dict(OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
-    for name in IMPORTS:
-        importlib.import_module(name)
+    _held = import_foreign()
     with tempfile.TemporaryDirectory() as folder:
         trees = [Tree(Path(folder, f'tree{number}')) for number in range(max(1, arguments.processes))]
         check_tests(mutants, trees[0])
