@@ -39,7 +39,7 @@
 #   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
 #           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
-#           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 60
+#           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 2500
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
