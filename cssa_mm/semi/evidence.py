@@ -38,15 +38,15 @@ class _Stored(NamedTuple):
 class _Attention:
     """What the passes of one fit share: where each class looks (b, C, N) in the images of each batch."""
 
-    def __init__(self, is_kept: bool) -> None:
-        self.is_kept = is_kept
+    def __init__(self, num_images: int) -> None:
+        self.num_images = num_images
         self._batches: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def share(self, number: int, features: LabelFeatures) -> LabelFeatures:
         """The features of a batch, with the attention of an earlier pass if it is kept."""
         if number in self._batches:
             features.weights, features.lengths = self._batches[number]
-        elif self.is_kept:
+        elif self.num_images * features.shape[1] * features.local.unit.shape[1] <= KEPT:
             self._batches[number] = features.weights, features.lengths
         return features
 
@@ -112,7 +112,7 @@ class EvidenceImages:
                 logits, pooled = (torch.cat(parts) for parts in zip(*found, strict=True))
                 neighbours.fit_logits(logits, pooled, stored.rows)
             return None
-        read = partial(self._readings, model, _Attention(self._fits_kept(model)))
+        read = partial(self._readings, model, _Attention(len(self.labels)))
         if neighbours is None or stored is None:
             return model.evidence.fit(read, self.labels.to(device))
 
@@ -161,10 +161,6 @@ class EvidenceImages:
                 yield attention.share(number, features), (found[0], found[1])
             else:
                 yield attention.share(number, model.label_features(local, pooled)), None
-
-    def _fits_kept(self, model: CSSAClassifier) -> bool:
-        local, _ = next(self.features(model.head.bias.device))
-        return len(self.labels) * len(model.class_names) * local.shape[1] <= KEPT
 
 
 def _nothing() -> Iterator[Features]:

@@ -132,7 +132,7 @@ def test_early_stopping_counts_as_if_the_run_had_not_stopped(run, tmp_path):
     options = {'train_cfg.val_begin': 1, 'train_cfg.val_interval': 1, 'custom_hooks': [stopping]}
     _, whole, _ = run(tmp_path / 'a', **options)
     assert [count for _, count, _ in whole.counts] == [0, 1, 2]
-    for epoch in (1, 2):
+    for epoch in (1, 2, 3):
         resumed, found, _ = run(tmp_path / f'{epoch}', tmp_path / 'a' / f'epoch_{epoch}.pth', **options)
         assert found.counts == whole.counts[epoch - 1 :]  # that of the epoch is made up for
         assert resumed.train_loop.stop_training

@@ -185,6 +185,18 @@ def test_the_average_over_two_ranks_is_the_loss_of_the_global_batch(
         assert float(losses[0][name] + losses[1][name]) / 2 == pytest.approx(float(expected), rel=1e-6)
 
 
+@pytest.mark.parametrize('reduction', REDUCTIONS)
+def test_the_average_over_the_parts_of_a_step_is_the_loss_of_the_whole(alignment, context_head, reduction):
+    objective, whole = make_objective(reduction), make_targets()
+    expected = objective(alignment, whole, all_taught(), context_head)
+    losses = []
+    for rows in (slice(0, 3), slice(3, 5)):  # the second has no labelled image
+        part = Alignment(*(None if tensor is None else tensor[rows] for tensor in alignment))
+        losses.append(objective(part, whole.part(rows, 2), all_taught(), context_head))
+    for name, value in expected.items():
+        assert float(losses[0][name] + losses[1][name]) / 2 == pytest.approx(float(value), rel=1e-6)
+
+
 def test_the_targets_of_annotations_hide_nothing_but_teach_no_unlabelled_image(make_sample):
     samples = [
         make_sample('a', [1, 0, -1]),

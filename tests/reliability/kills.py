@@ -180,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--kills', type=int, default=50)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--epochs', type=int, default=60, help='semi-supervised epochs of the run')
+    parser.add_argument('--epochs', type=int, default=2500, help='semi-supervised epochs of the run')
     options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
