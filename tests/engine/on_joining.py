@@ -12,6 +12,11 @@ try:
     group = join(dict(dist_cfg=dict(timeout=float(os.environ['SECONDS']))))
     print(f'{group["rank"]} of {group["world_size"]}, {group["timeout"].total_seconds()} s')
     torch.distributed.init_process_group('gloo', **group)
+    # The store goes with the first process, and the second may still read it.
+    if group['rank']:
+        group['store'].set('read', 'all')
+    else:
+        group['store'].wait(['read'])
 except ConfigError as error:
     print(f'error: {error}')
 sys.stdout.flush()
