@@ -38,8 +38,9 @@
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 #   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
 #           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
-#   ranks     kills one of two processes of a training, twice, lets torchrun start them again, and compares the end with that
-#           of a run that nobody stopped; arguments: --kills 2 --processes 2
+#   ranks     compares whole trainings on 1, 2 and 4 processes at three numbers of images; kills one of two processes of a
+#           training, twice, lets torchrun start them again, and compares the end with that of a run that nobody stopped;
+#           arguments: --kills 2 --processes 2
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
 #           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 2500
 set -eo pipefail
@@ -124,8 +125,13 @@ kills() {
 }
 
 ranks() {
-    source "$ROOT/tools/environment.sh"
-    PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/ranks.py" "$@"
+    cd "$ROOT"
+    source tools/environment.sh
+    local scenes
+    for scenes in 62 64 81; do
+        CSSA_SCENES=$scenes "$PYTHON" -m pytest -q tests/reliability/test_ranks.py
+    done
+    PYTHONPATH=$ROOT exec "$PYTHON" tests/reliability/ranks.py "$@"
 }
 
 doors() {
