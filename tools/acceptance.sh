@@ -128,7 +128,7 @@ ranks() {
     cd "$ROOT"
     source tools/environment.sh
     local scenes
-    for scenes in 62 64 81; do
+    for scenes in 61 64 81; do
         CSSA_SCENES=$scenes "$PYTHON" -m pytest -q tests/reliability/test_ranks.py
     done
     PYTHONPATH=$ROOT exec "$PYTHON" tests/reliability/ranks.py "$@"

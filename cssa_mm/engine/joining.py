@@ -1,4 +1,8 @@
-"""How the processes of a training find each other, and the one line that ends it where they do not."""
+"""How the processes of a training find each other, and the one line that ends it where they do not.
+
+torchrun keeps its store when it starts processes again, with the addresses of those that are gone, and torch (2.13) reads
+them: now and then the new ones look for the old. So each attempt has keys of its own here.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +39,18 @@ def join(env_cfg: Mapping[str, Any]) -> dict[str, Any]:
         _wait_for_first(address, end, seconds)
     with in_one_line():
         store, rank, world_size = next(iter(torch.distributed.rendezvous('env://', timeout=timeout)))
+        store = torch.distributed.PrefixStore(f'cssa_mm/{_attempt()}', store)
         _wait_for_all(store, rank, world_size, end, seconds)
     return dict(store=store, rank=rank, world_size=world_size, timeout=timeout)
+
+
+def joining_again(env_cfg: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An `env_cfg` by which mmengine joins processes with CUDA that torchrun has started again; as it is at first."""
+    if not _attempt():
+        return env_cfg
+    found = join(env_cfg)
+    del found['timeout']  # nccl has another default
+    return {**env_cfg, 'dist_cfg': {**(env_cfg.get('dist_cfg') or {}), **found}}
 
 
 @contextmanager
@@ -85,8 +99,8 @@ def _wait_for_first(address: tuple[str, str], end: float, seconds: float) -> Non
 
 def _wait_for_all(store: torch.distributed.Store, rank: int, world_size: int, end: float, seconds: float) -> None:
     """Wait for all processes by name: the store of torchrun is there before any of them."""
-    keys = [f'cssa_mm/{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}/{each}' for each in range(world_size)]
-    store.set(keys[rank], 'here')
+    keys = [f'{each} is here' for each in range(world_size)]
+    store.set(keys[rank], 'yes')
     while missing := [each for each, key in enumerate(keys) if not store.check([key])]:
         if time.monotonic() > end:
             named = ', '.join(map(str, missing[:8])) + (', ...' if len(missing) > 8 else '')
@@ -95,6 +109,11 @@ def _wait_for_all(store: torch.distributed.Store, rank: int, world_size: int, en
                 f'all; missing: {named}; {HINT}'
             )
         time.sleep(POLL)
+
+
+def _attempt() -> int:
+    """How often torchrun has started the processes again."""
+    return int(os.environ.get('TORCHELASTIC_RESTART_COUNT', 0))
 
 
 def _address() -> tuple[str, str]:

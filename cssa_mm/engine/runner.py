@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_distributed, is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook, ParamSchedulerHook
 from mmengine.logging import print_log
 from mmengine.optim import BaseOptimWrapper, OptimWrapper
@@ -26,7 +26,7 @@ from cssa_mm.engine.config.metrics import check_parts
 from cssa_mm.engine.config.optimiser import build_optimiser, scale_rates
 from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.config.vis_backends import start_vis_backends
-from cssa_mm.engine.joining import in_one_line, join
+from cssa_mm.engine.joining import in_one_line, join, joining_again
 from cssa_mm.engine.latest import find_resumable
 from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.resuming import check_resume, go_on
@@ -66,6 +66,8 @@ class CSSARunner(Runner):
 
     def setup_env(self, env_cfg: dict) -> None:
         """Set the environment up; with CUDA, the processes meet here."""
+        if self.launcher == 'pytorch' and not is_distributed():
+            env_cfg = dict(joining_again(env_cfg))
         with in_one_line():
             super().setup_env(env_cfg)
 

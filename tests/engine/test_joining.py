@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cssa_mm.engine.joining import in_one_line
+from cssa_mm.engine.joining import in_one_line, join
+from cssa_mm.engine.runner import CSSARunner
 from cssa_mm.errors import ConfigError
 
 END = '; see the message of the process that ended, or raise env_cfg.dist_cfg.timeout'
@@ -82,3 +83,41 @@ def test_other_errors_are_left_alone():
         raise ValueError('other')
     with pytest.raises(ConfigError, match='MASTER_PORT: found port'), in_one_line():
         raise torch.distributed.DistNetworkError('EADDRINUSE')
+
+
+@pytest.fixture
+def attempt(monkeypatch):
+    """attempt(1): be the only process that torchrun has started, for the second time; its store stays."""
+    store = torch.distributed.TCPStore('127.0.0.1', 0, is_master=True, wait_for_workers=False)
+
+    def start(number: int) -> None:
+        given = dict(RANK=0, WORLD_SIZE=1, MASTER_ADDR='127.0.0.1', MASTER_PORT=store.port)
+        given |= dict(TORCHELASTIC_USE_AGENT_STORE=True, TORCHELASTIC_RESTART_COUNT=number)
+        for name, value in given.items():
+            monkeypatch.setenv(name, str(value))
+
+    return start
+
+
+def test_addresses_of_processes_that_are_gone_are_not_read_after_a_restart(attempt):
+    attempt(0)
+    join({})['store'].set('address', 'of a process that is gone')
+    assert join({})['store'].check(['address'])
+    attempt(1)
+    assert not join({})['store'].check(['address'])
+
+
+def test_with_cuda_mmengine_gets_the_store_of_a_restart_and_is_left_alone_at_first(attempt, monkeypatch):
+    given = []
+    monkeypatch.setattr('mmengine.runner.runner.init_dist', lambda *words, **options: given.append(options))
+    monkeypatch.setattr('mmengine.runner.runner.set_multi_processing', lambda **options: None)
+    runner = CSSARunner.__new__(CSSARunner)
+    runner._launcher, runner._distributed = 'pytorch', True
+    env_cfg = dict(dist_cfg=dict(backend='nccl', timeout=60))
+    for number in range(2):
+        attempt(number)
+        runner.setup_env(env_cfg)
+    first, second = given
+    assert first == env_cfg['dist_cfg'] == dict(backend='nccl', timeout=60)
+    assert second.pop('store').check(['0 is here'])
+    assert second == dict(backend='nccl', timeout=60, rank=0, world_size=1)
