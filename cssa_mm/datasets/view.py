@@ -20,7 +20,7 @@ Side = Annotated[int, Range(1, 2**16)]  # pixels
 
 @TRANSFORMS.register_module()
 class View(LoadRGBImage):
-    """Load an image and resize it: `LoadRGBImage`, then a `Resize` like mmcv's, as one step that can be compared and stored.
+    """Load an image and resize it: `LoadRGBImage`, then mmcv's `Resize` in one step that can be compared and stored.
 
     Two views are equal when they give the same pixels; the storage backend does not count.
 
