@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 import cssa_mm  # noqa: F401 - registers the components
+from cssa_mm.datasets.workers import end_with_parent
 from cssa_mm.files import write_json
 from cssa_mm.studies.benchmark.measuring import measure
 from cssa_mm.studies.benchmark.rows import row_of
@@ -21,6 +22,7 @@ ROUND = '== round done'
 
 def main() -> None:
     """Measure the row of the job, and write its figures."""
+    end_with_parent(by_signal=True)
     job: dict[str, Any] = json.load(sys.stdin)
     if job['memory_gib']:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
