@@ -181,3 +181,12 @@ def names_encoding(call: ast.Call) -> bool:
             isinstance(word, ast.Constant) and re.fullmatch('[rwax]?[b+]+', str(word.value)) for word in call.args
         )
     return True
+
+
+def test_every_script_of_bash_has_a_command_beside_it():
+    page = (ROOT / 'docs' / 'systems.md').read_text('utf-8')
+    rows = dict(re.findall(r'^\| `(\w+\.sh)[^|]*\| (.+) \|$', page, re.MULTILINE))
+    assert set(rows) == {path.name for path in (ROOT / 'tools').glob('*.sh')}
+    for name, row in rows.items():
+        assert re.search(r'`(python|py|pip) |^none: ', row), name
+        assert all((ROOT / path).is_file() for path in re.findall(r'(?:tools|requirements)/\w+\.\w+', row)), name
