@@ -15,6 +15,11 @@ LAST_LETTER = 0x10FFFF
 RATIO = 100  # times its own size that a larger one may; workbooks and scores take a tenth to a twentieth
 
 
+def is_bomb(packed: int, unpacked: int) -> bool:
+    """Whether so many bytes unpack to more than any file may that a program writes to be read."""
+    return unpacked > UNPACKED and unpacked > RATIO * packed
+
+
 @contextmanager
 def opened_archive(file: str | os.PathLike | IO[bytes]) -> Iterator[zipfile.ZipFile]:
     """A ZIP archive to read from. A member never yields more bytes than the archive says it has.
@@ -28,7 +33,7 @@ def opened_archive(file: str | os.PathLike | IO[bytes]) -> Iterator[zipfile.ZipF
         # Members may share their bytes, as no program writes them.
         if archive.fp is not None:
             packed = min(packed, archive.fp.seek(0, os.SEEK_END))
-        if unpacked > UNPACKED and unpacked > RATIO * packed:
+        if is_bomb(packed, unpacked):
             raise ValueError(f'an archive of {packed:,} bytes that unpacks to {unpacked:,}')
         yield archive
 

@@ -30,7 +30,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     partial = path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
     try:
         yield partial
-        with partial.open('rb') as file:
+        with partial.open('rb+') as file:  # Windows brings only those to the disk that may be written to
             os.fsync(file.fileno())
         os.replace(partial, path)
         sync_folder(path.parent)

@@ -43,6 +43,8 @@
 #           arguments: --kills 2 --processes 2
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
 #           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 2500
+#   versions  makes a fresh environment for each Python and kind, and runs the smoke set in it; prints what was not run;
+#           --pythons 3.10 3.11 3.12 3.13 --kinds openmmlab onedl lowest, and arguments of pytest
 set -eo pipefail
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
@@ -231,8 +233,12 @@ onnx() {
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/onnx_towers.py" "$@"
 }
 
+versions() {
+    python3 "$ROOT/tests/reliability/versions.py" "$@"
+}
+
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume ranks kills fuzz mutants values soak"
+store suggestions resume ranks kills fuzz mutants values soak versions"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

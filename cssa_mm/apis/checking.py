@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_all_start_methods, get_context
+from multiprocessing import get_context
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -28,7 +28,7 @@ from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.images.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.questions import accepted_kinds, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
-from cssa_mm.datasets.workers import end_with_parent
+from cssa_mm.datasets.workers import end_with_parent, start_method
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
 
@@ -188,7 +188,7 @@ def open_all(
     if num_workers < 2:
         return list(bar(map(look, paths)))
     try:
-        context = get_context('fork' if 'fork' in get_all_start_methods() else None)
+        context = get_context(start_method())
         with ProcessPoolExecutor(num_workers, context, _start) as pool:
             try:
                 # A million tasks at once would fill the memory before the first is done.

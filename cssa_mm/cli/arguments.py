@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cssa_mm.cli.overrides import Overrides
+from cssa_mm.datasets.workers import end_with_parent
 from cssa_mm.errors import ConfigError, CSSAError
 from cssa_mm.values import short
 
@@ -140,10 +141,13 @@ def run(
 ) -> int:
     """Parse the arguments, those of the process by default, and run a command with them.
 
+    A command that another one has started ends with it.
+
     Returns:
         The exit status: what the command returns, 0 for None; 2 after a user's mistake, which is one line on stderr
         (a traceback where CSSA_TRACEBACK is set), or where a file cannot be read or written; 130 after Ctrl-C.
     """
+    end_with_parent(by_signal=True)
     try:
         return command(parser.parse_args(arguments)) or 0
     except CSSAError as error:

@@ -1,6 +1,7 @@
-"""Processes that load images end with the process that started them, however that ends.
+"""Processes that this package starts end with the process that started them, however that ends.
 
-torch's own watchdog notices a parent that is gone, and then waits for ever for a pipe that nobody reads any more.
+Those are the workers of loaders and pools, and the commands that the quickstart and the benchmark run. torch's own
+watchdog notices a parent that is gone, and then waits for ever for a pipe that nobody reads any more.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import parent_process
-from multiprocessing.process import BaseProcess
+from functools import partial
+from multiprocessing import get_all_start_methods, parent_process
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 GRACE = 10  # seconds
+PARENT = 'CSSA_PARENT'  # the number of the process that a command ends with
+SYNCHRONIZE, INFINITE = 0x00100000, 0xFFFFFFFF  # of winnt.h and winbase.h
 
 
 class WorkerStart:
@@ -40,19 +43,34 @@ class WorkerStart:
             self.then(number)
 
 
+def start_method() -> str:
+    """How `multiprocessing` should start processes: 'fork' on Linux; elsewhere it is missing or breaks libraries."""
+    return 'fork' if sys.platform == 'linux' and 'fork' in get_all_start_methods() else 'spawn'
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a command of this package that ends with this process: it calls `end_with_parent`."""
+    return os.environ | {PARENT: str(os.getpid())}
+
+
 def end_with_parent(by_signal: bool = False) -> None:
-    """Let this process end as soon as the process is gone that has started it with `multiprocessing`.
+    """Let this process end as soon as the process is gone that has started it.
+
+    That is the one that started it with `multiprocessing`, or gave it its `child_environment`; a command that somebody
+    else has started ends with nobody.
 
     Args:
         by_signal: let Linux do it, which needs no thread here. The process must have been started by a thread that
             lives as long as the parent.
     """
-    parent = parent_process()
-    if parent is None:
+    parent, named = parent_process(), os.environ.pop(PARENT, '')  # those that it starts have another parent
+    number = parent.pid if parent is not None else int(named) if named.isdigit() else None
+    if number is None:
         return
-    if by_signal and _ask_for_death_signal() and os.getppid() == parent.pid:
+    if by_signal and _ask_for_death_signal() and os.getppid() == number:
         return
-    threading.Thread(target=_wait_for, args=(parent,), daemon=True).start()
+    wait = partial(_wait_for, number) if parent is None else parent.join
+    threading.Thread(target=_end_after, args=(wait,), daemon=True).start()
 
 
 def leave_signals_to_parent() -> None:
@@ -87,6 +105,16 @@ def _ask_for_death_signal() -> bool:
         return False
 
 
-def _wait_for(parent: BaseProcess) -> None:
-    parent.join()
+def _end_after(wait: Callable[[], object]) -> None:
+    wait()
     os._exit(1)
+
+
+def _wait_for(number: int) -> None:
+    """Wait until the process of this number is gone, which is this one's parent."""
+    if sys.platform == 'win32':  # the number stays, and a launcher may stand between the two
+        handle = ctypes.windll.kernel32.OpenProcess(SYNCHRONIZE, False, number)
+        ctypes.windll.kernel32.WaitForSingleObject(handle, INFINITE)  # at once, if it was gone already
+        return
+    while os.getppid() == number:
+        time.sleep(0.5)

@@ -34,4 +34,4 @@ def pseudo_label_records(folder: Path) -> list[dict]:
 
 
 def _read_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text('utf-8').splitlines() if line.strip()]

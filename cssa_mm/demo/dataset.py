@@ -53,7 +53,7 @@ class IconsDataset(COCOMultiLabelDataset):
         if dist.is_main_process() and not meta.is_file():
             generate_demo(self.data_root)
         dist.barrier()
-        version = json.loads(meta.read_text())['generator_version']
+        version = json.loads(meta.read_text('utf-8'))['generator_version']
         if version != GENERATOR_VERSION:
             raise DataError(
                 f'{meta}: found scenes of generator version {version}, expected {GENERATOR_VERSION}; remove '

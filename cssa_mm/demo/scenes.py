@@ -100,7 +100,7 @@ def _write_part(folder: Path, part: str, count: int, seed: int) -> None:
     categories = [dict(id=label + 1, name=name) for label, name in enumerate(CLASS_NAMES)]
     content = dict(images=images, annotations=annotations, categories=categories)
     (folder / 'annotations').mkdir(exist_ok=True)
-    (folder / 'annotations' / f'{part}.json').write_text(json.dumps(content))
+    (folder / 'annotations' / f'{part}.json').write_text(json.dumps(content), 'utf-8')
 
 
 def generate_demo(
@@ -130,7 +130,7 @@ def generate_demo(
         test_seed=seed if test_seed is None else test_seed,
     )
     meta = root / 'meta.json'
-    if meta.is_file() and json.loads(meta.read_text()) == parameters:
+    if meta.is_file() and json.loads(meta.read_text('utf-8')) == parameters:
         return root
     if root.exists() and not meta.is_file() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f'{root}: holds something other than demo data (no meta.json); choose another folder')
@@ -139,7 +139,7 @@ def generate_demo(
     try:
         _write_part(partial, 'train', num_train, seed)
         _write_part(partial, 'test', num_test, parameters['test_seed'])
-        (partial / 'meta.json').write_text(json.dumps(parameters, indent=2))
+        (partial / 'meta.json').write_text(json.dumps(parameters, indent=2), 'utf-8')
         partial.chmod(0o755)
         if root.exists():
             shutil.rmtree(root)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cssa_mm.datasets.workers import child_environment
 from cssa_mm.demo.progress import LiveLine
 from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.errors import CSSAError
@@ -81,7 +82,13 @@ def _run(words: list[str], line: LiveLine, log: Path) -> None:
     command = [*COMMAND, *words]
     with log.open('w', encoding='utf-8') as file:
         process = subprocess.Popen(  # nosec B603 # a command of our own, without a shell
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding='utf-8', errors='replace'
+            command,
+            env=child_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding='utf-8',
+            errors='replace',
         )
         try:
             for text in process.stdout or ():

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from cssa_mm.compat import format_configs_once, init_cpu_process_group
-from cssa_mm.datasets.workers import WorkerStart
+from cssa_mm.datasets.workers import WorkerStart, start_method
 from cssa_mm.engine.checkpoints import read_checkpoint
 from cssa_mm.engine.compiling import compile_tower
 from cssa_mm.engine.config.folders import check_folders
@@ -65,11 +65,17 @@ class CSSARunner(Runner):
         return super().from_cfg(config)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set the environment up; with CUDA, the processes meet here."""
+        """Set up what processes share; where forking is missing or breaks libraries, workers are spawned.
+
+        With CUDA, the processes of a training meet here.
+        """
+        processes = dict(env_cfg.get('mp_cfg') or {})
+        if start_method() == 'spawn':
+            processes['mp_start_method'] = 'spawn'
         if self.launcher == 'pytorch' and not is_distributed():
             env_cfg = dict(joining_again(env_cfg))
         with in_one_line():
-            super().setup_env(env_cfg)
+            super().setup_env(env_cfg | dict(mp_cfg=processes))
 
     def train(self) -> nn.Module:
         """Train, alone in the work directory."""

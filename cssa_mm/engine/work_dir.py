@@ -42,7 +42,7 @@ def in_use(work_dir: str | os.PathLike) -> Iterator[None]:
         yield
         return
     # A lock of this kind is not inherited by the workers of a loader, which outlive a killed process by seconds.
-    with Path(work_dir, LOCK).open('a+') as file:
+    with Path(work_dir, LOCK).open('a+', encoding='utf-8') as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:

@@ -2,10 +2,11 @@
 
     FOLDER/
       4f1c.../              tower, code, view and type of the numbers: what every shard in it agrees on
-        0b2e....safetensors   `local` (n, N, D) and `global` (n, D), and in the header the key of each row
+        0b2e....safetensors   `local` (n, N, D) and `global` (n, D); in the header the key of each row, and a checksum
 
 A key stands for one view of one image. A shard is written aside and renamed, so that a killed run leaves whole shards
-alone; its name follows from its keys, so that runs which write the same views at once write the same file.
+alone; its name follows from its keys, so that runs which write the same views at once write the same file. Each process
+compares the checksum of a shard once, when it first meets it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import hashlib
 import json
 import logging
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -30,6 +33,7 @@ from cssa_mm.files import replacing
 
 SUFFIX = '.safetensors'
 ROWS = 512  # views of a shard: 50 to 100 MiB for RN50 at 224
+CHECKSUM = 'checksum'
 LEFT_OVER = 3600.0  # seconds after which a file that was written aside is taken for that of a killed run
 
 
@@ -60,6 +64,8 @@ class FeatureStore:
                 continue
             try:
                 self._add(path)
+            except FileNotFoundError:  # another process has found it broken, too, and removed it
+                continue
             except (SafetensorError, KeyError, ValueError, RecursionError) as error:
                 reason = ' '.join(str(error).split())
                 line = f'{path}: found no readable features ({reason}); it is removed, and they are encoded again'
@@ -78,6 +84,8 @@ class FeatureStore:
         shapes = [(len(keys), *local.shape[1:]), (len(keys), local.shape[-1])] if local.ndim == 3 else []
         if [local.shape, pooled.shape] != shapes or not (local.is_floating_point() and pooled.is_floating_point()):
             raise ValueError(f'{len(keys)} keys for features of shapes {tuple(local.shape)} and {tuple(pooled.shape)}')
+        if CHECKSUM in header and header[CHECKSUM] != checksum(header, local, pooled):  # earlier versions wrote none
+            raise ValueError('other contents than its checksum says')
         for row, key in enumerate(keys):
             self.places.setdefault(key, (len(self.shards), row))
         self.shards.append((local, pooled))
@@ -92,6 +100,7 @@ class FeatureStore:
         """
         path = self.folder / f'{digest(keys)}{SUFFIX}'
         header = dict(keys=json.dumps(list(keys)), bad=json.dumps(dict(bad)))
+        header[CHECKSUM] = checksum(header, local, pooled)
         content = {'local': local.contiguous(), 'global': pooled.contiguous()}
         try:
             with replacing(path) as partial:
@@ -117,6 +126,15 @@ class FeatureStore:
             with contextlib.suppress(OSError):  # another run removes it at the same time
                 if time.time() - path.stat().st_mtime > LEFT_OVER:
                     path.unlink()
+
+
+def checksum(header: Mapping[str, str], local: Tensor, pooled: Tensor) -> str:
+    """The CRC-32 of all that a shard holds: keys, reasons, and its tensors (n, N, D) and (n, D)."""
+    total = zlib.crc32(json.dumps([header['keys'], header['bad']]).encode())
+    for tensor in (local, pooled):
+        total = zlib.crc32(f'{tensor.dtype} {tuple(tensor.shape)}'.encode(), total)
+        total = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy(), total)
+    return f'{total:08x}'
 
 
 def digest(facts: Iterable[object]) -> str:

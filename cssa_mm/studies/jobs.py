@@ -31,6 +31,7 @@ from tqdm import tqdm
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets.pipeline import build_pipeline
 from cssa_mm.datasets.questions import accepted_kinds
+from cssa_mm.datasets.workers import start_method
 from cssa_mm.engine.config.data_parts import require_test_data
 from cssa_mm.engine.config.train_loops import NO_EPOCH
 from cssa_mm.errors import ConfigError, CSSAError
@@ -201,8 +202,7 @@ def _work(jobs: Sequence[Job], num_processes: int, work_dir: Path) -> dict[str, 
     if not jobs:
         return {}
     # A process that has started CUDA cannot be forked; fresh ones need seconds to import.
-    method = 'spawn' if torch.cuda.is_available() or sys.platform != 'linux' else 'fork'
-    context = multiprocessing.get_context(method)
+    context = multiprocessing.get_context('spawn' if torch.cuda.is_available() else start_method())
     failures: dict[str, str] = {}
     started = context.Value('i', 0)
     with ProcessPoolExecutor(num_processes, context, start_worker, (started,)) as pool:

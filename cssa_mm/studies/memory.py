@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 from pathlib import Path
 
 import torch
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 STATUS = Path('/proc/self/status')
 
@@ -20,12 +24,15 @@ def forget_peak_memory() -> None:
 
 
 def peak_memory() -> int:
-    """Peak memory in bytes since `forget_peak_memory`: on the GPU where there is one, else of the process."""
+    """Peak memory in bytes since `forget_peak_memory`, on the GPU where there is one, else of the process.
+
+    Where nothing tells, it is 0.
+    """
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     if STATUS.is_file():
         return _status('VmHWM')
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
 def memory() -> int:

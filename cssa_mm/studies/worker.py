@@ -110,7 +110,7 @@ def run(job: Job) -> str | None:
 def _logged(path: Path) -> Iterator[list[str]]:
     """Write output and errors into a file; an error is also added to the yielded list."""
     failure: list[str] = []
-    with path.open('w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with path.open('w', encoding='utf-8') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
             yield failure
         # A failed run must not stop the others.
@@ -175,7 +175,7 @@ def _labelled_positives(train: SemiMultiLabelDataset, names: Iterable[str]) -> d
 
 def _pseudo_label_quality(path: Path) -> dict[str, float | None]:
     """Quality of the last epoch, in per cent; None without pseudo-labels."""
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text('utf-8').splitlines() if path.is_file() else []
     last = json.loads(lines[-1]) if lines else {}
     names = dict(pseudo_precision='micro_precision', pseudo_recall='micro_recall', pseudo_masked='masked_share')
     return {name: None if last.get(key) is None else 100 * last[key] for name, key in names.items()}

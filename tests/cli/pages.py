@@ -17,7 +17,7 @@ RUNNING = ['get_started', 'own_photos', 'labels_out', 'trust', 'how_it_works', '
 RUNNING += ['distributed', 'coming_from_mmpretrain', 'api']
 PAGES = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'docs/results.md', 'docs/reconstruction.md']
 PAGES += ['docs/formats.md', 'docs/towers.md', 'docs/thresholds.md', 'cssa_mm/demo/clip/MODEL_CARD.md']
-PAGES += ['docs/kept_features.md', 'docs/reliability.md']
+PAGES += ['docs/kept_features.md', 'docs/reliability.md', 'docs/systems.md']
 PAGES += [f'docs/{name}.md' for name in (*RUNNING, 'look_and_label', 'performance', 'scaling', 'troubleshooting')]
 
 # Training for held-out scores would triple the time.

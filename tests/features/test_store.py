@@ -1,6 +1,7 @@
 """Shards on disk. Oracle: the tensors that were written."""
 
 import errno
+import json
 import os
 
 import pytest
@@ -60,6 +61,53 @@ def test_shards_without_keys_or_of_another_length_are_left_out_and_removed(tenso
     assert len(said) == 2
     assert 'found no readable features (2 keys for features of shapes (3, 5, 16) and (3, 16))' in said[0] + said[1]
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize('place', ['keys', 'bad', 'local', 'global', 'in the middle', 'last'])
+def test_a_changed_bit_is_found_and_its_shard_removed_with_one_line(tensors, tmp_path, monkeypatch, place):
+    said = []
+    monkeypatch.setattr(store, 'print_log', lambda line, *_: said.append(line))
+    writer = FeatureStore(tmp_path)
+    writer.write(['other'], tensors[0][:1], tensors[1][:1], {})
+    writer.write(['aaaa', 'bbbb'], tensors[0][:2], tensors[1][:2], {'bbbb': 'truncated'})
+    (path,) = (path for path in tmp_path.iterdir() if b'aaaa' in path.read_bytes())
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], 'little')
+    offsets = json.loads(content[8:start])
+    where = {
+        'keys': content.index(b'aaaa'),
+        'bad': content.index(b'truncated'),
+        'in the middle': start + (len(content) - start) // 2,
+        'last': len(content) - 1,
+    } | {name: start + offsets[name]['data_offsets'][0] for name in ('local', 'global')}
+    content[where[place]] ^= 1
+    path.write_bytes(content)
+    found = FeatureStore(tmp_path)
+    assert set(found.places) == {'other'}
+    assert found.bad == {}
+    assert len(said) == 1
+    assert f'{path}: found no readable features (other contents than its checksum says); it is removed' in said[0]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_whole_shards_of_every_type_and_those_without_a_checksum_are_read(tensors, tmp_path, monkeypatch, dtype):
+    local, pooled = (tensor.to(dtype) for tensor in tensors)
+    FeatureStore(tmp_path).write(['a', 'b'], local.transpose(0, 1)[:2], pooled[:2], {})
+    save = store.save_file
+    monkeypatch.setattr(
+        store, 'save_file', lambda content, path, metadata: save(content, path, dict(list(metadata.items())[:2]))
+    )
+    FeatureStore(tmp_path).write(['c', 'd'], local[2:], pooled[2:], {})
+    assert set(FeatureStore(tmp_path).places) == set('abcd')
+
+
+def test_a_shard_that_another_process_removes_meanwhile_is_left_out(tensors, tmp_path, monkeypatch):
+    FeatureStore(tmp_path).write(['a'], tensors[0][:1], tensors[1][:1], {})
+    listed = tuple(tmp_path.iterdir())
+    monkeypatch.setattr(store.Path, 'glob', lambda *_: iter(listed))
+    listed[0].unlink()
+    assert FeatureStore(tmp_path).places == {}
 
 
 def test_what_was_written_aside_is_no_shard_and_removed_once_it_is_old(tensors, tmp_path):

@@ -223,7 +223,7 @@ def open_lock(path: Path, folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        file = path.open('a')
+        file = path.open('a', encoding='utf-8')
     except OSError as error:
         raise ConfigError(
             f"out: cannot write to '{folder}' ({error.strerror or error}), expected a folder that may be written to; "

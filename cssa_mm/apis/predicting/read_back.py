@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from cssa_mm.apis.chosen_labels import LabelChoice
-from cssa_mm.apis.predicting.writers.score_table import METADATA
+from cssa_mm.apis.predicting.parquet_scores import read_score_table
 from cssa_mm.apis.truth_labels import classes_beside, labels_for
 from cssa_mm.datasets.discovery import LocalFiles
 from cssa_mm.datasets.readers import read_labels
@@ -97,13 +96,7 @@ def _model_beside(path: Path) -> dict[str, Any] | None:
 
 
 def _of_parquet(path: Path, model: dict[str, Any] | None) -> WrittenPredictions:
-    try:
-        table = pq.read_table(path)
-        says = json.loads((table.schema.metadata or {}).get(METADATA, b'{}'))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f'{path}: found no readable Parquet ({type(error).__name__}), expected scores; write it again.'
-        ) from error
+    class_names, images, scores, says = read_score_table(path)
     facts = says.get('facts')
     if facts and model:
         other = next((key for key in facts if facts[key] != model.get(key)), None)
@@ -112,19 +105,6 @@ def _of_parquet(path: Path, model: dict[str, Any] | None) -> WrittenPredictions:
                 f"{path}: found scores of another model than that of model.json beside it (their '{other}' differ), "
                 'expected the scores that were written with it; keep each in its own folder.'
             )
-    texts = [name for name in table.column_names if pa.types.is_string(table.schema.field(name).type)]
-    column = says.get('image_column') or (texts[0] if texts else None)
-    if column not in table.column_names:
-        raise DataError(f'{path}: found no column with the names of images, expected one of texts, such as image.')
-    class_names = [name for name in table.column_names if name != column]
-    for name in class_names:
-        if not pa.types.is_floating(table.schema.field(name).type):
-            raise DataError(
-                f"{path}: found {table.schema.field(name).type} in the column '{name}', expected a column of scores "
-                'for each class; leave other columns out.'
-            )
-    scores = np.stack([table[name].to_numpy() for name in class_names], axis=1).astype(np.float32)
-    images = table[column].to_pylist()
     return _of_scores(path, class_names, images, scores, model or facts, says.get('scores') == 'raw')
 
 

@@ -21,7 +21,7 @@ STD = torch.tensor((0.26862954, 0.26130258, 0.27577711)).view(3, 1, 1) * 255
 
 def build(vocabulary: Path) -> tuple[CLIP, SimpleTokenizer]:
     """A fresh micro-CLIP and its tokenizer."""
-    config = json.loads((MODEL_DIR / f'{MODEL_NAME}.json').read_text())
+    config = json.loads((MODEL_DIR / f'{MODEL_NAME}.json').read_text('utf-8'))
     text = {key: value for key, value in config['text_cfg'].items() if key != 'tokenizer_kwargs'}
     tokenizer = SimpleTokenizer(str(vocabulary), context_length=text['context_length'])
     return CLIP(config['embed_dim'], config['vision_cfg'], text), tokenizer

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from cssa_mm.datasets.workers import child_environment
 from cssa_mm.errors import ConfigError, require_whole_number
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.files import write_json
@@ -146,6 +147,7 @@ def measure_row(row: Row, setting: Mapping[str, Any], repeats: int, memory_gib: 
         )
         process = subprocess.Popen(  # nosec B603 # COMMAND is ours, without a shell
             COMMAND,
+            env=child_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from cssa_mm.compat import mend_torchvision
+from cssa_mm.datasets.workers import child_environment
 from cssa_mm.errors import CSSAError
 from cssa_mm.studies.benchmark.measuring import Contest, Seconds
 from cssa_mm.studies.benchmark.setting import Setting
@@ -27,7 +28,9 @@ TRAINING = """
 import os, sys
 from mmengine.hooks import Hook
 import cssa_mm
+from cssa_mm.datasets.workers import end_with_parent
 from mmpretrain.registry import HOOKS
+end_with_parent(by_signal=True)
 @HOOKS.register_module()
 class LeaveHook(Hook):
     priority = 'VERY_LOW'
@@ -68,7 +71,12 @@ def run_python(program: str, *arguments: str) -> float:
     """
     started = time.perf_counter()
     done = subprocess.run(  # nosec B603 # programs of this file, without a shell
-        [sys.executable, '-c', program, *arguments], capture_output=True, text=True, errors='replace', check=False
+        [sys.executable, '-c', program, *arguments],
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        errors='replace',
+        check=False,
     )
     if done.returncode:
         raise CSSAError(((done.stderr + done.stdout).strip().splitlines() or ['no output'])[-1])

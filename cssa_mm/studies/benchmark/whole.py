@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess  # nosec B404 # no shell, see below
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 
 from cssa_mm.apis.config import load_config
+from cssa_mm.datasets.workers import child_environment
 from cssa_mm.errors import CSSAError
 from cssa_mm.files import PACKAGE
 from cssa_mm.studies.benchmark.measuring import Contest, Seconds
@@ -74,7 +74,7 @@ def mathematics(setting: Setting) -> Seconds:
 
 
 def _run(command: list[str], clone: Path) -> None:
-    environment = os.environ | dict(PYTHONPATH=str(clone), OMP_NUM_THREADS='1')
+    environment = child_environment() | dict(PYTHONPATH=str(clone), OMP_NUM_THREADS='1')
     # A command of our own, without a shell.
     done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)  # nosec B603
     if done.returncode:

@@ -6,23 +6,29 @@ So its memory is its own, and a row that needs more than there is fails alone.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from typing import Any
 
 import cssa_mm  # noqa: F401 - registers the components
+from cssa_mm.datasets.workers import end_with_parent
 from cssa_mm.files import write_json
 from cssa_mm.studies.benchmark.measuring import measure
 from cssa_mm.studies.benchmark.rows import row_of
 from cssa_mm.studies.benchmark.setting import Setting
+
+try:
+    import resource
+except ImportError:  # Windows, where no limit is set
+    resource = None  # type: ignore[assignment]
 
 ROUND = '== round done'
 
 
 def main() -> None:
     """Measure the row of the job, and write its figures."""
+    end_with_parent(by_signal=True)
     job: dict[str, Any] = json.load(sys.stdin)
-    if job['memory_gib']:
+    if job['memory_gib'] and resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (int(job['memory_gib'] * 2**30), hard))
     setting = Setting(**job['setting'])
