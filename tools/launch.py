@@ -5,6 +5,7 @@ NNODES, NODE_RANK, MASTER_ADDR, PORT and MAX_RESTARTS are read from the environm
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -54,7 +55,8 @@ def main() -> None:
         f'--max_restarts={environment.get("MAX_RESTARTS", "0")}',
         f'--nproc_per_node={count}',
     ]
-    # What it logs of an end is told below; the processes have the level of the user.
+    # What it logs of an end is told below; the processes have the level of the user. Some loggers read the variable.
+    logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
     level = environment.get('LOGLEVEL')
     environment['LOGLEVEL'] = 'CRITICAL'
     from torch.distributed import DistError

@@ -1,7 +1,7 @@
 """How the processes of a training find each other, and the one line that ends it where they do not.
 
-torchrun keeps its store when it starts processes again, with the addresses of those that are gone, and torch (2.13) reads
-them: now and then the new ones look for the old. So each attempt has keys of its own here.
+torchrun keeps its store when it starts processes again, with the addresses of those that are gone, and torch (2.13)
+reads them: now and then the new ones look for the old. So each attempt has keys of its own here.
 """
 
 from __future__ import annotations

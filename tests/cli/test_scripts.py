@@ -73,17 +73,32 @@ def test_a_wrong_start_of_several_processes_is_one_line_before_any_of_them(varia
     assert done.stderr == f'error: {message.replace("USED", port)}\n'
 
 
-def test_a_process_that_dies_before_the_others_meet_it_is_one_line(run, tmp_path):
-    """The launcher beside tools that end at once: one by a kill, the other would wait for ever."""
+@pytest.fixture
+def killed(run, tmp_path):
+    """killed(options, **variables) -> two processes started by the launcher: one is killed, the other waits for ever.
+
+    In a second attempt both end well.
+    """
     for name in ('torchrun.sh', 'launch.py'):
         (tmp_path / name).write_bytes((ROOT / 'tools' / name).read_bytes())
     (tmp_path / 'train.py').write_text(
-        "import os, signal, time\nif os.environ['RANK'] == '1':\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        'time.sleep(600)\n'
+        "import os, signal, sys, time\nif os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
+        "    if os.environ['RANK'] == '1':\n        os.kill(os.getpid(), signal.SIGKILL)\n    time.sleep(600)\n"
+        "print(f'ended {os.environ[\"RANK\"]}\\n', end='')\n"
     )
-    done = run('bash', tmp_path / 'torchrun.sh', 'train.py', 2)
+    return lambda *options, **variables: run('bash', tmp_path / 'torchrun.sh', 'train.py', 2, *options, **variables)
+
+
+def test_a_process_that_dies_before_the_others_meet_it_is_one_line(killed):
+    done = killed()
     assert done.returncode == 128 + 9
     assert done.stderr == 'error: process 1 of the training or test was ended by SIGKILL; the others were stopped\n'
+
+
+def test_processes_are_started_again_after_a_kill(killed):
+    done = killed('--resume', MAX_RESTARTS='1')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert sorted(done.stdout.split('\n')) == ['', 'ended 0', 'ended 1']
 
 
 @pytest.fixture
