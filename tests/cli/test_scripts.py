@@ -36,6 +36,14 @@ def test_missing_or_wrong_arguments_end_in_one_line(command, message, run):
     assert done.stdout == ''
 
 
+def test_processes_are_told_the_number_of_the_torchrun_that_they_end_with(run, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "$CSSA_PARENT $$"\n')
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    told, number = run('bash', 'tools/dist_train.sh', 'config', '2', PYTHON=str(python)).stdout.split()
+    assert told == number
+
+
 @pytest.fixture
 def setting(tmp_path, run):
     """A copy of the scripts and requirements where installers only write down that they were called."""
