@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import mmcv
 from mmpretrain.registry import TRANSFORMS
 
+from cssa_mm.datasets.resizing import resized
 from cssa_mm.datasets.view import View
 from cssa_mm.errors import ConfigError
 from cssa_mm.values import Range
@@ -51,8 +51,7 @@ class ScaledView(View):
         results = super(View, self).transform(results)
         height, width = self._scaled(self.size or results['img'].shape[:2])
         if (height, width) != results['img'].shape[:2]:
-            options = dict(interpolation=self.interpolation, backend=self.backend)
-            results['img'] = mmcv.imresize(results['img'], (width, height), **options)
+            results['img'] = resized(results['img'], (height, width), self.interpolation, self.backend)
         results['img_shape'] = (height, width)
         return results
 

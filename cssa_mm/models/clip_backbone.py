@@ -36,6 +36,8 @@ class OpenCLIPBackbone(BaseModule):
         precision: `'fp32'`, or autocast of the tower in `'bf16'` or `'fp16'`. Features leave in float32.
         activation: `'gelu'` or `'quickgelu'`, whatever name, tag and file say; None goes by them, and asks.
         allow_torchscript: open a TorchScript archive, which holds code, as weights.
+        channels_last: whether the channels of a pixel lie side by side in memory; the features differ by rounding
+            alone. None does so on a CPU, where convolutions take a tenth to a half less time.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class OpenCLIPBackbone(BaseModule):
         precision: Annotated[str, OneOf(tuple(AUTOCAST))] = 'fp32',
         activation: str | None = None,
         allow_torchscript: bool = False,
+        channels_last: bool | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -59,6 +62,7 @@ class OpenCLIPBackbone(BaseModule):
         self.dense = dense
         self.global_token = global_token
         self.precision = precision
+        self.channels_last = channels_last
         self.tower = Frozen(self.clip.model)
         self._features = feature_function(self.clip.visual, model_name)
 
@@ -93,6 +97,8 @@ class OpenCLIPBackbone(BaseModule):
         Returns:
             Local features (B, N, D) and global features (B, D), float32, not normalised.
         """
+        if images.device.type == 'cpu' if self.channels_last is None else self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
         dtype = AUTOCAST[self.precision]
         with torch.autocast(images.device.type, dtype) if dtype else nullcontext():
             local, pooled = self._features(self.clip.visual, images, self.dense, self.global_token)

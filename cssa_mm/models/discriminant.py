@@ -108,9 +108,11 @@ class Moments:
         self._sum += pooling.transpose(0, 1).flatten(1).double() @ local.flatten(0, 1).double()
         pooling = pooling[:, self.classes]
         # The sum over classes of v v': by way of the classes or of the positions, whichever are fewer.
-        left = right = (pooling @ local).double()
         if pooling.shape[1] > pooling.shape[2]:
-            left, right = local.double(), pooling.transpose(1, 2).double() @ right
+            left, pooling = local.double(), pooling.double()
+            right = (pooling.transpose(1, 2) @ pooling) @ left
+        else:
+            left = right = (pooling @ local).double()
         left, right = left.flatten(0, 1), right.flatten(0, 1)
         for columns in torch.arange(left.shape[1]).split(BLOCK):
             start, stop = int(columns[0]), int(columns[-1]) + 1

@@ -45,6 +45,18 @@ def test_the_pixels_are_those_of_pillow(path):
     np.testing.assert_array_equal(View(size=(30, 19))(dict(img_path=path))['img'], np.asarray(expected))
 
 
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+@pytest.mark.parametrize('size', [24, (20, 31), (80, 61)], ids=str)
+def test_torchvision_gives_the_pixels_of_pillow_to_one_of_255_and_the_same_keys(path, size, interpolation):
+    views = [View(size=size, interpolation=interpolation, backend=backend) for backend in ('torchvision', 'pillow')]
+    found, expected = (view(dict(img_path=path)) for view in views)
+    np.testing.assert_array_equal(views[0].of_image(PIXELS), found['img'])
+    images = [each.pop('img') for each in (found, expected)]
+    assert images[0].flags.c_contiguous
+    assert np.abs(images[0].astype(int) - images[1]).max() <= 1
+    assert found == expected
+
+
 def test_without_a_size_the_image_stays_as_it_is(path):
     view = View(size=None)
     found, expected = (step(dict(img_path=path)) for step in (view, LoadRGBImage()))
@@ -89,6 +101,7 @@ def test_a_view_is_plain_data_that_builds_the_same_view(size, normal):
         dict(size=None),
         dict(size=8, interpolation='bilinear'),
         dict(size=8, backend='cv2'),
+        dict(size=8, backend='torchvision'),
     ],
     ids=str,
 )
@@ -122,7 +135,7 @@ def test_a_wrong_size_is_refused_in_one_line(size):
             dict(interpolation='box', backend='cv2'),
             "interpolation='box', expected one of nearest, bilinear, bicubic, area, lanczos.",
         ),
-        (dict(backend='pil'), "backend='pil', expected one of pillow, cv2. Did you mean 'pillow'?"),
+        (dict(backend='pil'), "backend='pil', expected one of pillow, cv2, torchvision. Did you mean 'pillow'?"),
         (dict(interpolation=['bicubic']), "interpolation=['bicubic'], expected one of"),
     ],
     ids=str,

@@ -40,6 +40,26 @@ def test_the_global_feature_is_that_of_open_clip(build, images, name):
     assert local.dtype == pooled.dtype == torch.float32
 
 
+@pytest.mark.parametrize('name', TOWERS)
+def test_channels_last_is_a_layout_alone_and_the_default_on_a_cpu(build, images, name, monkeypatch):
+    seen = []
+
+    def noted(visual, images, *options):
+        seen.append(images.is_contiguous(memory_format=torch.channels_last))
+        return features(visual, images, *options)
+
+    found = []
+    for option in (None, True, False):
+        backbone = build(name, channels_last=option)
+        features = backbone._features
+        monkeypatch.setattr(backbone, '_features', noted)
+        found.append(backbone(images))
+    assert seen == [True, True, False]
+    for local, pooled in found[:2]:
+        torch.testing.assert_close(local, found[2][0], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(pooled, found[2][1], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize('name', ['tiny-rn', 'tiny-vit', 'tiny-timm'])
 @pytest.mark.parametrize(('height', 'width'), [(128, 128), (64, 128)])
 def test_towers_take_other_sizes_than_their_own(build, name, height, width):

@@ -23,6 +23,7 @@ from cssa_mm.apis.exporting.hub_tower import (
 from cssa_mm.apis.exporting.module import stored_line
 from cssa_mm.apis.loading import load_model
 from cssa_mm.apis.scorer import model_facts, stored_in_words
+from cssa_mm.datasets.resizing import NAMES
 from cssa_mm.datasets.view import View
 from cssa_mm.features.view import model_view
 from cssa_mm.files import new_folder, write_json, write_text
@@ -155,7 +156,6 @@ def _config(facts: dict[str, Any], description: dict[str, Any]) -> dict[str, Any
 
 
 def _in_words(view: View) -> str:
-    library = dict(pillow='Pillow', cv2='OpenCV')[view.backend]
     size = 'of their own size' if view.size is None else f'resized to {view.size[0]} x {view.size[1]} (height x width)'
-    how = '' if view.size is None else f' by {view.interpolation} interpolation of {library}, no crop'
+    how = '' if view.size is None else f' by {view.interpolation} interpolation of {NAMES[view.backend]}, no crop'
     return f'upright (EXIF), RGB, {size}{how}; exactly: `view` in `{PREPROCESSOR}`'

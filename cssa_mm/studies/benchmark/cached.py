@@ -36,7 +36,8 @@ def cached_training(setting: Setting, classes: str) -> Contest:
         setting: the sizes.
         classes: `c20` for the names of Pascal VOC, `c80` for those of COCO.
     """
-    names = setting.model(setting.config(overrides={'model.class_names': NAMES[classes]})).class_names
+    # In the order in which a table has them.
+    names = sorted(setting.model(setting.config(overrides={'model.class_names': NAMES[classes]})).class_names)
     draw_photos(setting.folder, setting.photos, names, setting.photos // 8)
     overrides = dict(BENCHMARKED) | dict(setting.overrides) | dict(ALONE)
     overrides |= {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -37,26 +36,30 @@ def compiled(setting: Setting) -> Contest:
 
 
 def channels_last(setting: Setting) -> Contest:
-    """The tower with the channels of a pixel side by side in memory."""
+    """The tower with the channels of a pixel side by side in memory, which is the default on a CPU, or not."""
 
-    def change(model: CSSAClassifier) -> None:
-        visual: Any = model.backbone.clip.visual
-        visual.to(memory_format=torch.channels_last)
+    def channels(last: bool) -> Change:
+        return lambda model: setattr(model.backbone, 'channels_last', last)
 
-    return changed_tower(setting, change)
+    return changed_tower(setting, channels(True), channels(False))
 
 
-def changed_tower(setting: Setting, change: Change) -> Contest:
-    """The tower with an option on images, against that without; the difference is mAP in points, on the demo."""
+def nothing(model: CSSAClassifier) -> None:
+    """No change."""
+
+
+def changed_tower(setting: Setting, change: Change, other: Change = nothing) -> Contest:
+    """The tower with an option on images, against another; the difference is mAP in points, on the demo."""
     plain, changed = setting.model().eval(), setting.model().eval()
     change(changed)
+    other(plain)
     images = random_images(setting.optioned, setting.side, setting.device)
 
     def tower(model: CSSAClassifier) -> Callable[[], object]:
         return lambda: model.backbone(normalised(model, images))
 
     def difference() -> float:
-        maps = [zero_shot(setting, each) for each in (change, lambda model: None)]
+        maps = [zero_shot(setting, each) for each in (change, other)]
         return 100 * abs(maps[0] - maps[1])
 
     return Contest(tower(changed), tower(plain), difference=difference)
