@@ -133,7 +133,7 @@ def checksum(header: Mapping[str, str], local: Tensor, pooled: Tensor) -> str:
     total = zlib.crc32(json.dumps([header['keys'], header['bad']]).encode())
     for tensor in (local, pooled):
         total = zlib.crc32(f'{tensor.dtype} {tuple(tensor.shape)}'.encode(), total)
-        total = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy(), total)
+        total = zlib.crc32(tensor.contiguous().view(torch.uint8).numpy().data, total)
     return f'{total:08x}'
 
 
