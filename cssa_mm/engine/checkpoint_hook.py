@@ -39,8 +39,8 @@ class CSSACheckpointHook(CheckpointHook):
         by_epoch: whether epochs are counted; else steps.
         max_keep_ckpts: how many are kept; -1 keeps all.
         save_best: a metric such as 'ema/mAP', or a list of them, whose best checkpoint is kept, too.
-        on_failed_save: where a checkpoint cannot be written, as on a full disk, 'stop' ends the training with one line,
-            and 'go_on' tells it and tries again at the next one. Either leaves the previous checkpoint whole.
+        on_failed_save: where a checkpoint cannot be written, as on a full disk, 'stop' ends the training with one line;
+            'go_on' tells it and tries at the next one, and fails only at the last. The previous one stays whole.
         options: the others of mmengine's CheckpointHook.
 
     Raises:
@@ -69,6 +69,7 @@ class CSSACheckpointHook(CheckpointHook):
         self.on_failed_save = on_failed_save
         self._steps: list[int] = []  # of the checkpoints of this run that are there, oldest first
         self._progress: TrainingProgress | None = None
+        self._failed = ''  # what is wrong with the last checkpoint
         self._files: Any = None  # the storage, from before_train on
 
     def before_train(self, runner: Runner) -> None:
@@ -87,6 +88,12 @@ class CSSACheckpointHook(CheckpointHook):
             self._steps = [step for step in sorted(self._on_disk()) if step <= done]
             self._remove_old()
 
+    def after_train(self, runner: Runner) -> None:
+        """Say that the model of the end is not on the disk."""
+        super().after_train(runner)
+        if self._failed:
+            raise CheckpointError(f'{self._failed}make room and go on with --resume')
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add what goes on from the tensors; a best checkpoint, which nothing goes on from, has none."""
         if self._progress is not None:
@@ -97,32 +104,30 @@ class CSSACheckpointHook(CheckpointHook):
 
         It is written before the epoch ends, and so before thresholds are found.
         """
-        if self.by_epoch or self.last_ckpt is None:
-            return
-        if Path(self.last_ckpt).name == self.filename_tmpl.format(runner.iter):
+        last = None if self.by_epoch else self.last_ckpt
+        if last is not None and Path(last).name == self.filename_tmpl.format(runner.iter):
             self._save_checkpoint_with_step(runner, runner.iter, dict(epoch=runner.epoch + 1, iter=runner.iter))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         """Write the checkpoint of an epoch or step; mmengine's own removes the oldest one first."""
-        path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+        name = self.filename_tmpl.format(step)
+        path = self.file_backend.join_path(self.out_dir, name)
         previous = self.last_ckpt
         self._progress = TrainingProgress.of(runner, meta['epoch'], meta['iter'])
-        options = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
-        options |= dict(meta=meta, by_epoch=self.by_epoch, backend_args=self.backend_args)
+        options = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler, meta=meta)
+        options |= dict(by_epoch=self.by_epoch, backend_args=self.backend_args)
         try:
             runner.message_hub.update_info('last_ckpt', path)
-            runner.save_checkpoint(
-                self.out_dir, self.filename_tmpl.format(step), self.file_client_args, **options, **self.args
-            )
+            runner.save_checkpoint(self.out_dir, name, self.file_client_args, **options, **self.args)
             if is_main_process():
                 name_latest(runner.work_dir, path)
         except OSError as error:
             runner.message_hub.update_info('last_ckpt', previous)
-            self._fail(path, previous, error)
+            self._failed = self._fail(path, previous, error)
             return
         finally:
             self._progress = None
-        self.last_ckpt = path
+        self.last_ckpt, self._failed = path, ''
         self._steps = [*(known for known in self._steps if known != step), step]
         if is_main_process():
             self._remove_others(runner)
@@ -146,8 +151,8 @@ class CSSACheckpointHook(CheckpointHook):
         if is_main_process():
             self._remove(sorted(before - self._best()), 'no longer the best')
 
-    def _fail(self, path: str, previous: str | None, error: OSError) -> None:
-        kept = 'there is no earlier one' if previous is None else f"'{previous}' is whole"
+    def _fail(self, path: str, previous: str | None, error: OSError) -> str:
+        kept = f"'{previous}' is whole" if previous else 'there is no earlier one'
         text = f"checkpoint: cannot write '{path}' ({error.strerror or error}), expected room for it; {kept}; "
         if self.on_failed_save == 'stop':
             raise CheckpointError(
@@ -155,6 +160,7 @@ class CSSACheckpointHook(CheckpointHook):
                 'default_hooks.checkpoint.on_failed_save=go_on'
             ) from error
         print_log(f'{text}training goes on, and tries again at the next one', 'current', logging.WARNING)
+        return text
 
     @property
     def _is_local(self) -> bool:
@@ -197,8 +203,6 @@ class CSSACheckpointHook(CheckpointHook):
                 self._files.remove(os.fspath(path))
                 if why:
                     print_log(f"Removed '{path}', which is {why}", 'current')
-
-    # -- best checkpoints --------------------------------------------------------------------------------------
 
     def _best(self) -> set[str]:
         one, several = getattr(self, 'best_ckpt_path', None), getattr(self, 'best_ckpt_path_dict', {})

@@ -166,6 +166,20 @@ def test_by_a_key_training_goes_on_and_tries_again_at_the_next_checkpoint(train,
     assert all("iter_2.pth' is whole; training goes on, and tries again at the next one" in line for line in failed)
 
 
+def test_a_training_whose_last_checkpoint_fails_ends_with_an_error(train, tmp_path, file_limit):
+    run = tmp_path / 'run'
+    with pytest.raises(CheckpointError) as error:
+        train(BY_STEP | dict(on_failed_save='go_on', interval=2), [LimitFiles({8, 10})], **BLIND)
+    assert str(error.value) == (
+        f"checkpoint: cannot write '{run / 'iter_10.pth'}' (File too large), expected room for it; "
+        f"'{run / 'iter_6.pth'}' is whole; make room and go on with --resume"
+    )
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.getrlimit(resource.RLIMIT_FSIZE)[1],) * 2)
+    runner = train(BY_STEP | dict(interval=2), resume=True, **BLIND)
+    assert runner.iter == 10
+    assert 'iter_10.pth' in checkpoints(tmp_path)
+
+
 def test_max_keep_ckpts_holds_after_a_resume_and_half_written_files_go(train, tmp_path):
     run = tmp_path / 'run'
     options = dict(max_keep_ckpts=2)

@@ -15,10 +15,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cssa_mm.datasets.bad_images import BadImages
 from cssa_mm.errors import CSSAError, DataError
+from cssa_mm.semi import shares
 from cssa_mm.semi.bank import PseudoLabelBank
 from cssa_mm.semi.policies import build_policy, label_rows
 from cssa_mm.semi.semi_supervision import SemiSupervision, Settings
 
+shares.CHUNK = 20  # so that a share is gathered in several parts
 LABELLED, CLASSES = 12, 5
 # Name -> unlabelled images, and the steps between 0 and 1 that scores lie on: few make many ties.
 SETS = {'ties': (203, 7), 'fine': (64, 2**24), 'three': (3, 7), 'one': (1, 7), 'none': (0, 7)}
