@@ -83,7 +83,7 @@ def _lines(path: Path, needed: tuple[str, ...]) -> Iterator[tuple[str, Record]]:
 
 def _parsed(line: bytes) -> Record | None:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode('utf-8'))  # of bytes alone it would take UTF-16, too
     # Broken bytes fail to decode, broken JSON to parse: both are ValueErrors.
     except ValueError:
         return None

@@ -103,6 +103,7 @@ def test_a_killed_rewriting_leaves_the_old_file(path, record, monkeypatch):
         ('{"epoch": 2', 'found no epoch, expected a semi-supervised one'),
         ('{"epoch": 2\n{"epoch": 3}\n', 'found no JSON object in line 1'),
         ('[2]\n{"epoch": 3}\n', 'found no JSON object in line 1'),
+        ('{"epoch": 2}'.encode('utf-16-le') + b'\n{"epoch": 3}\n', 'found no JSON object in line 1'),
         (
             '{"epoch": 2, "class_names": []}\n',
             "found no 'labelled_positives' in line 1, expected a record of this version",
@@ -111,7 +112,7 @@ def test_a_killed_rewriting_leaves_the_old_file(path, record, monkeypatch):
 )
 def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, warned, content, message):
     if content is not None:
-        (tmp_path / FILE).write_text(content)
+        (tmp_path / FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises((ConfigError, DataError), match=message) as caught:
         read_records(tmp_path)
     assert '\n' not in str(caught.value)

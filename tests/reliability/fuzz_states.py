@@ -102,6 +102,7 @@ def wound_features(rng: random.Random, folder: Path) -> None:
     (path,) = (folder / 'store').iterdir()
     content = dict(keys=['a', 'b', 'c'], bad={'c': 'empty'}, local=torch.zeros(3, 4, 8), pooled=torch.zeros(3, 8))
     content = tensors(rng, content)
+    content = content if isinstance(content, dict) else {}
     header = {key: json.dumps(content[key], default=str) for key in ('keys', 'bad') if key in content}
     parts = {'local': content.get('local'), 'global': content.get('pooled')}
     dense = {key: part.contiguous() for key, part in parts.items() if is_dense(part)}
@@ -138,7 +139,7 @@ def read_shards(folder: Path) -> None:
 
 
 def write_run(folder: Path) -> None:
-    finished = dict(request=dict(top=1), written=['predictions.csv'])
+    finished = dict(request=dict(top=1), written=['predictions.csv'], counts=dict(images=2))
     out = OutFolder(folder / 'out')
     with out.held(dict(checkpoint='x')):
         out.record(dict(checkpoint='x'), dict(root='.', digest='d', count=2), finished)

@@ -22,6 +22,7 @@ from cssa_mm.errors import ConfigError
 from cssa_mm.files import write_json
 
 FORMAT = 1
+LONGEST = 255  # bytes of a file's name
 RUN, LOCK, WRITING = 'run.json', 'run.lock', '.writing'
 PARTS = dict(
     neighbours='a model with other neighbours or none', checkpoint='another checkpoint', classes='other classes',
@@ -201,13 +202,15 @@ def _check_record(content: Mapping[str, Any]) -> None:
     """A ValueError, or a TypeError, unless a record is of our form, and names no result outside of its folder."""
     if not isinstance(content.get('images', {}), dict) or not isinstance(content.get('finished'), dict | None):
         raise TypeError('images or finished')
-    written = (content.get('finished') or {}).get('written', [])
+    finished = content.get('finished') or dict(written=[])
+    written, is_done = finished['written'], finished.get('request') is not None
+    if not isinstance(written, list) or is_done and not isinstance(finished['counts'], dict):
+        raise TypeError('what was written, or counts')
     for name in written:  # which --force removes
         path = PurePath(name)
-        if path.is_absolute() or not path.parts or '..' in path.parts or '\0' in name:
+        is_inside = path.parts and not path.is_absolute() and '..' not in path.parts and '\0' not in name
+        if not is_inside or max(len(os.fsencode(part)) for part in path.parts) > LONGEST:
             raise ValueError(f'{name!r} as a result')
-    if not isinstance(written, list):
-        raise TypeError('written')
 
 
 @contextmanager

@@ -48,7 +48,8 @@ def read_score_table(path: Path) -> ScoreTable:
             table = file.read(columns[1:])
         scores = np.stack([table[name].to_numpy() for name in columns[1:]], axis=1).astype(np.float32)
         return ScoreTable(columns[1:], names.to_pylist(), scores, says)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    # KeyError: a name that is no Unicode is looked for by another one.
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise DataError(
             f'{path}: found no readable Parquet ({type(error).__name__}), expected scores; write it again.'
         ) from error

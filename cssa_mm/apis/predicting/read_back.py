@@ -86,18 +86,38 @@ def _model_beside(path: Path) -> dict[str, Any] | None:
     if not beside.is_file():
         return None
     try:
-        content = json.loads(beside.read_text('utf-8'))
-        if isinstance(content['class_names'], list) and isinstance(content['choice'], dict):
-            return content
-        problem: object = 'class_names is no list, or choice no object'
-    except (ValueError, KeyError, TypeError) as error:
-        problem = error
-    raise DataError(f'{beside}: found no description of a model ({problem}), expected that of cssa predict; remove it.')
+        return _checked_model(json.loads(beside.read_text('utf-8')))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f'{beside}: found no description of a model ({error}), expected that of cssa predict; remove it.'
+        ) from error
+
+
+def _checked_model(content: Any) -> dict[str, Any]:
+    """The description of a model; a ValueError says what is wrong with it."""
+    if not isinstance(content, dict):
+        raise ValueError('no object')
+    for key in ('class_names', 'zero_shot_names'):
+        names = content.get(key) or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f'{key} is no list of texts')
+    if not content.get('class_names'):
+        raise ValueError('class_names is missing')
+    if not isinstance(content.get('choice') or {}, dict):
+        raise ValueError('choice is no object')
+    return content
 
 
 def _of_parquet(path: Path, model: dict[str, Any] | None) -> WrittenPredictions:
     class_names, images, scores, says = read_score_table(path)
-    facts = says.get('facts')
+    facts = says.get('facts') or None
+    try:
+        facts = facts and _checked_model(facts)
+    except ValueError as error:
+        raise DataError(
+            f'{path}: found no description of a model in its metadata ({error}), expected that of cssa predict; '
+            'write it again.'
+        ) from error
     if facts and model:
         other = next((key for key in facts if facts[key] != model.get(key)), None)
         if other is not None:
@@ -119,14 +139,15 @@ def _scores_of_csv(path: Path) -> tuple[list[str], list[str], np.ndarray] | None
         table = pa.csv.read_csv(
             path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options
         )
+        images, *columns = (table.column(index) for index in range(len(header)))
+        names = images.to_pylist()
     except (pa.ArrowException, UnicodeDecodeError):
         return None  # the readers of labels say what is wrong
-    columns = [table.column(index) for index in range(1, len(header))]
     is_number = [pa.types.is_floating(column.type) or pa.types.is_integer(column.type) for column in columns]
     if not all(is_number) or not any(pa.types.is_floating(column.type) for column in columns):
         return None
     scores = np.stack([column.to_numpy() for column in columns], axis=1).astype(np.float32)
-    return (header[1:], table.column(0).to_pylist(), scores) if (scores % 1 != 0).any() else None
+    return (header[1:], names, scores) if (scores % 1 != 0).any() else None
 
 
 def _of_scores(
@@ -191,7 +212,7 @@ def _of_labels(path: Path, model: Mapping[str, Any] | None) -> WrittenPrediction
         )
     says: np.ndarray = np.any(labels >= 0, axis=1)
     images = [image for image, is_said in zip(table.paths, says, strict=True) if is_said]
-    choice = model['choice'].get('how') if model else None
+    choice = (model.get('choice') or {}).get('how') if model else None
     zero_shot = list(model.get('zero_shot_names') or ()) if model else []
     return WrittenPredictions(
         path, class_names, images, None, labels[says], choice or 'the labels of the table', zero_shot

@@ -61,7 +61,10 @@ def _row(line: str) -> dict[str, Any] | None:
         row = json.loads(line)
     except ValueError:  # the last line of a run that was killed
         return None
-    return row if isinstance(row, dict) else None
+    if not isinstance(row, dict):
+        return None
+    # What is no number cannot be drawn; mmengine logs nothing else.
+    return {key: value for key, value in row.items() if isinstance(value, int | float)}
 
 
 def _curve(title: str, name: str, rows: Sequence[dict[str, Any]]) -> Curve:

@@ -82,7 +82,19 @@ def test_a_record_that_cannot_be_read_is_one_line_and_force_goes_on(tmp_path, co
         assert known == {}
 
 
-@pytest.mark.parametrize('name', ['../kept.txt', '{}/kept.txt', 'a/../../kept.txt', '', 'a\0b', 3])
+@pytest.mark.parametrize(
+    'finished',
+    [dict(request=None), dict(request={}, written=[]), dict(request={}, written=[], counts=3), dict(written='abc')],
+    ids=str,
+)
+def test_a_record_that_lacks_what_was_written_is_one_line(tmp_path, finished):
+    folder = recorded(tmp_path / 'out')
+    folder.record(MODEL, dict(count=1), finished)
+    with pytest.raises(ConfigError, match=r'run\.json: found no readable record'), OutFolder(folder.path).held(MODEL):
+        pass
+
+
+@pytest.mark.parametrize('name', ['../kept.txt', '{}/kept.txt', 'a/../../kept.txt', '', 'a\0b', 3, 'x' * 256])
 def test_a_record_of_others_removes_nothing_outside(tmp_path, name):
     """A folder may come from anywhere, and --force removes what its record says that a prediction wrote."""
     (tmp_path / 'kept.txt').write_text('mine')

@@ -47,5 +47,11 @@ def test_losses_are_parts_by_epoch_and_the_student_has_a_curve_of_its_own(tmp_pa
     assert list(curves) == ['mAP', 'CF1', 'loss']
 
 
+def test_what_is_no_number_is_left_out(tmp_path):
+    write(tmp_path, '1', [step(1, loss=4.0), step(2, loss=None), dict(epoch='x', step=3, loss=1.0)])
+    (loss,) = curves_of(read_scalars(tmp_path))['loss']
+    assert (loss.epochs, loss.values) == ((1.0,), (4.0,))
+
+
 def test_a_folder_without_logs_has_no_curves(tmp_path):
     assert curves_of(read_scalars(tmp_path)) == {}
