@@ -14,6 +14,7 @@ import inspect
 import os
 import sys
 import warnings
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -144,10 +145,14 @@ def _installed_version(name: str, requirement: str) -> str:
     return getattr(importlib.import_module(name), '__version__', 'without a version')
 
 
-def init_cpu_process_group(launcher: str) -> bool:
+def init_cpu_process_group(launcher: str, join: Callable[[], Mapping[str, Any]] = dict) -> bool:
     """Start gloo for a launcher on a machine without CUDA, where mmengine's own start calls CUDA; True if so.
 
     Call it before the Runner is built: the Runner keeps an existing process group.
+
+    Args:
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        join: waits for the other processes, and gives keywords of torch's `init_process_group`.
     """
     if launcher == 'none' or torch.cuda.is_available() or torch.distributed.is_initialized():
         return False
@@ -162,7 +167,7 @@ def init_cpu_process_group(launcher: str) -> bool:
             os.environ[name] = os.environ[f'OMPI_COMM_WORLD_{name}']
         os.environ.setdefault('MASTER_ADDR', '127.0.0.1')
         os.environ.setdefault('MASTER_PORT', '29500')
-    torch.distributed.init_process_group('gloo')
+    torch.distributed.init_process_group('gloo', **join())
     atexit.register(_leave_process_group)
     return True
 

@@ -38,6 +38,9 @@
 #           in scores and speed, and runs them in an empty environment with onnxruntime and Pillow alone
 #   resume    resumes trainings after each of ten steps, with 0 and 2 workers, both methods, with and without kept features
 #           and both kinds of towers, and compares all that follows bit by bit with a run that did not stop
+#   ranks     compares whole trainings on 1, 2 and 4 processes at three numbers of images; kills one of two processes of a
+#           training, twice, lets torchrun start them again, and compares the end with that of a run that nobody stopped;
+#           arguments: --kills 2 --processes 2
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
 #           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 2500
 #   versions  makes a fresh environment for each Python and kind, and runs the smoke set in it; prints what was not run;
@@ -121,6 +124,16 @@ resume() {
 kills() {
     source "$ROOT/tools/environment.sh"
     PYTHONPATH=$ROOT exec "$PYTHON" "$ROOT/tests/reliability/kills.py" "$@"
+}
+
+ranks() {
+    cd "$ROOT"
+    source tools/environment.sh
+    local scenes
+    for scenes in 61 64 81; do
+        CSSA_SCENES=$scenes "$PYTHON" -m pytest -q tests/reliability/test_ranks.py
+    done
+    PYTHONPATH=$ROOT exec "$PYTHON" tests/reliability/ranks.py "$@"
 }
 
 doors() {
@@ -225,7 +238,7 @@ versions() {
 }
 
 NAMES="wheel round-trips long sizes label-studio doors int8 onnx predict-speed predict-kill million ray neighbours reading
-store suggestions resume kills fuzz mutants values soak versions"
+store suggestions resume ranks kills fuzz mutants values soak versions"
 for name in $NAMES; do
     if [ "${1:-}" = "$name" ]; then
         "$@"

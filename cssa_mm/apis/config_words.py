@@ -102,7 +102,7 @@ WORDS: dict[str, dict[str, str]] = {
     'env_cfg': {
         'cudnn_benchmark': 'Let cuDNN choose its algorithms by trial.',
         'mp_cfg': "`mp_start_method` ('fork', 'spawn' or 'forkserver') and `opencv_num_threads`.",
-        'dist_cfg': "Keywords of torch's process group, such as `backend`; gloo without CUDA.",
+        'dist_cfg': "`backend` (gloo without CUDA), and `timeout`: seconds that processes wait for each other, 1800.",
         'resource_limit': 'Most open files.',
     },
     'randomness': {

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.dist import broadcast_object_list, is_distributed, is_main_process, master_only
 from mmengine.hooks import CheckpointHook, Hook, ParamSchedulerHook
 from mmengine.logging import print_log
 from mmengine.optim import BaseOptimWrapper, OptimWrapper
@@ -26,6 +26,7 @@ from cssa_mm.engine.config.metrics import check_parts
 from cssa_mm.engine.config.optimiser import build_optimiser, scale_rates
 from cssa_mm.engine.config.preparing import prepare_config
 from cssa_mm.engine.config.vis_backends import start_vis_backends
+from cssa_mm.engine.joining import in_one_line, join, joining_again
 from cssa_mm.engine.latest import find_resumable
 from cssa_mm.engine.picture_hook import with_own_pictures
 from cssa_mm.engine.resuming import check_resume, go_on
@@ -57,18 +58,24 @@ class CSSARunner(Runner):
         check_parts(config)
         check_folders(config)
         launcher = config.get('launcher', 'none')
-        init_cpu_process_group(launcher)
+        init_cpu_process_group(launcher, lambda: join(config.get('env_cfg') or {}))
         # Not only where the group was started just now: a process may do several runs.
         if launcher != 'none' and not torch.cuda.is_available():
             config.model_wrapper_cfg.device_ids = None  # the wrapper refuses GPU numbers for CPU modules
         return super().from_cfg(config)
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Set up what processes share; where forking is missing or breaks libraries, workers are spawned."""
+        """Set up what processes share; where forking is missing or breaks libraries, workers are spawned.
+
+        With CUDA, the processes of a training meet here.
+        """
         processes = dict(env_cfg.get('mp_cfg') or {})
         if start_method() == 'spawn':
             processes['mp_start_method'] = 'spawn'
-        super().setup_env(env_cfg | dict(mp_cfg=processes))
+        if self.launcher == 'pytorch' and not is_distributed():
+            env_cfg = dict(joining_again(env_cfg))
+        with in_one_line():
+            super().setup_env(env_cfg | dict(mp_cfg=processes))
 
     def train(self) -> nn.Module:
         """Train, alone in the work directory."""

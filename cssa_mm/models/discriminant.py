@@ -194,14 +194,14 @@ def discriminate(
         class mean; and the scale (C,) that both were divided by.
     """
     whitened, offset = (mean @ precision).float(), (centre * (mean @ precision)).sum(-1).float()
-    centre, precision = centre.float(), precision.float()
     evidence = torch.zeros(positive.shape, device=positive.device)
     own = torch.zeros_like(evidence)
     for batch in images:
         evidence[batch.rows] = batch.features.along(whitened) - offset
         cells = positive[batch.rows]
-        centred = batch.features.of(cells) - centre[cells.nonzero()[:, 1]]
-        own[batch.rows][cells] = ((centred @ precision) * centred).sum(-1)
+        # In float64: precision has entries of 1e5 with both signs, and float32 keeps four digits of their sum.
+        centred = batch.features.of(cells).double() - centre[cells.nonzero()[:, 1]]
+        own[batch.rows][cells] = ((centred @ precision) * centred).sum(-1).float()
     scale = deviation(evidence)
     # Without image i the mean of N is (N m - x_i) / (N - 1).
     left_out = torch.where(count > 1, (count * evidence - own) / (count - 1), 0.0)

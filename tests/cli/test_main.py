@@ -115,7 +115,7 @@ def test_no_module_and_no_tool_is_without_a_command():
     modules -= {'__init__', 'main', 'arguments', 'overrides'}
     assert modules == {name_of_module(name).split('.')[-1] for name in COMMANDS}
     tools = {path.stem for path in (ROOT / 'tools').glob('*.py')}
-    assert tools - {'clone'} - set(ALIASES) == {name.replace('-', '_') for name in COMMANDS}
+    assert tools - {'clone', 'launch'} - set(ALIASES) == {name.replace('-', '_') for name in COMMANDS}
 
 
 @pytest.mark.parametrize('alias', ALIASES)

@@ -1,6 +1,7 @@
 """The shell scripts: their syntax, their own errors, and the environment that they make once."""
 
 import shutil
+import socket
 import stat
 from pathlib import Path
 
@@ -36,12 +37,71 @@ def test_missing_or_wrong_arguments_end_in_one_line(command, message, run):
     assert done.stdout == ''
 
 
-def test_processes_are_told_the_number_of_the_torchrun_that_they_end_with(run, tmp_path):
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\necho "$CSSA_PARENT $$"\n')
-    python.chmod(python.stat().st_mode | stat.S_IXUSR)
-    told, number = run('bash', 'tools/dist_train.sh', 'config', '2', PYTHON=str(python)).stdout.split()
-    assert told == number
+@pytest.mark.parametrize(
+    ('variables', 'arguments', 'message'),
+    [
+        (
+            dict(MAX_RESTARTS='2'),
+            [],
+            'MAX_RESTARTS: found 2 without --resume, expected both, or each restart would begin anew; add --resume',
+        ),
+        (dict(MAX_RESTARTS='two'), ['--resume'], "MAX_RESTARTS: found 'two', expected a whole number from 0"),
+        (dict(PORT='web'), [], "PORT: found 'web', expected a whole number from 1 to 65535"),
+        (dict(PORT='65536'), [], "PORT: found '65536', expected a whole number from 1 to 65535"),
+        (
+            dict(PORT='USED'),
+            [],
+            'PORT: found USED, on which this machine cannot listen (Address already in use); leave PORT out, and a '
+            'free one is chosen',
+        ),
+        (
+            dict(PORT='USED', NNODES='2'),
+            [],
+            'PORT: found USED, on which this machine cannot listen (Address already in use); give another one on all '
+            'machines',
+        ),
+    ],
+)
+def test_a_wrong_start_of_several_processes_is_one_line_before_any_of_them(variables, arguments, message, run):
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        given = {name: value.replace('USED', port) for name, value in variables.items()}
+        done = run('bash', 'tools/dist_train.sh', 'cssa_demo', 2, *arguments, **given)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr == f'error: {message.replace("USED", port)}\n'
+
+
+@pytest.fixture
+def killed(run, tmp_path):
+    """killed(options, **variables) -> two processes started by the launcher: one is killed, the other waits for ever.
+
+    They have been told the number of the launcher, with which they end.
+
+    In a second attempt both end well.
+    """
+    for name in ('torchrun.sh', 'launch.py'):
+        (tmp_path / name).write_bytes((ROOT / 'tools' / name).read_bytes())
+    (tmp_path / 'train.py').write_text(
+        "import os, signal, sys, time\nassert os.environ['CSSA_PARENT'] == str(os.getppid())\n"
+        "if os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
+        "    if os.environ['RANK'] == '1':\n        os.kill(os.getpid(), signal.SIGKILL)\n    time.sleep(600)\n"
+        "print(f'ended {os.environ[\"RANK\"]}\\n', end='')\n"
+    )
+    return lambda *options, **variables: run('bash', tmp_path / 'torchrun.sh', 'train.py', 2, *options, **variables)
+
+
+def test_a_process_that_dies_before_the_others_meet_it_is_one_line(killed):
+    done = killed()
+    assert done.returncode == 128 + 9
+    assert done.stderr == 'error: process 1 of the training or test was ended by SIGKILL; the others were stopped\n'
+
+
+def test_processes_are_started_again_after_a_kill(killed):
+    done = killed('--resume', MAX_RESTARTS='1')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert sorted(done.stdout.split('\n')) == ['', 'ended 0', 'ended 1']
 
 
 @pytest.fixture

@@ -167,3 +167,21 @@ def test_what_is_left_of_a_mean_without_its_only_labelled_image_is_the_prior(fea
     _, held_out, scale = discriminate(stream(features), moments.centre, mean, count, inverse, positive)
     expected = (features[3, 2] - moments.centre[2]) @ inverse @ prior[2] / scale[2]
     assert float(held_out[3, 2]) == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_images_are_left_out_of_means_in_float64_where_few_images_span_many_dimensions():
+    """As in the demo: a covariance of 60 images whose inverse has entries of both signs that nearly cancel."""
+    generator = torch.Generator().manual_seed(3)
+    features = 3 + torch.randn(60, 2, 12, generator=generator) @ torch.randn(12, 96, generator=generator)
+    features += 0.01 * torch.randn(features.shape, generator=generator)
+    positive = torch.rand(60, 2, generator=generator) < 0.1
+    moments, count = Moments(positive, 96), positive.sum(0)
+    for batch in stream(features):
+        moments.add(batch)
+    mean, inverse = moments.positive_sum / count[:, None], moments.precision(1e-5)
+    _, held_out, scale = discriminate(stream(features), moments.centre, mean, count, inverse, positive)
+    centred = features.double() - moments.centre
+    for i, c in positive.nonzero().tolist():
+        without = (count[c] * mean[c] - centred[i, c]) / (count[c] - 1)
+        expected = centred[i, c] @ inverse @ without / scale[c]
+        assert float(held_out[i, c]) == pytest.approx(float(expected), abs=1e-4)

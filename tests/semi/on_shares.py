@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
-from mmengine.dist import get_dist_info
+from mmengine.dist import broadcast_object_list, get_dist_info
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cssa_mm.datasets.bad_images import BadImages
@@ -93,11 +93,14 @@ def epoch(data: Data, semi: SemiSupervision) -> dict:
     bank = semi.state.bank
     everything = bank.gathered()
     again = None if everything is None else (everything.labels, everything.weights)
+    ids, whole = [data.image_ids[index] for index in data.unlabelled_indices], [everything]
+    broadcast_object_list(whole)
+    of_all = PseudoLabelBank.of_all(ids, whole[0])
     if world_size == 1:
-        ids = [data.image_ids[index] for index in data.unlabelled_indices]
-        again = PseudoLabelBank.of_all(ids, everything).lookup(ids)
+        again = of_all.lookup(ids)
     return dict(
         share=(bank.pseudo_labels.labels, bank.pseudo_labels.weights), everything=again, size=len(bank),
+        shared_out=(of_all.pseudo_labels.labels, of_all.pseudo_labels.weights),
         targets=[(target.labels, target.weights) for target in targets], figures=report.figures(),
         taught=semi.model.is_taught, truth=report.truth,
     )  # fmt: skip
