@@ -85,6 +85,8 @@ def test_the_bank_is_gathered_on_the_first_rank_and_shared_out_again(pairs):
             assert same(first['everything'][1], weights), case
         assert [rank['everything'] for rank in others] == [None] * len(others)
         assert {rank['size'] for rank in (first, *others)} == {len(expected['share'][0])}
+        for rank in (first, *others):
+            assert all(same(*parts) for parts in zip(rank['shared_out'], rank['share'], strict=True)), case
 
 
 def test_figures_and_taught_classes_are_those_of_one_process_on_every_rank(pairs):
