@@ -17,6 +17,7 @@ os.dup2(2, 1)  # what an import prints is no answer
 import matplotlib.pyplot
 import mmengine.config.config
 import cssa_mm.apis.testing
+sys.stdout.flush()  # else each fork would write it again
 # The runner formats its config three times, which takes seconds and changes nothing.
 mmengine.config.config.FormatCode = lambda text, **options: (text, True)
 def run(script):

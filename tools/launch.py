@@ -47,6 +47,7 @@ def main() -> None:
     """Start the processes, and wait for their end."""
     tool, count, *words = sys.argv[1:]
     environment = os.environ
+    environment['CSSA_PARENT'] = str(os.getpid())  # the processes end with this one, however that ends
     options = [
         f'--nnodes={environment.get("NNODES", "1")}',
         f'--node_rank={environment.get("NODE_RANK", "0")}',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from mmpretrain.registry import DATASETS
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.datasets import SemiMultiLabelDataset
-from cssa_mm.datasets.images.image_copies import flat_names, place_images
+from cssa_mm.datasets.images.image_copies import flat_names
 from cssa_mm.datasets.table_writer import Table, write_tables
 from cssa_mm.errors import DataError
 from cssa_mm.files import new_folder
@@ -56,7 +57,13 @@ def draw_folder(
         'test.csv': Table('images', names[len(drawn) :], test.labels[:, kept]),
     }
     with new_folder(out, replaces=True, parts=PARTS) as partial:
-        place_images([os.path.realpath(path) for path in paths], names, partial / 'images', is_copied=False)
+        for path, name in zip(paths, names, strict=True):
+            target = partial / 'images' / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                target.symlink_to(os.path.realpath(path))
+            except OSError:  # on Windows it is a right of its own
+                shutil.copy2(path, target)
         write_tables(partial, [train.class_names[index] for index in kept], tables)
     return out
 

@@ -77,12 +77,15 @@ def test_a_wrong_start_of_several_processes_is_one_line_before_any_of_them(varia
 def killed(run, tmp_path):
     """killed(options, **variables) -> two processes started by the launcher: one is killed, the other waits for ever.
 
+    They have been told the number of the launcher, with which they end.
+
     In a second attempt both end well.
     """
     for name in ('torchrun.sh', 'launch.py'):
         (tmp_path / name).write_bytes((ROOT / 'tools' / name).read_bytes())
     (tmp_path / 'train.py').write_text(
-        "import os, signal, sys, time\nif os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
+        "import os, signal, sys, time\nassert os.environ['CSSA_PARENT'] == str(os.getppid())\n"
+        "if os.environ['TORCHELASTIC_RESTART_COUNT'] == '0':\n"
         "    if os.environ['RANK'] == '1':\n        os.kill(os.getpid(), signal.SIGKILL)\n    time.sleep(600)\n"
         "print(f'ended {os.environ[\"RANK\"]}\\n', end='')\n"
     )

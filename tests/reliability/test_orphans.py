@@ -4,6 +4,7 @@ Loaders: tests/datasets/test_workers.py. Here a fork of this process runs each o
 signal that it cannot answer, or does not; what it had started must be gone, too.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -94,6 +95,12 @@ def check(folder, words):
     checking.open_all(dataset, [str(folder / 'image')], 2, 'images')
 
 
+def in_group(place, folder, words):
+    """A group of its own, which what it starts belongs to."""
+    os.setpgid(0, 0)
+    place(folder, words)
+
+
 PLACES = (quickstart, benchmark_row, benchmark_start, study, check)
 CASES = [(place, signal.SIGKILL, 'by signal') for place in PLACES] + [
     (quickstart, signal.SIGTERM, 'by signal'),
@@ -110,15 +117,19 @@ def test_what_a_killed_process_has_started_ends_too(place, number, way, tmp_path
     program.write_text(CHILD)
     (tmp_path / 'data').mkdir()
     words = (sys.executable, str(program), str(tmp_path), way)
-    process = multiprocessing.get_context('fork').Process(target=place, args=(tmp_path, words))
+    process = multiprocessing.get_context('fork').Process(target=in_group, args=(place, tmp_path, words))
     process.start()
-    assert wait_for((tmp_path / 'child').is_file)
-    child = int((tmp_path / 'child').read_text())
-    assert is_alive(child)
-    os.kill(process.pid, number)
-    process.join(40)
-    assert process.exitcode == -number
-    assert wait_for(lambda: not is_alive(child))
+    try:
+        assert wait_for((tmp_path / 'child').is_file)
+        child = int((tmp_path / 'child').read_text())
+        assert is_alive(child)
+        os.kill(process.pid, number)
+        process.join(40)
+        assert process.exitcode == -number
+        assert wait_for(lambda: not is_alive(child))
+    finally:  # a failed test leaves nothing behind either
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 @pytest.mark.long
