@@ -180,6 +180,26 @@ def test_a_training_whose_last_checkpoint_fails_ends_with_an_error(train, tmp_pa
     assert 'iter_10.pth' in checkpoints(tmp_path)
 
 
+class Better(Hook):
+    """Each validation is better than the one before."""
+
+    priority = 'HIGHEST'
+    best = None
+
+    def after_val_epoch(self, runner, metrics=None):
+        metrics['ema/mAP'] = float(runner.epoch)
+
+    def before_train_epoch(self, runner):
+        self.best = sorted(path.name for path in Path(runner.work_dir).glob('best_*'))
+
+
+def test_a_better_checkpoint_takes_the_place_of_the_best_one_where_no_other_is_written(train, tmp_path):
+    hook = Better()
+    train(dict(save_best='ema/mAP', interval=9), [hook], **{'train_cfg.val_begin': 1, 'train_cfg.val_interval': 1})
+    assert hook.best == ['best_ema_mAP_epoch_2.pth']
+    assert checkpoints(tmp_path) == ['best_ema_mAP_epoch_3.pth', 'epoch_3.pth']
+
+
 def test_max_keep_ckpts_holds_after_a_resume_and_half_written_files_go(train, tmp_path):
     run = tmp_path / 'run'
     options = dict(max_keep_ckpts=2)
