@@ -6,9 +6,6 @@
 #   long      the tests that are marked so: quickstart at toy size twice, a killed study, the wheel's commands, bad images on two processes
 #   values    gives every documented key wrong values, trains a tiny model with those that are taken, and prints counts
 #   sizes     annotation files of the published sizes of COCO, VOC and NUS-WIDE: split sizes, and what loading COCO takes
-#   label-studio  sends 20 random sets of labels through a real Label Studio server and reads its exports back; it installs
-#           the server into the cache (1 GB), unless CSSA_LABEL_STUDIO names a virtual environment with it; arguments:
-#           --sets 20 --seed 0 --keep FOLDER
 #   doors     compares the scores and labels of every door, image by image, on 200 test images: Predictor, the inferencers,
 #           cssa test, mmpretrain's test.py and ONNX; arguments: [CONFIG CHECKPOINT] --data-root FOLDER --images 200 (by
 #           default the demo, trained briefly)
@@ -42,7 +39,7 @@
 #           training, twice, lets torchrun start them again, and compares the end with that of a run that nobody stopped;
 #           arguments: --kills 2 --processes 2
 #   kills     kills a training 50 times, half of them in the window of a save, resumes it each time, and compares its end
-#           with that of a run that nobody stopped; arguments: --kills 50 --seed 0 --epochs 2500
+#           with that of a run that nobody killed; arguments: --kills 50 --seed 0
 #   versions  makes a fresh environment for each Python and kind, and runs the smoke set in it; prints what was not run;
 #           --pythons 3.10 3.11 3.12 3.13 --kinds openmmlab onedl lowest, and arguments of pytest
 set -eo pipefail

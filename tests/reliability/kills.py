@@ -3,7 +3,7 @@
 A run on the demo's scenes writes a checkpoint every few steps and keeps one. It is killed again and again, every second
 time in the window of a save: before, within or after a write, an fsync, a rename or a removal. After each kill the
 folder is looked at (no file under a checkpoint's name that does not load, at most two of them, no process of the run
-left), and `--resume` goes on. In the end, the last checkpoint must be bitwise that of a run that nobody stopped.
+left), and `--resume` goes on. In the end, a checkpoint must be bitwise that of a run that nobody stopped before.
 
 The runs are forks of a process that has done the imports, so that a kill costs a second.
 """
@@ -31,6 +31,7 @@ from cssa_mm.engine.latest import checkpoints_in
 from cssa_mm.engine.loop import SemiSupervisedTrainLoop
 
 INTERVAL = 3
+MORE = 30  # steps after the last kill, at which both runs are compared
 SHORT = {
     'train_cfg.warmup_epochs': 2,
     'train_cfg.semi_epochs': 40,
@@ -75,26 +76,28 @@ def kill_in_a_save(number: int) -> None:
         setattr(module, name, watched(getattr(module, name), name))
 
 
-def write_steps_down(path: Path) -> None:
-    """Let the loop write the number of each step that is done, past any buffer."""
+def write_steps_down(path: Path, last: int | None) -> None:
+    """Let the loop write the number of each step that is done, past any buffer, and ask for an end after the last."""
     take = SemiSupervisedTrainLoop.run_iter
 
     def run_iter(self, *arguments):
         take(self, *arguments)
         path.write_text(str(self.iter))
+        if self.iter == last:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     SemiSupervisedTrainLoop.run_iter = run_iter
 
 
-def run(folder: Path, data: Path, steps: int, kill: tuple[str, float] | None) -> None:
-    """Train in this process, a fork, which is killed as `kill` says; without it to the end."""
-    if kill is not None and kill[0] == 'time':
+def run(folder: Path, data: Path, steps: int, kill: tuple[str, float]) -> None:
+    """Train in this process, a fork, which is killed as `kill` says, or ends with a checkpoint after a step."""
+    if kill[0] == 'time':
         timer = threading.Timer(kill[1], os.kill, (os.getpid(), signal.SIGKILL))
         timer.daemon = True
         timer.start()
-    elif kill is not None:
+    elif kill[0] == 'save':
         kill_in_a_save(int(kill[1]))
-    write_steps_down(folder.with_suffix('.steps'))
+    write_steps_down(folder.with_suffix('.steps'), int(kill[1]) if kill[0] == 'step' else None)
     overrides = SHORT | {'train_cfg.semi_epochs': steps}
     cssa_mm.train(config='cssa_demo', data_root=data, work_dir=folder, resume=True, overrides=overrides)
 
@@ -134,6 +137,11 @@ def left_of(session: int, seconds: float = 15) -> list[int]:
         time.sleep(0.2)
 
 
+def latest(folder: Path) -> Path:
+    """The checkpoint that the folder names last."""
+    return folder / (folder / 'last_checkpoint').read_text()
+
+
 def step_of(folder: Path) -> int:
     """The step of the last checkpoint that loads; 0 without any. Every one must load."""
     found = checkpoints_in(folder)
@@ -165,10 +173,11 @@ def story(kills: int, seed: int, folder: Path, epochs: int) -> None:
         lost.append(max(int(reached.read_text() or after) - after, 0) if reached.is_file() else 0)
         done += 1
         print(f'kill {number + 1:3} {kind[0]:4} {kind[1]:5.1f}: step {before} -> {after}', flush=True)
-    assert forked(work, data, epochs, None)[0] == 0
-    whole = folder / 'whole'
-    assert forked(whole, data, epochs, None)[0] == 0
-    (path,) = checkpoints_in(work)
+    whole, last = folder / 'whole', after + MORE
+    for place in (work, whole):
+        forked(place, data, epochs, ('step', last))
+    path = latest(work)
+    assert latest(whole).name == path.name, f'{latest(whole).name} and {path.name}'
     states = [read_checkpoint(place / path.name)['state_dict'] for place in (work, whole)]
     differing = [name for name in states[1] if not torch.equal(states[0][name], states[1][name])]
     assert not differing, f'{len(differing)} entries differ: {differing[:3]}'
