@@ -111,10 +111,10 @@ def version_tuple(text: str) -> tuple[int, ...]:
     """The leading numbers of a version string: '0.10.7rc1' -> (0, 10, 7)."""
     numbers = []
     for part in text.split('+')[0].split('.'):
-        digits = ''.join(c for c in part if c.isdigit())
-        if not digits or not part[0].isdigit():
+        digits = ''.join(c for c in part if c.isdecimal())
+        if not digits or not part[0].isdecimal():
             break
-        numbers.append(int(digits) if part.isdigit() else int(part[: len(part) - len(part.lstrip('0123456789'))]))
+        numbers.append(int(digits) if part.isdecimal() else int(part[: len(part) - len(part.lstrip('0123456789'))]))
     return tuple(numbers)
 
 

@@ -93,7 +93,7 @@ def _takes(node: Any, place: Any, value: Mapping[str, Any]) -> bool:
         return False
     there = node[place]
     if isinstance(there, list):
-        return bool(value) and all(str(key).isdigit() and int(key) < len(there) for key in value)
+        return bool(value) and all(str(key).isdecimal() and int(key) < len(there) for key in value)
     return isinstance(there, Mapping)
 
 
@@ -101,7 +101,7 @@ def _place(config: Config, node: Any, part: str, path: str) -> str | int | None:
     """The key or index of a part; None where a dict has no such key yet."""
     if not isinstance(node, list):
         return part if part in node else None
-    if not part.isdigit() or int(part) >= len(node):
+    if not part.isdecimal() or int(part) >= len(node):
         raise _unfit(config, path, f'a list of {len(node)} stands there, whose places are numbered from 0')
     return int(part)
 

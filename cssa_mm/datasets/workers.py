@@ -64,7 +64,7 @@ def end_with_parent(by_signal: bool = False) -> None:
             lives as long as the parent.
     """
     parent, named = parent_process(), os.environ.pop(PARENT, '')  # those that it starts have another parent
-    number = parent.pid if parent is not None else int(named) if named.isdigit() else None
+    number = parent.pid if parent is not None else int(named) if named.isdecimal() else None
     if number is None:
         return
     if by_signal and _ask_for_death_signal() and os.getppid() == number:

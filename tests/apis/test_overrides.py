@@ -75,6 +75,7 @@ def test_none_becomes_a_dict_and_a_whole_dict_replaces_what_has_no_keys(override
         ({'loader.size.x': 1}, 'loader.size.x: loader.size is 1 there'),
         ({'loader.transforms.2.p': 1}, 'loader.transforms.2: a list of 2 stands there'),
         ({'loader.transforms.p': 1}, 'loader.transforms.p: a list of 2 stands there'),
+        ({'loader.transforms.².p': 1}, 'loader.transforms.²: a list of 2 stands there'),
         ({'listed.0.x': 1}, "listed.0.x: listed.0 is 'a' there"),
         ({'split': None, 'split.proportion': 1}, "'split' is overridden as a whole, too"),
         ({'split.proportion': 1, 'split': dict(seed=1)}, "'split' is overridden as a whole, too"),

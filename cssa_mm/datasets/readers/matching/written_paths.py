@@ -101,6 +101,6 @@ def _uploads(path: str) -> list[WrittenPath]:
     directory, name = _parts(path)
     plain = UPLOAD_PREFIX.sub('', name)
     number = posixpath.basename(directory)
-    stored = [WrittenPath(number, name, is_kept_name=True)] if number.isdigit() else []
+    stored = [WrittenPath(number, name, is_kept_name=True)] if number.isdecimal() else []
     kept = [WrittenPath('', each, is_kept_name=True) for each in dict.fromkeys((name, plain))]
     return stored + kept

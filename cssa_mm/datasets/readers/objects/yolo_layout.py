@@ -137,7 +137,7 @@ def _settings(text: str, path: str) -> dict[str, Any]:
 def _names_in(settings: Mapping[str, Any], path: str) -> list[str]:
     names = settings.get('names')
     if isinstance(names, Mapping):
-        numbers = sorted(names, key=lambda key: int(key) if str(key).isdigit() else -1)
+        numbers = sorted(names, key=lambda key: int(key) if str(key).isdecimal() else -1)
         if [str(number) for number in numbers] != [str(number) for number in range(len(numbers))]:
             raise DataError(f'{path}: found the numbers {", ".join(map(str, names))} in names, expected 0, 1, 2, ...')
         names = [names[number] for number in numbers]

@@ -156,6 +156,7 @@ def test_darknet_s_files_of_cvat_are_read(tmp_path, read):
         ('train: train/images\nval: valid/images\n', 'found no names of classes'),
         ('train: train/images\nnc: 2\nnames: [a, b, c]\n', 'found nc: 2 and 3 names'),
         ('train: train/images\nnames: {0: a, 2: b}\n', 'found the numbers 0, 2 in names'),
+        ('train: train/images\nnames: {0: a, ²: b}\n', 'found the numbers 0, ² in names'),
         ('train: train/images\nnames: [a, [b]]\n', 'found an empty name or a list among names'),
         ('train: train/images\nnames: [a, b', 'found no valid YAML'),
         ('train: train/images\nnames: [a]\n', r'a b.txt, line 2: found class 1, expected a number from 0 to 0'),
