@@ -87,9 +87,9 @@ def decode_description(state: Tensor) -> dict[str, Any]:
     """
     try:
         description = json.loads(bytes(state.tolist()))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a tensor without contents
         raise CheckpointError(
-            f'checkpoint: found a broken description ({error}), expected the JSON that training wrote; copy the file '
+            f'checkpoint: found a broken description ({" ".join(str(error).split())}), expected the JSON that training wrote; copy the file '
             'again'
         ) from error
     if not isinstance(description, dict):

@@ -467,6 +467,11 @@ def test_a_broken_description_is_refused(make_model, saved, content, tmp_path):
     assert 'description' in refusal(make_model(), state_dict, load_with_torch, tmp_path)
 
 
+def test_a_description_without_contents_is_refused(make_model, saved, tmp_path):
+    message = refusal(make_model(), saved() | {KEY: torch.zeros(9, device='meta')}, load_with_torch, tmp_path)
+    assert message.startswith('checkpoint: found a broken description (')
+
+
 @pytest.mark.parametrize('key', ['tower', 'class_names', 'head', 'context_head', 'evidence', 'view', 'thresholds'])
 def test_a_description_without_one_of_its_keys_is_refused(make_model, saved, key, tmp_path):
     description = read_description(saved())
