@@ -42,6 +42,8 @@ rows = dict(
     strong_2=dict(title='2 strong views', options={**strong, f'{cache}.strong_views': 2}),
     strong_4=dict(title='4 strong views', options={**strong, f'{cache}.strong_views': 4}),
     strong_8=dict(title='8 strong views', options={**strong, f'{cache}.strong_views': 8}),
+    strong_16=dict(title='16 strong views', options={**strong, f'{cache}.strong_views': 16}),
+    strong_32=dict(title='32 strong views', options={**strong, f'{cache}.strong_views': 32}),
     strong_4_float16=dict(
         title='4 strong views, float16', options={**strong, f'{cache}.strong_views': 4, f'{cache}.dtype': 'float16'}
     ),
