@@ -89,8 +89,8 @@ def decode_description(state: Tensor) -> dict[str, Any]:
         description = json.loads(bytes(state.tolist()))
     except (ValueError, TypeError, RuntimeError) as error:  # RuntimeError: a tensor without contents
         raise CheckpointError(
-            f'checkpoint: found a broken description ({" ".join(str(error).split())}), expected the JSON that training wrote; copy the file '
-            'again'
+            f'checkpoint: found a broken description ({" ".join(str(error).split())}), expected the JSON that training '
+            'wrote; copy the file again'
         ) from error
     if not isinstance(description, dict):
         raise CheckpointError(
