@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+REFUSED = 2  # the status of a process that has said in one line what is wrong
 SEVERAL = '29500'  # the port where several machines meet, which none of them can choose for all
 
 
@@ -73,6 +74,8 @@ def main() -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         code = failure.exitcode
+        if code == REFUSED:
+            sys.exit(code)
         how = f'was ended by {signal.Signals(-code).name}' if code < 0 else f'ended with status {code}'
         stopped = '; the others were stopped' if int(count) > 1 else ''
         end(f'process {rank} of the training or test {how}{stopped}', 128 - code if code < 0 else code)

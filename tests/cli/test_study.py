@@ -71,11 +71,11 @@ def test_a_killed_study_goes_on_where_it_was(command, tmp_path):
     assert first.stat().st_mtime_ns == stamp
     assert {path: path.stat().st_mtime_ns for path in features} == features
     assert 'labelled-only prompts' in done.stdout
-    # Only the contexts need this seed, and labelled-only has none; the exit status tells.
     words.append('default_hooks.pseudo_labels.context_seed=none')
     failed = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
-    assert failed.returncode == 1
-    assert '2 of 3 runs failed' in failed.stderr
+    assert failed.returncode == 2
+    assert "context_seed: found 'none', expected a whole number" in failed.stderr
+    assert sorted(results(tmp_path / 'out')) == ['cssa-1', 'labelled_only-1', 'zero_shot-1']
 
 
 def test_the_command_line_reaches_every_argument_of_the_function(monkeypatch):
