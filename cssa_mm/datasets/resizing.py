@@ -35,7 +35,7 @@ def resized(image: np.ndarray, size: tuple[int, int], interpolation: str, backen
     return np.ascontiguousarray(found.permute(1, 2, 0).numpy())
 
 
-class SquareResize(Resize):
+class ResizeToSize(Resize):
     """mmcv's `Resize` to a height and a width, by any of the three libraries; all other entries of results are mmcv's.
 
     Args:

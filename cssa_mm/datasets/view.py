@@ -10,7 +10,7 @@ from typing import Annotated
 import numpy as np
 from mmpretrain.registry import TRANSFORMS
 
-from cssa_mm.datasets.resizing import INTERPOLATIONS, SquareResize, resized
+from cssa_mm.datasets.resizing import INTERPOLATIONS, ResizeToSize, resized
 from cssa_mm.datasets.transforms import LoadRGBImage
 from cssa_mm.errors import ConfigError, DataError, nearest
 from cssa_mm.values import OneOf, Range
@@ -51,7 +51,7 @@ class View(LoadRGBImage):
         self.size = _checked_size(size)
         self.backend = _checked_choice('backend', backend, tuple(INTERPOLATIONS))
         self.interpolation = _checked_choice('interpolation', interpolation, INTERPOLATIONS[backend])
-        self._resize = None if self.size is None else SquareResize(self.size, interpolation, backend)
+        self._resize = None if self.size is None else ResizeToSize(self.size, interpolation, backend)
 
     def transform(self, results: dict) -> dict:
         """Add `img`, `img_shape` and `ori_shape` (height, width), and what mmcv's `Resize` adds where it resizes."""

@@ -22,9 +22,8 @@ from cssa_mm.models.evidence import DiscriminantEvidence, Readings
 from cssa_mm.models.label_features import LabelFeatures
 from cssa_mm.models.neighbours import Links, Neighbours
 
-KEPT = (
-    2**26
-)  # numbers of attention that a fit keeps between its passes, .25 GiB: 4,096 images of 320 classes with N = 50
+# Numbers of attention that a fit keeps between its passes, .25 GiB: 4,096 images of 320 classes with N = 50.
+KEPT = 2**26
 CHUNK = 256  # images at a time, whose neighbours' values are in memory: 0.3 GiB for 9,600 classes
 
 

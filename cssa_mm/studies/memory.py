@@ -35,6 +35,13 @@ def peak_memory() -> int:
     return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
+def limit_memory(gib: float) -> None:
+    """Let this process take at most so much memory for its data; where nothing limits it, as on Windows, any."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30), hard))
+
+
 def memory() -> int:
     """Memory in bytes that is held now: on the GPU where there is one, else by the process; 0 where nothing tells."""
     if torch.cuda.is_available():

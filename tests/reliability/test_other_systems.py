@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import resource
 import signal
 import sys
 from functools import partial
@@ -32,6 +33,7 @@ from cssa_mm.features import encode, plan
 from cssa_mm.files import write_text
 from cssa_mm.semi.pseudo_label_hook import PseudoLabelHook  # noqa: F401 - the sampler is registered beside it
 from cssa_mm.studies.benchmark import run as benchmark
+from cssa_mm.studies.benchmark import worker
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / 'cssa_mm'
@@ -80,12 +82,15 @@ def test_memory_is_0_where_nothing_tells_it(tmp_path, monkeypatch):
 
 
 def test_a_row_of_the_benchmark_is_measured_without_a_limit(monkeypatch):
-    worker = loaded_without(PACKAGE / 'studies' / 'benchmark' / 'worker.py', monkeypatch, 'resource')
+    memory = loaded_without(PACKAGE / 'studies' / 'memory.py', monkeypatch, 'resource')
+    monkeypatch.setattr(worker, 'limit_memory', memory.limit_memory)
+    before = resource.getrlimit(resource.RLIMIT_DATA)
     job = '{"memory_gib": 1, "setting": {}, "row": "C1", "repeats": 1, "out": "figures.json"}'
     monkeypatch.setattr(sys, 'stdin', SimpleNamespace(read=lambda: job))
     for name in ('Setting', 'row_of', 'measure', 'write_json'):
         monkeypatch.setattr(worker, name, lambda *_, **__: SimpleNamespace(build=lambda _: None, as_dict=dict))
     worker.main()
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 
 def test_work_directories_are_used_where_there_are_no_locks(tmp_path, monkeypatch):

@@ -15,11 +15,7 @@ from cssa_mm.files import write_json
 from cssa_mm.studies.benchmark.measuring import measure
 from cssa_mm.studies.benchmark.rows import row_of
 from cssa_mm.studies.benchmark.setting import Setting
-
-try:
-    import resource
-except ImportError:  # Windows, where no limit is set
-    resource = None  # type: ignore[assignment]
+from cssa_mm.studies.memory import limit_memory
 
 ROUND = '== round done'
 
@@ -28,9 +24,8 @@ def main() -> None:
     """Measure the row of the job, and write its figures."""
     end_with_parent(by_signal=True)
     job: dict[str, Any] = json.load(sys.stdin)
-    if job['memory_gib'] and resource is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (int(job['memory_gib'] * 2**30), hard))
+    if job['memory_gib']:
+        limit_memory(job['memory_gib'])
     setting = Setting(**job['setting'])
     contest = row_of(job['row']).build(setting)
     figures = measure(contest, job['repeats'], lambda: print(ROUND, flush=True))
