@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
@@ -27,6 +26,7 @@ from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.datasets.splits.stratified import stratified_indices
 from cssa_mm.engine.non_finite_hook import on_fault
 from cssa_mm.engine.optimiser_steps import OptimiserSteps
+from cssa_mm.features.kept_items import known_samples
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.semi.sampler import SemiSupervisedSampler
 from cssa_mm.semi.semi_supervision import SemiSupervision, State
@@ -146,10 +146,9 @@ def _train(runner: Runner, fold: SemiSupervision, description: str) -> None:
         runner.model.train()
         for batch in sampler.global_batches():
             mine = [key for share in sampler.shares(batch) for key in share]
-            data = pseudo_collate(fold.dataset.__getitems__(mine))
-            samples = data['data_samples']
-            data |= dict(targets=fold.targets(samples), features=fold.features.of_batch(samples))
-            steps.take(data)
+            samples = known_samples(fold.dataset, mine)
+            known = dict(targets=fold.targets(samples), features=fold.features.of_batch(samples))
+            steps.take(dict(data_samples=samples, **known))
             if steps.was_made:
                 fold.after_step()
                 _step(schedulers, by_epoch=False)

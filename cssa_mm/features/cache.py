@@ -58,8 +58,11 @@ class FeatureCache:
             local, pooled = (tensor[rows] for tensor in self._shards[0])
         else:
             local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[places[0][0]])
-            for position, (number, row) in enumerate(places):
-                local[position], pooled[position] = (tensor[row] for tensor in self._shards[number])
+            numbers, rows = torch.tensor(places, dtype=torch.int64).T
+            for number in numbers.unique().tolist():
+                here = numbers == number
+                for whole, tensor in zip((local, pooled), self._shards[number], strict=True):
+                    whole[here] = tensor[rows[here]]
         return local.to(device).float(), pooled.to(device).float()
 
     def batches(self, views: Sequence[View], device: torch.device, batch_size: int) -> Iterator[Features]:

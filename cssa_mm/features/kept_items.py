@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from mmcv.transforms import RandomFlip
 from mmengine.dataset import Compose
 from mmpretrain.datasets.transforms import PackInputs
 from mmpretrain.structures import DataSample
+from torch import Tensor
 from torch.utils.data import DataLoader
 
+from cssa_mm.datasets import SemiMultiLabelDataset
+from cssa_mm.datasets.image_table import UNKNOWN
+from cssa_mm.datasets.sample_key import SampleKey, generators_kept
 from cssa_mm.features.cache import View
 from cssa_mm.features.kept_views import strong_side
 
+SHAPE = (3, 2, 2)  # of a placeholder
 NUMBER = 'strong_view'  # which strong view a sample stands for, in its meta information
 
 
@@ -24,12 +31,25 @@ def without_images(pipeline: Compose, strong_views: int = 0) -> Compose:
     The flip draws the same random numbers as that of the pipeline. With strong views, one of them is drawn in its
     place.
     """
-    if not strong_views:
-        steps = [step for step in pipeline.transforms if isinstance(step, RandomFlip | PackInputs)]
-        return Compose([_placeholder, *steps])
+    draws: list = [DrawnFlip(step.prob) for step in pipeline.transforms if isinstance(step, RandomFlip)]
     pack = copy.copy(pipeline.transforms[-1])
-    pack.meta_keys = (*pack.meta_keys, NUMBER)
-    return Compose([_placeholder, DrawnView(strong_views), pack])
+    if strong_views:
+        draws = [DrawnView(strong_views)]
+        pack.meta_keys = (*pack.meta_keys, NUMBER)
+    return Compose([*draws, PackedTargets(pack)])
+
+
+class DrawnFlip:
+    """Draws whether training sees the mirror image, as `RandomFlip` with one direction does, in a tenth of its time."""
+
+    def __init__(self, probability: float) -> None:
+        self.probability = probability
+
+    def __call__(self, results: dict) -> dict:
+        """Add whether it is mirrored."""
+        # What np.random.choice does for two values.
+        is_mirrored = bool(np.random.random_sample() < self.probability)
+        return results | dict(flip=is_mirrored, flip_direction='horizontal' if is_mirrored else None)
 
 
 class DrawnView:
@@ -41,6 +61,46 @@ class DrawnView:
     def __call__(self, results: dict) -> dict:
         """Add the number."""
         return results | {NUMBER: int(np.random.randint(self.count))}
+
+
+class KnownSample(NamedTuple):
+    """What a step reads of an image, under the names that a packed sample has for it.
+
+    gt_score: its labels (C,), float32.
+    strong_view: the number of the strong view, if one stands for it.
+    bad_image: why it could not be read.
+    """
+
+    image_id: str
+    is_labelled: bool
+    gt_score: Tensor
+    flip: bool
+    strong_view: int | None
+    bad_image: str | None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A field, as a packed sample gives it."""
+        return getattr(self, name, default)
+
+
+def known_samples(dataset: SemiMultiLabelDataset, keys: Sequence[SampleKey]) -> list[KnownSample]:
+    """Samples of a data set whose pipeline is `without_images`: its own packed ones take five times as long."""
+    *draws, _ = dataset.pipeline.transforms
+    labels = torch.as_tensor(dataset.labels[[key.index for key in keys]], dtype=torch.float32)
+    reasons = {} if dataset.bad_images is None else dataset.bad_images.reasons
+    samples = []
+    with generators_kept():
+        for key, row in zip(keys, labels, strict=True):
+            drawn: dict = {}
+            np.random.seed(key.seed)  # what is drawn here is drawn by NumPy alone
+            for draw in draws:
+                drawn = draw(drawn)
+            name, is_labelled = dataset.image_ids[key.index], bool(dataset.is_labelled[key.index])
+            reason = reasons.get(name)
+            if reason is not None:
+                row[:] = UNKNOWN
+            samples.append(KnownSample(name, is_labelled, row, drawn.get('flip', False), drawn.get(NUMBER), reason))
+    return samples
 
 
 class KnownOrRead:
@@ -56,7 +116,7 @@ class KnownOrRead:
         return (self.known if results['image_id'] in self.ids else self.read)(results)
 
 
-def view_of_sample(sample: DataSample) -> View:
+def view_of_sample(sample: DataSample | KnownSample) -> View:
     """The view that training has drawn for a sample."""
     number = sample.get(NUMBER)
     return (sample.image_id, bool(sample.flip)) if number is None else (sample.image_id, *strong_side(number))
@@ -68,6 +128,18 @@ def read_in_this_process(loader: DataLoader) -> None:
     loader.timeout = 0  # that of workers
 
 
-def _placeholder(results: dict) -> dict:
-    # 2 x 2: a mirrored single pixel counts as contiguous, and torch refuses its negative stride.
-    return results | dict(img=np.zeros((2, 2, 3), np.uint8), img_shape=(2, 2), ori_shape=(2, 2))
+class PackedTargets:
+    """Packs all but the pixels, for which a placeholder stands.
+
+    Args:
+        pack: of the pipeline.
+    """
+
+    def __init__(self, pack: PackInputs) -> None:
+        self.pack = pack
+
+    def __call__(self, results: dict) -> dict[str, DataSample | Tensor]:
+        """The item."""
+        shape = dict(img_shape=SHAPE[1:], ori_shape=SHAPE[1:])
+        known = {key: value for key, value in results.items() if key != self.pack.input_key}
+        return dict(inputs=torch.zeros(SHAPE, dtype=torch.uint8), **self.pack(known | shape))

@@ -26,6 +26,8 @@ class CSSADataPreprocessor(ClsDataPreprocessor):
                 'PackInputs be the last step of each pipeline'
             )
         added = {key: self.cast_data(data[key]) for key in ('targets', 'features') if data.get(key) is not None}
+        if len(added) == 2:  # the samples are not read any more
+            return dict(inputs=torch.empty(0, 3, 1, 1), data_samples=data.get('data_samples')) | added
         if 'features' in added:
             data = data | dict(inputs=torch.empty(0, 3, 1, 1))
         return super().forward(data, training) | added
