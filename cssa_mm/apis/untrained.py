@@ -71,6 +71,7 @@ def _prepare(
         if isinstance(guard, BadImageHook):
             guard.inspect(train)
     algorithm = algorithms[0].algorithm(model, train, config)
+    algorithm.features.fill_from_folder()
     algorithm.prepare()
     if fit_neighbours is not None:
         fit_neighbours(model)

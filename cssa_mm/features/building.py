@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce, barrier, broadcast_object_list, get_dist_info
+from mmengine.dist import all_reduce, barrier, get_dist_info
 from torch import Tensor
+from tqdm import tqdm
 
 from cssa_mm.features import store as stores
 from cssa_mm.features.cache import Features
@@ -19,6 +20,7 @@ from cssa_mm.features.store import FeatureStore
 
 Encoder = Callable[[Part], Iterator[Features]]
 CHUNK = 256  # views that the ranks exchange at a time
+BLOCKS = 8  # of a part for each rank: the last one may keep the others waiting, and each starts a loader
 
 
 def build_in_memory(
@@ -69,10 +71,10 @@ def build_on_disk(
 ) -> None:
     """Write what a store lacks; all ranks must call it. A killed run goes on after its last whole shard.
 
-    Batches are those of a build from the beginning, so that nothing depends on where a run was killed: numbers round by
-    batch, and images of their own sizes are padded to the largest of theirs.
-
-    Ranks that see the same folder share the work; where a folder belongs to one machine, each machine has its own.
+    Whoever builds in the same folder at the same time shares the work, be it a rank or another run: each claims one
+    block after the other. Where a folder belongs to one machine, each machine has its own. Batches are those of a build
+    from the beginning, so that nothing depends on where a run was killed, or on who encodes: numbers round by batch,
+    and images of their own sizes are padded to the largest of theirs.
 
     Args:
         store: on every rank.
@@ -85,15 +87,67 @@ def build_on_disk(
     """
     store.folder.mkdir(parents=True, exist_ok=True)
     store.remove_left_overs()
-    number, together = ranks_at(store.folder)
-    for part, names in zip(parts, keys, strict=True):
-        mine = range(number, len(names), together)
-        batches = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
-        rows = [row for batch in batches if any(names[row] not in store.places for row in batch) for row in batch]
-        if rows:
-            _write(store, Part(part.indices[rows], part.side), [names[row] for row in rows], encoder, dtype, reasons)
+    rank, world_size = get_dist_info()
+    blocks = [
+        _Block(store, Part(part.indices[start:end], part.side), names[start:end], batch_size)
+        for part, names in zip(parts, keys, strict=True)
+        for start, end in _limits(len(names), batch_size, world_size)
+    ]
+    first = rank * len(blocks) // world_size  # ranks would meet less, even where nothing can be claimed
+    waiting = blocks[first:] + blocks[:first]
+    with tqdm(total=sum(map(len, keys)), desc='Encoding views', leave=False, disable=rank != 0) as progress:
+        for may_wait in (False, True):
+            left = []
+            for block in waiting:
+                if block.write(encoder, dtype, reasons, may_wait):
+                    progress.update(len(block.keys))
+                else:
+                    left.append(block)
+            waiting = left
     barrier()
     store.refresh()
+
+
+def _limits(total: int, batch_size: int, world_size: int) -> list[tuple[int, int]]:
+    """The first row of each block, and that after its last one; whole batches, and whole shards without ranks."""
+    size = max(stores.ROWS if world_size == 1 else 1, math.ceil(total / (BLOCKS * world_size)))
+    size = math.ceil(size / batch_size) * batch_size
+    return [(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Views of one part that one process encodes."""
+
+    store: FeatureStore
+    part: Part
+    keys: Sequence[str]
+    batch_size: int
+
+    def missing(self) -> list[int]:
+        """Rows of the batches that are not all there."""
+        batches = [
+            range(start, min(start + self.batch_size, len(self.keys)))
+            for start in range(0, len(self.keys), self.batch_size)
+        ]
+        known = self.store.places
+        return [row for batch in batches if any(self.keys[row] not in known for row in batch) for row in batch]
+
+    def write(
+        self, encoder: Encoder, dtype: torch.dtype, reasons: Callable[[Part], Mapping[int, str]], may_wait: bool
+    ) -> bool:
+        """Encode what is missing; whether all is there now, which another process may be about to write."""
+        if not self.missing():
+            return True
+        with self.store.claimed(self.keys, may_wait) as is_mine:
+            if not is_mine:
+                return False
+            self.store.refresh()  # another process may have written it
+            rows = self.missing()
+            if rows:
+                part, keys = Part(self.part.indices[rows], self.part.side), [self.keys[row] for row in rows]
+                _write(self.store, part, keys, encoder, dtype, reasons)
+        return True
 
 
 def _write(
@@ -119,19 +173,3 @@ def _write(
             local, pooled = (torch.cat(tensors) for tensors in zip(*waiting, strict=True))
             store.write(names, local, pooled, bad)
             waiting, names, bad = [], [], {}
-
-
-def ranks_at(folder: Path) -> tuple[int, int]:
-    """The number of this rank among those that see the same folder, and how many these are; all must call it."""
-    rank, world_size = get_dist_info()
-    if world_size == 1:
-        return 0, 1
-    token = [uuid.uuid4().hex]
-    broadcast_object_list(token)
-    own = folder / f'.rank-{rank}-{token[0]}'
-    own.touch()
-    barrier()
-    seen = [other for other in range(world_size) if (folder / f'.rank-{other}-{token[0]}').exists()]
-    barrier()
-    own.unlink()
-    return seen.index(rank), len(seen)

@@ -53,13 +53,13 @@ class FeatureCache:
     def lookup(self, views: Sequence[View], device: torch.device) -> Features:
         """Local (B, N, D) and global (B, D) features of B views, float32."""
         places = [self._places[view] for view in views]
-        if len(self._shards) == 1:
-            rows = torch.tensor([row for _, row in places], dtype=torch.int64)
-            local, pooled = (tensor[rows] for tensor in self._shards[0])
+        numbers, rows = torch.tensor(places, dtype=torch.int64).reshape(-1, 2).T
+        shards = sorted({number for number, _ in places}) or [0]
+        if len(shards) == 1:
+            local, pooled = (tensor[rows] for tensor in self._shards[shards[0]])
         else:
-            local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[places[0][0]])
-            numbers, rows = torch.tensor(places, dtype=torch.int64).T
-            for number in numbers.unique().tolist():
+            local, pooled = (tensor.new_empty(len(views), *tensor.shape[1:]) for tensor in self._shards[shards[0]])
+            for number in shards:
                 here = numbers == number
                 for whole, tensor in zip((local, pooled), self._shards[number], strict=True):
                     whole[here] = tensor[rows[here]]

@@ -37,7 +37,7 @@ def encode(
 ) -> Iterator[Features]:
     """Local (b, N, D) and global (b, D) features of a view of the images at `indices`, batch by batch, in order.
 
-    This process reads all of them; rank 0 shows progress. A `pipeline` takes the place of the view, and the seed of
+    This process reads all of them; rank 0 shows progress, if there is a description. A `pipeline` takes the place of the view, and the seed of
     each image decides what it draws.
     """
     loader: DataLoader[dict] = DataLoader(
@@ -52,7 +52,8 @@ def encode(
     was_training = model.training
     model.eval()
     try:
-        for data in tqdm(loader, desc=description, leave=False, disable=rank != 0 or len(loader) < 2):
+        is_quiet = rank != 0 or len(loader) < 2 or not description
+        for data in tqdm(loader, desc=description, leave=False, disable=is_quiet):
             if dataset.bad_images is not None:
                 dataset.bad_images.note(data['data_samples'])
             yield model.backbone(model.data_preprocessor(data)['inputs'])

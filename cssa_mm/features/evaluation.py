@@ -1,4 +1,4 @@
-"""Validation images, whose features are kept like those of training: they are read and encoded once."""
+"""Images of validations and tests, whose features are kept like those of training: they are encoded once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 from mmengine.logging import print_log
-from mmengine.runner import Runner
+from mmengine.runner import Runner, TestLoop, ValLoop
 from mmpretrain.engine.hooks import VisualizationHook
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -48,16 +48,16 @@ class KeptBatches:
             yield batch | dict(features=self.cache.lookup(views, torch.device('cpu')))
 
 
-def keep_validation(runner: Runner, features: FrozenFeatures) -> None:
-    """Let a runner validate on kept features, if all of them fit; all ranks must call it.
+def keep_evaluation(runner: Runner, loop: ValLoop | TestLoop, features: FrozenFeatures) -> None:
+    """Let a runner validate or test on kept features, if all of them fit; all ranks must call it.
 
     Batches are encoded as the loader makes them, so that its figures stay the same bitwise.
 
     Args:
-        runner: before a validation.
-        features: of the training images; what their options leave is used.
+        runner: of the loop.
+        loop: before its first pass.
+        features: of the model and with the options of the training; what their options leave is used.
     """
-    loop = runner.val_loop
     loader, dataset = loop.dataloader, loop.dataloader.dataset
     # Autocast would round what the tower says; a hook that draws needs pixels.
     is_drawn = any(isinstance(hook, VisualizationHook) and hook.enable for hook in runner.hooks)
@@ -72,9 +72,8 @@ def keep_validation(runner: Runner, features: FrozenFeatures) -> None:
     if work.plan.is_all:
         loop.dataloader = KeptBatches(loader, keeper.keep(work))
     else:
-        print_log(
-            f'Features of {len(images):,} validation images do not fit: they are encoded in each validation', 'current'
-        )
+        what = 'validation' if isinstance(loop, ValLoop) else 'test'
+        print_log(f'Features of {len(images):,} {what} images do not fit: they are encoded in each {what}', 'current')
 
 
 def _is_plain(dataset: object, view: View) -> bool:

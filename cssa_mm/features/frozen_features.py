@@ -87,6 +87,16 @@ class FrozenFeatures:
         if serves_training and len(cache):
             self._train_without_images(work.plan.images, work.plan.is_all, strong_views)
 
+    def fill_from_folder(self) -> None:
+        """Keep the plain view of every image in the folder, as far as it fits, if there is one; all ranks must call it.
+
+        Scores that are asked for once are not worth the memory, but what other runs have encoded is.
+        """
+        if self.options.gib and self.options.folder is not None:
+            keeper, images = self.keeper(), self._images(serves_training=False, shared=True)
+            cache = keeper.keep(keeper.plan(images, [PLAIN], self.options.gib, partial=self.options.partial))
+            self.cache = cache if len(cache) else None
+
     def fill(self) -> None:
         """Keep the plain view of every image; all ranks must call it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -130,7 +131,7 @@ class Keeper:
         keys = [self.keys(part.indices, part.side) for part in parts]
         if missing:
             options = self.options.torch_dtype, self._reasons, self.loader['batch_size']
-            build_on_disk(store, parts, keys, self._encode, *options)
+            build_on_disk(store, parts, keys, partial(self._encode, shows_progress=False), *options)
         views = [view for part in parts for view in part.views(self.dataset)]
         names = [name for each in keys for name in each]
         lost = sum(name not in store.places for name in names)
@@ -146,8 +147,8 @@ class Keeper:
         places = {view: store.places[name] for view, name in zip(views, names, strict=True)}
         return FeatureCache.of_shards(places, store.shards, serves_training)
 
-    def _encode(self, part: Part) -> Iterator[Features]:
-        return encode_part(self.model, self.dataset, self.view, part, **self.loader)
+    def _encode(self, part: Part, shows_progress: bool = True) -> Iterator[Features]:
+        return encode_part(self.model, self.dataset, self.view, part, shows_progress=shows_progress, **self.loader)
 
     def _sample(self) -> tuple[Features, float]:
         """Features of one image, and the seconds that it took."""

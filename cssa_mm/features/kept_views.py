@@ -48,7 +48,13 @@ class Part(NamedTuple):
 
 
 def encode_part(
-    model: CSSAClassifier, dataset: SemiMultiLabelDataset, view: PlainView, part: Part, **loader: Any
+    model: CSSAClassifier,
+    dataset: SemiMultiLabelDataset,
+    view: PlainView,
+    part: Part,
+    *,
+    shows_progress: bool = True,
+    **loader: Any,
 ) -> Iterator[Features]:
     """Features of the views of a part, batch by batch, in order; see `encode`."""
     if part.side in (PLAIN, MIRRORED):
@@ -56,7 +62,7 @@ def encode_part(
     else:
         seeds = [strong_seed(dataset.image_ids[i], part.side[1]) for i in part.indices]
         loader |= dict(pipeline=strong_pipeline(dataset), seeds=seeds)
-    return encode(model, dataset, part.indices, view, part.description, **loader)
+    return encode(model, dataset, part.indices, view, part.description if shows_progress else '', **loader)
 
 
 def strong_pipeline(dataset: SemiMultiLabelDataset) -> list:

@@ -18,10 +18,11 @@ import json
 import logging
 import time
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -33,6 +34,7 @@ from cssa_mm.files import replacing
 
 SUFFIX = '.safetensors'
 ROWS = 512  # views of a shard: 50 to 100 MiB for RN50 at 224
+CLAIM = '.claim'
 CHECKSUM = 'checksum'
 LEFT_OVER = 3600.0  # seconds after which a file that was written aside is taken for that of a killed run
 
@@ -120,9 +122,34 @@ class FeatureStore:
         """Take views of images that could not be read for missing, where nobody leaves such images out."""
         self.places = {key: place for key, place in self.places.items() if key not in self.bad}
 
+    @contextlib.contextmanager
+    def claimed(self, keys: Sequence[str], may_wait: bool) -> Iterator[bool]:
+        """Whether this process alone encodes these keys, among all that build in this folder.
+
+        Args:
+            keys: the same for whoever wants them.
+            may_wait: wait for the process that has them, until it has written them or ended.
+        """
+        path = self.folder / f'.{digest(keys)}{CLAIM}'
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=-1 if may_wait else 0)
+        except Timeout:
+            yield False
+            return
+        except (NotImplementedError, OSError):  # a file system without locks: several may encode the same
+            yield True
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+            with contextlib.suppress(OSError):
+                path.unlink()
+
     def remove_left_overs(self) -> None:
-        """Remove what killed runs have written aside."""
-        for path in self.folder.glob(f'.*.tmp{SUFFIX}'):
+        """Remove what killed runs have written aside, and their claims."""
+        for path in (*self.folder.glob(f'.*.tmp{SUFFIX}'), *self.folder.glob(f'.*{CLAIM}')):
             with contextlib.suppress(OSError):  # another run removes it at the same time
                 if time.time() - path.stat().st_mtime > LEFT_OVER:
                     path.unlink()

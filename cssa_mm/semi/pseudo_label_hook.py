@@ -19,7 +19,7 @@ from cssa_mm.datasets.wrong_labels import checked_share
 from cssa_mm.evaluation.held_out_scores import forget_held_out
 from cssa_mm.evaluation.pseudo_label_quality import format_table
 from cssa_mm.evaluation.pseudo_label_records import FILE, Record, append_record, keep_records
-from cssa_mm.features.evaluation import keep_validation
+from cssa_mm.features.evaluation import keep_evaluation
 from cssa_mm.features.frozen_features import FrozenFeatures
 from cssa_mm.features.kept_items import read_in_this_process
 from cssa_mm.features.options import checked_options
@@ -163,7 +163,13 @@ class PseudoLabelHook(Hook):
             # Once, and not in the last epoch: what is kept serves later validations.
             if not self._has_kept_validation and runner.epoch < getattr(runner.train_loop, 'max_epochs', math.inf):
                 self._has_kept_validation = True
-                keep_validation(runner, self.semi_supervision.features)
+                keep_evaluation(runner, runner.val_loop, self.semi_supervision.features)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Take the features of the images from the folder that keeps them, if there is one."""
+        if self.feature_cache['folder'] is not None:
+            features = self.features(bare_model(runner), runner.test_loop.dataloader.dataset, runner.cfg)
+            keep_evaluation(runner, runner.test_loop, features)
 
     def after_train(self, runner: Runner) -> None:
         """Fit the evidence, which the scores of the trained model depend on."""

@@ -54,7 +54,7 @@ def test_each_validation_image_is_encoded_once_and_the_figures_stay_the_same_bit
     assert isinstance(kept.val_dataloader, KeptBatches)
     assert found.counts == [[1, 8, 4], [], []]  # one for the size, then the batches of the loader
     in_folder, stored = validate('stored', **{f'{CACHE}.folder': str(tmp_path / 'folder')})
-    monkeypatch.setattr(pseudo_label_hook, 'keep_validation', lambda *_: None)
+    monkeypatch.setattr(pseudo_label_hook, 'keep_evaluation', lambda *_: None)
     _, expected = validate('never')
     assert expected.counts == [[8, 4]] * 3
     for record in (found, stored):

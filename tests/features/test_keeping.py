@@ -242,7 +242,7 @@ def test_what_neither_memory_nor_disk_can_hold_is_refused_in_one_line(features, 
 
 def test_size_and_time_are_announced_before_anything_is_encoded(features, tmp_path, monkeypatch, said):
     at_start = []
-    monkeypatch.setattr(Keeper, '_encode', lambda keeper, part: at_start.extend(said) or iter(()))
+    monkeypatch.setattr(Keeper, '_encode', lambda keeper, part, **_: at_start.extend(said) or iter(()))
     monkeypatch.setattr(plan, 'GIB', 1024)
     with pytest.raises(DataError, match='found 40 views missing'):
         features(folder=tmp_path).fill()
