@@ -28,7 +28,7 @@ from cssa_mm.datasets.class_words import ClassWords
 from cssa_mm.datasets.images.image_facts import ImageFacts, image_facts
 from cssa_mm.datasets.questions import accepted_kinds, is_open, questions_of, shared_groups
 from cssa_mm.datasets.readers.understanding import Question
-from cssa_mm.datasets.workers import end_with_parent, start_method
+from cssa_mm.datasets.workers import end_with_parent, num_cores, start_method
 from cssa_mm.engine.bad_image_hook import BadImageHook
 from cssa_mm.errors import CSSAError, DataError
 
@@ -183,7 +183,7 @@ def open_all(
     """The facts of the images at ``paths``, opened as ``dataset`` opens them, by several processes."""
     loaders = [step for step in dataset.pipeline.transforms if isinstance(step, LoadRGBImage)]
     look = partial(image_facts, loaders[0] if loaders else LoadRGBImage(dataset.backend_args))
-    num_workers = num_workers or _num_cores()
+    num_workers = num_workers or num_cores()
     bar = partial(tqdm, desc=description, total=len(paths), unit='image', mininterval=0.5)
     if num_workers < 2:
         return list(bar(map(look, paths)))
@@ -208,8 +208,3 @@ def _start() -> None:
     # Ctrl-C is for the parent: a worker that it ends in the middle would leave the others waiting.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
-
-
-def _num_cores() -> int:
-    # A container may own fewer cores than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

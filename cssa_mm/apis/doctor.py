@@ -17,6 +17,7 @@ import torch
 
 from cssa_mm.apis import self_test
 from cssa_mm.apis.known_pairs import bad_pairs, installed_versions
+from cssa_mm.datasets.workers import num_cores
 from cssa_mm.engine.runner import checked_device
 from cssa_mm.version import __version__
 
@@ -180,7 +181,7 @@ def _memory() -> Iterator[Check]:
 
 
 def _threads() -> Iterator[Check]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = num_cores()
     threads = torch.get_num_threads()
     found = f'{threads} of torch on {cores} cores, OMP_NUM_THREADS={os.environ.get("OMP_NUM_THREADS", "not set")}'
     if threads > cores:

@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f" Did you mean '{matches[0]}'?" if matches else ''
         print(f"error: unknown command '{name}', expected one of {', '.join(COMMANDS)}.{hint}", file=sys.stderr)
         return 2
-    if name in ('study', 'reproduce'):
-        # Read once, at import: a study runs several processes, one thread each.
+    if name in ('quickstart', 'study', 'reproduce'):
+        # Read once, at import: they run several processes, one thread each.
         os.environ.setdefault('OMP_NUM_THREADS', '1')
     try:
         return import_module(module_of(name)).main(rest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cssa_mm.cli.arguments import command_parser, run
+from cssa_mm.cli.arguments import add_overrides, command_parser, run
 from cssa_mm.demo.quickstart import quickstart
 
 DESCRIPTION = 'Train and compare zero-shot CLIP, labelled-only and CSSA on the embedded demo; finished rows are reused.'
@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser('quickstart', DESCRIPTION, EXAMPLE)
     result.add_argument('--work-dir', default='work_dirs/quickstart', help='directory of all results')
     result.add_argument('--data-root', default='data/icons', help='directory of the demo scenes')
-    result.add_argument('--cfg-options', nargs='+', default=[], help='overrides for every stage')
+    add_overrides(result)
     result.add_argument('--started', type=float, help='when the command began, in seconds since the epoch')
     return result
 

@@ -48,6 +48,11 @@ def start_method() -> str:
     return 'fork' if sys.platform == 'linux' and 'fork' in get_all_start_methods() else 'spawn'
 
 
+def num_cores() -> int:
+    """The cores of this process: a container may own fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def child_environment() -> dict[str, str]:
     """The environment for a command of this package that ends with this process: it calls `end_with_parent`."""
     return os.environ | {PARENT: str(os.getpid())}

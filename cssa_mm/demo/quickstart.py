@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from cssa_mm.demo.scenes import generate_demo
-from cssa_mm.demo.stages import METRICS, STAGES, run_stage
+from cssa_mm.demo.stages import METRICS, STAGES, run_stages
 from cssa_mm.evaluation.text_table import aligned
 from cssa_mm.files import write_json
 
@@ -17,7 +17,7 @@ def quickstart(
     *,
     work_dir: str | os.PathLike = 'work_dirs/quickstart',
     data_root: str | os.PathLike = 'data/icons',
-    overrides: Sequence[str] = (),
+    overrides: Mapping[str, object] | None = None,
     started: float | None = None,
 ) -> dict:
     """Run the stages whose results are missing or out of date; prints the table and writes the picture.
@@ -25,7 +25,7 @@ def quickstart(
     Args:
         work_dir: directory of all results, with a folder for each stage.
         data_root: directory of the demo scenes, which are drawn if they are missing.
-        overrides: `key.of.the.config=value`, for every stage.
+        overrides: dotted key -> value, for every stage.
         started: when the command began, in seconds since the epoch; by default now.
 
     Returns:
@@ -41,7 +41,7 @@ def quickstart(
         # Each stage would draw them, but into its log: here the progress is seen.
         print(f'Drawing the demo scenes into {data_root}', flush=True)
         generate_demo(data_root)
-    metrics = {stage.key: run_stage(stage, work_dir / stage.key, data_root, overrides) for stage in STAGES}
+    metrics = run_stages(work_dir, data_root, overrides)
 
     # Imported here because the stages do not need it.
     from cssa_mm.demo.results import draw_results

@@ -37,8 +37,8 @@ def encode(
 ) -> Iterator[Features]:
     """Local (b, N, D) and global (b, D) features of a view of the images at `indices`, batch by batch, in order.
 
-    This process reads all of them; rank 0 shows progress, if there is a description. A `pipeline` takes the place of the view, and the seed of
-    each image decides what it draws.
+    This process reads all of them; rank 0 shows progress, if there is a description. A `pipeline` takes the place of
+    the view, and the seed of each image decides what it draws.
     """
     loader: DataLoader[dict] = DataLoader(
         dataset.with_pipeline(pipeline or scoring_pipeline(view, mirrored), indices),

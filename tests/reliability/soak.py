@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 import tempfile
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from statistics import median
 
@@ -60,7 +61,7 @@ class Watch(Hook):
             self.processes.append(len(numbers))
 
 
-def train(config: str, steps: int, features: float, folder: str) -> Watch:
+def train(config: str, steps: int, features: float, start_method: str, folder: str) -> Watch:
     """Train for about so many steps, in epochs of about 50."""
     settings = load_config(
         config,
@@ -74,6 +75,7 @@ def train(config: str, steps: int, features: float, folder: str) -> Watch:
             'default_hooks.checkpoint.interval': 1,
             'default_hooks.calibration': None,
             'report': False,
+            'env_cfg.mp_cfg.mp_start_method': start_method,
             'work_dir': f'{folder}/run',
         },
     )
@@ -89,9 +91,15 @@ def main() -> int:
     parser.add_argument('--config', default='cssa_plus_demo')
     parser.add_argument('--steps', type=int, default=2000)
     parser.add_argument('--features', type=float, default=1.0, help='GiB for kept features; 0: none is kept')
+    parser.add_argument(
+        '--start-method',
+        default='fork',
+        choices=get_all_start_methods(),
+        help='of workers; pages that a forked one shares with its parent are copied as either writes to them',
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        watch = train(options.config, options.steps, options.features, folder)
+        watch = train(options.config, options.steps, options.features, options.start_method, folder)
     samples = list(zip(watch.steps, watch.memory, watch.files, watch.processes, watch.own, strict=True))
     warm = [sample for sample in samples if sample[0] > watch.steps[-1] / 4]
     part = len(warm) // 4

@@ -125,7 +125,7 @@ def test_the_doctor_and_the_facts_do_without(bare_system, tmp_path, monkeypatch)
     assert plan.free_memory() == math.inf
     assert benchmark._free_gib() == benchmark.MEMORY_GIB / benchmark.SHARE
     assert benchmark.machine_facts()['load'] is None
-    assert checking._num_cores() == os.cpu_count()
+    assert workers.num_cores() == os.cpu_count()
 
 
 def test_workers_begin_where_signals_cannot_be_waited_for(bare_system, monkeypatch):

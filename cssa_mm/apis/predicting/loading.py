@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from cssa_mm.apis.image_input import viewed
 from cssa_mm.apis.predicting.sources import facts_of
 from cssa_mm.datasets.bad_images import reason_of
 from cssa_mm.datasets.view import View
-from cssa_mm.datasets.workers import WorkerStart
+from cssa_mm.datasets.workers import WorkerStart, num_cores
 from cssa_mm.errors import DataError, ImageError
 
 AHEAD = 4  # batches that a worker decodes in advance
@@ -112,7 +111,7 @@ def load_batch(task: Task, view: View) -> Loaded:
 
 def default_workers(is_cpu: bool) -> int:
     """The number of processes that decode: the cores of this process; half of them where the tower needs them, too."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    cores = num_cores()
     return max(1, min(MOST_WORKERS, cores // 2 if is_cpu else cores))
 
 
