@@ -9,6 +9,7 @@ import cssa_mm
 from cssa_mm.apis import untrained
 from cssa_mm.apis.loading import untrained_model
 from cssa_mm.errors import DataError
+from cssa_mm.models.clip_backbone import OpenCLIPBackbone
 from cssa_mm.semi import centring as centring_module
 
 NEIGHBOURS = {'model.neighbours': dict(type='Neighbours', k=5)}
@@ -33,6 +34,21 @@ def test_a_test_of_the_untrained_model_fits_it_to_the_training_images(tiny_overr
     (line,) = said
     assert line.startswith('Centring: weight 0.')
     assert line.endswith(', fitted to the training images')
+
+
+def test_features_of_a_folder_are_found_by_the_next_run(tiny_overrides, toy_data, tmp_path, monkeypatch):
+    counts, original = [], OpenCLIPBackbone.forward
+    count = lambda self, images: counts.append(len(images)) or original(self, images)  # noqa: E731
+    monkeypatch.setattr(OpenCLIPBackbone, 'forward', count)
+    found = []
+    for folder in (None, tmp_path / 'kept', tmp_path / 'kept'):
+        counts.clear()
+        overrides = tiny_overrides(**{'default_hooks.pseudo_labels.feature_cache.folder': folder and str(folder)})
+        common = dict(config='cssa_coco_p05', overrides=overrides, data_root=toy_data, work_dir=tmp_path, device='cpu')
+        found.append((cssa_mm.test(**common), sum(counts)))
+    assert found[0][0] == found[1][0] == found[2][0]
+    assert found[1][1] == 2 + 40 + 12  # one of each set for its size
+    assert found[2][1] == 2
 
 
 @pytest.mark.parametrize('missing', ['images', 'hook'])

@@ -74,3 +74,17 @@ def test_where_they_do_not_fit_or_are_no_plain_views_they_are_encoded_in_each_va
     runner, record = validate('run', flip if why == 'pipeline' else None, **{f'{CACHE}.gib': gib})
     assert not isinstance(runner.val_dataloader, KeptBatches)
     assert record.counts == [[1, 8, 4] if why == 'memory' else [8, 4], [8, 4], [8, 4]]
+
+
+def test_a_test_takes_its_images_from_a_folder_bitwise_and_not_without_one(tiny_config, encoded, tmp_path):
+    def test(**overrides) -> tuple[dict, list[int]]:
+        encoded.clear()
+        runner = CSSARunner.from_cfg(tiny_config(work_dir=str(tmp_path / 'run'), **overrides))
+        return runner.test(), list(encoded)
+
+    expected, counts = test()
+    assert counts == [8, 4]
+    folder = {f'{CACHE}.folder': str(tmp_path / 'folder')}
+    assert test(**folder) == (expected, [1, 8, 4])
+    assert test(**folder) == (expected, [1])
+    assert test(**folder, **{'test_cfg.fp16': True})[1] == [8, 4]  # what autocast rounds is not what is kept

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import RandomFlip
 from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 
-from cssa_mm.datasets.sample_key import SampleKey
+from cssa_mm.datasets.bad_images import BadImages
+from cssa_mm.datasets.sample_key import SampleKey, generators_kept, seed_generators
 from cssa_mm.engine.runner import CSSARunner
-from cssa_mm.features.kept_items import KnownOrRead, view_of_sample, without_images
+from cssa_mm.features.kept_items import DrawnFlip, KnownOrRead, known_samples, view_of_sample, without_images
 from cssa_mm.features.kept_views import strong_seed
 from cssa_mm.semi import pseudo_label_hook
 
@@ -54,6 +56,42 @@ def test_images_that_are_not_kept_are_read_as_ever(dataset):
             assert item['inputs'].shape == (3, 2, 2)
         else:
             assert torch.equal(item['inputs'], same['inputs'])
+
+
+@pytest.mark.parametrize('probability', [0.0, 0.3, 1.0])
+def test_a_flip_is_drawn_as_the_toolbox_draws_it(probability):
+    theirs, ours = RandomFlip(prob=probability, direction='horizontal'), DrawnFlip(probability)
+    names = ('flip', 'flip_direction')
+    with generators_kept():
+        for seed in range(300):
+            found = []
+            for step in (theirs, ours):
+                seed_generators(seed)
+                results = step(dict(img=np.zeros((2, 2, 3), np.uint8)))
+                found.append(([results[name] for name in names], np.random.random_sample()))
+            assert found[0] == found[1]  # the number after it is the same, too
+
+
+@pytest.mark.parametrize('strong_views', [0, 3])
+def test_what_a_step_reads_is_that_of_the_packed_samples(dataset, strong, strong_views):
+    if strong_views:
+        strong()
+    dataset.pipeline = without_images(dataset.pipeline, strong_views)
+    dataset.bad_images = BadImages()
+    dataset.bad_images.reasons[dataset.image_ids[2]] = 'truncated'
+    keys = [*KEYS, *(SampleKey(index, 7) for index in dataset.unlabelled_indices[:3])]
+    state = np.random.get_state()[1].copy()
+    found = known_samples(dataset, keys)
+    assert (np.random.get_state()[1] == state).all()
+    for sample, same in zip(found, [dataset[key]['data_samples'] for key in keys], strict=True):
+        assert view_of_sample(sample) == view_of_sample(same)
+        assert torch.equal(sample.gt_score, same.gt_score)
+        assert sample.gt_score.dtype == same.gt_score.dtype
+        assert (sample.image_id, sample.is_labelled) == (same.image_id, same.is_labelled)
+        assert sample.get('bad_image') == same.get('bad_image')
+    assert {sample.is_labelled for sample in found} == {True, False}
+    assert sum(sample.bad_image == 'truncated' for sample in found) == 8
+    assert (dataset.labels[2] >= 0).any()  # the data set itself stays as it is
 
 
 # -- features of a batch -------------------------------------------------------------------------------------------

@@ -3,6 +3,10 @@
 import errno
 import json
 import os
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 import torch
@@ -112,13 +116,59 @@ def test_a_shard_that_another_process_removes_meanwhile_is_left_out(tensors, tmp
 
 def test_what_was_written_aside_is_no_shard_and_removed_once_it_is_old(tensors, tmp_path):
     writer = FeatureStore(tmp_path)
-    for name, age in (('.old.1.tmp.safetensors', 2 * store.LEFT_OVER), ('.new.2.tmp.safetensors', 0)):
+    for name, age in (
+        ('.old.1.tmp.safetensors', 2 * store.LEFT_OVER),
+        ('.new.2.tmp.safetensors', 0),
+        ('.old.claim', 2 * store.LEFT_OVER),
+        ('.new.claim', 0),
+    ):
         (tmp_path / name).write_bytes(b'half')
         stamp = (tmp_path / name).stat().st_mtime - age
         os.utime(tmp_path / name, (stamp, stamp))
     writer.refresh()
     writer.remove_left_overs()
-    assert (writer.places, names(tmp_path)) == ({}, ['.new.2.tmp.safetensors'])
+    assert (writer.places, names(tmp_path)) == ({}, ['.new.2.tmp.safetensors', '.new.claim'])
+
+
+def test_a_claim_holds_against_others_and_leaves_nothing(tmp_path):
+    one, other = FeatureStore(tmp_path), FeatureStore(tmp_path)
+    with one.claimed(['a', 'b'], may_wait=False) as is_mine:
+        assert is_mine
+        for keys, expected in ((['a', 'b'], False), (['c'], True)):
+            with other.claimed(keys, may_wait=False) as is_theirs:
+                assert is_theirs is expected
+    with other.claimed(['a', 'b'], may_wait=False) as is_theirs:
+        assert is_theirs
+    assert names(tmp_path) == []
+
+
+def test_whoever_waits_for_a_claim_gets_it_when_the_other_process_ends(tmp_path):
+    program = f"""
+import sys, time
+from pathlib import Path
+from cssa_mm.features.store import FeatureStore
+with FeatureStore(Path({str(tmp_path)!r})).claimed(['a'], may_wait=True):
+    print('claimed', flush=True)
+    time.sleep(100)
+"""
+    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'claimed\n'
+        threading.Timer(0.5, process.kill).start()
+        began = time.monotonic()
+        with FeatureStore(tmp_path).claimed(['a'], may_wait=True) as is_mine:
+            assert is_mine
+            assert time.monotonic() - began > 0.3
+
+
+@pytest.mark.parametrize('error', [NotImplementedError('no flock'), OSError(errno.ENOLCK, 'No locks available')])
+def test_where_nothing_can_be_locked_everybody_encodes(tmp_path, monkeypatch, error):
+    def acquire(*_, **__):
+        raise error
+
+    monkeypatch.setattr(store.FileLock, 'acquire', acquire)
+    for _ in range(2):
+        with FeatureStore(tmp_path).claimed(['a'], may_wait=False) as is_mine:
+            assert is_mine
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def test_a_batch_with_features_needs_no_images(preprocessor, batch):
     features = (torch.rand(2, 5, 4), torch.rand(2, 4))
     found = preprocessor(batch | dict(inputs=[object(), object()], features=features, targets=make_targets()))
     assert len(found['inputs']) == 0
+    assert found['data_samples'] is batch['data_samples']
     assert all(torch.equal(a, b) for a, b in zip(found['features'], features, strict=True))
 
 
