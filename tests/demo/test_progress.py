@@ -79,6 +79,8 @@ def test_without_a_terminal_there_is_a_line_for_each_tenth_and_one_at_the_end(cl
         draw()
     train(line, clock, 150, 300, draw)
     line.read(VALIDATION.format(150, '74.4321'))
+    line.read('Encoding views:  50%|###      | 11/32 [00:01<00:02,  9.9it/s]')
+    draw()
     train(line, clock, 300, 300, draw)
     line.say('testing')
     other.begin()

@@ -33,6 +33,7 @@ def train(**given):
     for step in range(150):
         print(f'mmengine - INFO - Epoch(train)  [{step}][2/2]  lr: 2.0e-03  eta: 0:00:{59 - step // 3:02d}  loss: 1')
     time.sleep(given['overrides'].get('seconds', 0))
+    (given['work_dir'] / 'trained').touch()
     print('mmengine - INFO - Epoch(val) [150][10/10]    ema/mAP: 70.0')
     return Trained(given['work_dir'] / 'epoch_150.pth')
 
@@ -151,10 +152,22 @@ def test_a_stage_that_fails_ends_with_the_last_line_of_its_log_and_is_run_anew(r
     assert len(calls('cssa')) == 2
 
 
-def test_a_fault_of_a_stage_is_told_too_and_the_others_end(run):
+def test_a_fault_of_a_stage_is_told_too_and_the_others_end(run, calls, tmp_path):
     with pytest.raises(CSSAError, match='ends with: ZeroDivisionError: in the middle'):
-        run(crash='cssa_demo', seconds=60)
+        run(crash='cssa_demo', seconds=5)
     assert multiprocessing.active_children() == []
+    assert len(calls('cssa_plus')) == 1  # had begun
+    assert not (tmp_path / 'work' / 'cssa_plus' / 'trained').exists()
+
+
+def test_each_line_of_a_log_is_read_once_and_whole(run, monkeypatch):
+    read = []
+    monkeypatch.setattr(stages.LiveLine, 'read', lambda line, words: read.append((line.title, words)))
+    run(seconds=0.2)
+    for stage in STAGES:
+        lines = [words for title, words in read if title == stage.title]
+        assert sum('Epoch(train)' in words for words in lines) == 150 * stage.trains
+        assert sum(words.endswith('ema/mAP: 71.25') for words in lines) == 1
 
 
 @pytest.mark.parametrize('stage', STAGES, ids=lambda stage: stage.key)

@@ -149,6 +149,13 @@ def test_blocks_of_another_builder_are_waited_for_and_encoded_if_it_ends_without
     assert rows_of(found) == list(range(20))
 
 
+def test_ranks_begin_far_from_each_other(folder, monkeypatch):
+    monkeypatch.setattr(building, 'get_dist_info', lambda: (1, 2))
+    monkeypatch.setattr(building, 'barrier', lambda: None)
+    folder.build()
+    assert folder.encoded == [*range(10, 20), *range(10)]
+
+
 def test_without_locks_two_builders_still_end_with_all(folder, monkeypatch):
     monkeypatch.setattr(FeatureStore, 'claimed', lambda *_: contextlib.nullcontext(True))
     folder.build()

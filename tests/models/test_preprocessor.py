@@ -42,6 +42,7 @@ def test_targets_pass_through_beside_the_images(preprocessor, batch):
     targets = make_targets()
     found = preprocessor(batch | dict(targets=targets, features=None), training=True)
     assert set(found) == {'inputs', 'data_samples', 'targets'}
+    assert found['inputs'].shape == (2, 3, 8, 6)
     assert isinstance(found['targets'], Targets)
     assert found['targets'].is_semi_supervised is True
     assert all(torch.equal(a, b) for a, b in zip(found['targets'][:4], targets[:4], strict=True))
