@@ -67,6 +67,7 @@ setup(
         'matplotlib>=3.7',
         'jinja2>=3.1',
         'tqdm>=4.65',
+        'filelock>=3.12',  # torch brings it; who encodes which block of a feature folder
         'pyarrow>=14',  # scores.parquet
         'defusedxml>=0.7.1',  # XML of label files
     ],

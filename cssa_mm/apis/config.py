@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.fileio import load
 
 from cssa_mm.apis.overrides import apply_overrides
 from cssa_mm.apis.shipped_bases import SCOPE, shipped_base
@@ -106,6 +107,8 @@ def _read(name: str) -> Config:
         result = Config.fromfile(path)
     # A config file is a program: it can fail in any way.
     except Exception as error:
+        if path.suffix.lower() != '.py' and _holds_a_list(path):
+            raise _no_config(path) from error
         if path.suffix == '.py' and 'read_base' in path.read_text('utf-8', errors='replace'):
             raise ConfigError(
                 f'{path}: found a config with read_base() that cannot be read ({_reason(error)}); our configs are '
@@ -116,11 +119,23 @@ def _read(name: str) -> Config:
             f'{next((advice for said, advice in ADVICE.items() if said in str(error)), "correct it")}'
         ) from error
     if path.suffix.lower() != '.py' and 'model' not in result:
-        raise ConfigError(
-            f'{path}: found no config, whose keys are model, train_dataloader and so on; if it is a label file, give '
-            f'the folder of photos instead, and --labels {path.name}'
-        )
+        raise _no_config(path)
     return result
+
+
+def _no_config(path: Path) -> ConfigError:
+    return ConfigError(
+        f'{path}: found no config, whose keys are model, train_dataloader and so on; if it is a label file, give the '
+        f'folder of photos instead, and --labels {path.name}'
+    )
+
+
+def _holds_a_list(path: Path) -> bool:
+    """Whether a file of JSON or YAML holds a list, as label files do."""
+    try:
+        return isinstance(load(str(path)), list)
+    except Exception:  # it is broken: said of it as a config
+        return False
 
 
 def _set_data_root(config: Config, data_root: str) -> None:

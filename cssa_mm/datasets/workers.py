@@ -1,6 +1,6 @@
 """Processes that this package starts end with the process that started them, however that ends.
 
-Those are the workers of loaders and pools, and the commands that the quickstart and the benchmark run. torch's own
+Those are the workers of loaders and pools, stages of the quickstart, and commands that the benchmark runs. torch's own
 watchdog notices a parent that is gone, and then waits for ever for a pipe that nobody reads any more.
 """
 

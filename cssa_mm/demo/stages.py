@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -101,7 +102,7 @@ class StageRun:
     def work(self) -> None:
         """Train and test, in a process of its own."""
         end_with_parent(by_signal=True)
-        common = dict(config=self.stage.config, data_root=self.data_root, work_dir=self.folder)
+        common: dict[str, Any] = dict(config=self.stage.config, data_root=self.data_root, work_dir=self.folder)
         checkpoint = None
         if self.stage.trains:
             with _logged(self.folder / 'train.log'):
@@ -140,11 +141,11 @@ def run_stages(
 
 def _work(runs: Sequence[StageRun]) -> None:
     # A process that has started CUDA cannot be forked; fresh ones need seconds to import.
-    context = multiprocessing.get_context('spawn' if torch.cuda.is_available() else start_method())
-    at_a_time = max(1, min(num_cores(), int(free_memory() / GIB / STAGE_GIB), len(runs)))
+    context: Any = multiprocessing.get_context('spawn' if torch.cuda.is_available() else start_method())
+    at_a_time = max(1, int(min(num_cores(), free_memory() / GIB / STAGE_GIB)))
     watched = [_Watched(run, context.Process(target=run.work)) for run in runs]
     screen = LiveLines([each.line for each in watched])
-    waiting, running = list(watched), []
+    waiting, running = list(watched), list[_Watched]()
     try:
         while waiting or running:
             while waiting and len(running) < at_a_time:

@@ -109,9 +109,11 @@ def build_on_disk(
 
 
 def _limits(total: int, batch_size: int, world_size: int) -> list[tuple[int, int]]:
-    """The first row of each block, and that after its last one; whole batches, and whole shards without ranks."""
-    size = max(stores.ROWS if world_size == 1 else 1, math.ceil(total / (BLOCKS * world_size)))
-    size = math.ceil(size / batch_size) * batch_size
+    """The first row of each block, and that after its last one: whole shards, or batches, where ranks have less."""
+    shard = math.ceil(stores.ROWS / batch_size) * batch_size
+    size = math.ceil(total / (BLOCKS * world_size))
+    unit = batch_size if world_size > 1 and size < shard else shard
+    size = math.ceil(size / unit) * unit
     return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 

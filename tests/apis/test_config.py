@@ -144,7 +144,8 @@ def test_a_label_file_in_place_of_a_config_is_told_what_to_do(tmp_path):
     (tmp_path / 'labels.csv').write_text('image,labels\n')
     with pytest.raises(ConfigError, match='config: found the label file .*labels.csv.*--labels labels.csv'):
         load_config(tmp_path / 'labels.csv')
-    for name, text in (('data.yaml', 'names: [cat]\n'), ('export.json', '{"images": []}')):
+    lists = {'list.json': '[{"image": "a.jpg"}]', 'list.yml': '- a'}
+    for name, text in {'data.yaml': 'names: [cat]\n', 'export.json': '{"images": []}', **lists}.items():
         (tmp_path / name).write_text(text)
         with pytest.raises(ConfigError, match=f'{name}: found no config, .*--labels {name}'):
             load_config(tmp_path / name)

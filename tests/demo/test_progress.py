@@ -149,6 +149,12 @@ def test_progress_never_goes_back_and_an_eta_may_be_of_days(clock):
     assert shares[-3:] == [60, 60, 100]
 
 
+def test_without_stages_there_is_nothing_to_draw():
+    out = Terminal()
+    LiveLines([], out).draw()
+    assert out.rows() == ['']
+
+
 def test_the_time_of_a_stage_begins_when_it_begins(clock):
     line = LiveLine('CSSA', clock)
     clock.now = 100.0

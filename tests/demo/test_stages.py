@@ -119,6 +119,12 @@ def test_as_many_stages_run_at_a_time_as_there_are_cores(run, calls, monkeypatch
     assert longest_first == ['cssa_plus'] or cores > 1
 
 
+def test_a_system_that_does_not_tell_its_memory_goes_by_its_cores(run, calls, monkeypatch):
+    monkeypatch.setattr(stages, 'free_memory', lambda: float('inf'))
+    run()
+    assert len(calls('cssa')) == 2
+
+
 def test_little_memory_lets_one_stage_run_after_the_other(run, calls, monkeypatch):
     monkeypatch.setattr(stages, 'free_memory', lambda: 0.5 * stages.GIB)
     run(seconds=0.2)

@@ -163,7 +163,7 @@ def test_without_locks_two_builders_still_end_with_all(folder, monkeypatch):
     assert len(folder.encoded) == 20
 
 
-@pytest.mark.parametrize(('total', 'world_size', 'count'), [(30, 1, 8), (30, 4, 15), (2000, 1, 100), (2000, 4, 334)])
+@pytest.mark.parametrize(('total', 'world_size', 'count'), [(30, 1, 8), (30, 4, 15), (2000, 1, 100), (2000, 4, 250)])
 def test_blocks_are_whole_batches_and_more_than_the_ranks(total, world_size, count, monkeypatch):
     monkeypatch.setattr(building.stores, 'ROWS', 4)
     monkeypatch.setattr(building, 'BLOCKS', 100)
