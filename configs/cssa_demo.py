@@ -11,4 +11,4 @@ model = dict(
     loss=dict(gamma_negative=0.0, clip=0.0),
     context_weight=0.1,
 )
-default_hooks = dict(checkpoint=dict(interval=6))
+default_hooks = dict(checkpoint=dict(interval=54))

@@ -8,4 +8,5 @@ model = dict(
     evidence=dict(shrinkage=0.002, prior_count=2.0),
     context_weight=0.1,
 )
-default_hooks = dict(checkpoint=dict(interval=6))
+# A few in a training of seconds: each fits the evidence.
+default_hooks = dict(checkpoint=dict(interval=54))
