@@ -12,7 +12,7 @@ from mmpretrain.registry import MODELS
 
 from cssa_mm.apis.loading import load_model
 from cssa_mm.engine.checkpoints import read_checkpoint
-from cssa_mm.engine.finite_steps import set_generators
+from cssa_mm.engine.finite_steps import set_torch_generators
 from cssa_mm.engine.replays import KEY, Findings, batch_of, examine
 from cssa_mm.errors import CheckpointError
 from cssa_mm.models.description import check_registered
@@ -94,6 +94,6 @@ def replay(file: str | os.PathLike, *, tower: str | os.PathLike | None = None, d
     weights = {key: float(options.get(key, 1.0)) for key in ('unlabelled_weight', 'context_weight')}
     model.objective = SemiSupervisedObjective(cell_loss(loss, model.class_names), **weights)
     with torch.random.fork_rng():
-        set_generators(content['generators'])
+        set_torch_generators(content['generators'])
         now = examine(model, batch_of(content), content['parts'], content['half'])
     return Replay(content['step'], content['epoch'], content['image_ids'], Findings(**content['found']), now)

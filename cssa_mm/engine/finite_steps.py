@@ -46,12 +46,12 @@ class Fault:
     def random_numbers(self) -> Iterator[None]:
         """Draw the random numbers of the step again."""
         with torch.random.fork_rng():
-            set_generators(self.generators)
+            set_torch_generators(self.generators)
             yield
 
 
-def set_generators(states: dict[str, Tensor]) -> None:
-    """Let the generators of CPU and GPU continue from these states."""
+def set_torch_generators(states: dict[str, Tensor]) -> None:
+    """Let PyTorch's generators of CPU and GPU, those that a step draws from, continue from these states."""
     torch.set_rng_state(states['cpu'])
     if 'cuda' in states and torch.cuda.is_available():
         torch.cuda.set_rng_state(states['cuda'])

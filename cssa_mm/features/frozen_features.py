@@ -17,7 +17,7 @@ from cssa_mm.datasets.view import View
 from cssa_mm.features.cache import FeatureCache, Features
 from cssa_mm.features.encode import encode, share_of_rank
 from cssa_mm.features.keeping import Keeper
-from cssa_mm.features.kept_items import KnownOrRead, view_of_sample, without_images
+from cssa_mm.features.kept_items import KnownOrRead, KnownSample, view_of_sample, without_images
 from cssa_mm.features.kept_views import MIRRORED, PLAIN, strong_side
 from cssa_mm.features.options import CacheOptions
 from cssa_mm.features.plan import GIB
@@ -126,7 +126,9 @@ class FrozenFeatures:
         batches = [(local.cpu(), pooled.cpu()) for local, pooled in self.batches(indices, description)]
         return lambda: iter(batches)
 
-    def of_batch(self, data_samples: Sequence[DataSample], inputs: Sequence[Tensor] = ()) -> Features | None:
+    def of_batch(
+        self, data_samples: Sequence[DataSample | KnownSample], inputs: Sequence[Tensor] = ()
+    ) -> Features | None:
         """Features, on the CPU, of a training batch; None if it has to be encoded.
 
         Args:

@@ -22,6 +22,7 @@ from cssa_mm.features.cache import View
 from cssa_mm.features.kept_views import strong_side
 
 SHAPE = (3, 2, 2)  # of a placeholder
+ITEMS = ('get_data_info', '__getitem__', '__getitems__')  # what makes the items of a data set
 NUMBER = 'strong_view'  # which strong view a sample stands for, in its meta information
 
 
@@ -83,8 +84,13 @@ class KnownSample(NamedTuple):
         return getattr(self, name, default)
 
 
-def known_samples(dataset: SemiMultiLabelDataset, keys: Sequence[SampleKey]) -> list[KnownSample]:
-    """Samples of a data set whose pipeline is `without_images`: its own packed ones take five times as long."""
+def known_samples(dataset: SemiMultiLabelDataset, keys: Sequence[SampleKey]) -> Sequence[KnownSample | DataSample]:
+    """Samples of a data set whose pipeline is `without_images`: its own packed ones take five times as long.
+
+    A subclass that makes items of its own gives its packed ones.
+    """
+    if any(getattr(type(dataset), name) is not getattr(SemiMultiLabelDataset, name) for name in ITEMS):
+        return [item['data_samples'] for item in dataset.__getitems__(keys)]
     *draws, _ = dataset.pipeline.transforms
     labels = torch.as_tensor(dataset.labels[[key.index for key in keys]], dtype=torch.float32)
     reasons = {} if dataset.bad_images is None else dataset.bad_images.reasons

@@ -46,7 +46,11 @@ class Targets(NamedTuple):
 
     @classmethod
     def of_annotations(cls, data_samples: Sequence[DataSample]) -> Targets:
-        """The targets that the annotations alone give: every label of an unlabelled image is unknown."""
+        """The targets that the annotations alone give: every label of an unlabelled image is unknown.
+
+        Args:
+            data_samples: of the batch, or what has their `gt_score`, `is_labelled` and `get('bad_image')`.
+        """
         labels = torch.stack([sample.gt_score for sample in data_samples])
         is_labelled = torch.tensor([bool(sample.is_labelled) for sample in data_samples], device=labels.device)
         is_readable = torch.tensor([sample.get('bad_image') is None for sample in data_samples], device=labels.device)

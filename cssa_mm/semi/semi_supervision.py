@@ -24,6 +24,7 @@ from torch import Tensor
 from cssa_mm.datasets import SemiMultiLabelDataset
 from cssa_mm.features.encode import readable_rows, share_of_rank
 from cssa_mm.features.frozen_features import FrozenFeatures
+from cssa_mm.features.kept_items import KnownSample
 from cssa_mm.models import CSSAClassifier
 from cssa_mm.models.evidence import Readings
 from cssa_mm.models.objective import Targets
@@ -195,7 +196,7 @@ class SemiSupervision:
         none = torch.full((truth.shape[1],), float('nan'))
         return PseudoLabels(truth, None, none, none)
 
-    def targets(self, data_samples: Sequence[DataSample]) -> Targets:
+    def targets(self, data_samples: Sequence[DataSample | KnownSample]) -> Targets:
         """The training targets of a batch: annotations of labelled images, pseudo-labels of the others.
 
         Each rank brings its part of the global batch: all must call it.

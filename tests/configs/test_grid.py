@@ -202,7 +202,7 @@ def test_the_schedules_of_the_demo_are_what_they_were():
         alone = dict(warmup_epochs=200, semi_epochs=0, val_begin=40, val_interval=40)
         both = dict(warmup_epochs=150, semi_epochs=12, val_begin=150, val_interval=3)
         assert config.train_cfg.to_dict() == loop | (alone if name == 'labelled_only_demo' else both)
-        assert config.default_hooks.checkpoint.interval == (50 if name == 'labelled_only_demo' else 6)
+        assert config.default_hooks.checkpoint.interval == (50 if name == 'labelled_only_demo' else 54)
 
 
 @pytest.mark.parametrize('name', ['coco_p05', 'voc_p05', 'nus_p05', 'demo'])

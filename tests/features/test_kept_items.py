@@ -94,6 +94,19 @@ def test_what_a_step_reads_is_that_of_the_packed_samples(dataset, strong, strong
     assert (dataset.labels[2] >= 0).any()  # the data set itself stays as it is
 
 
+def test_a_data_set_with_items_of_its_own_gives_them_to_the_folds_too(dataset):
+    class Doubtful(type(dataset)):
+        def get_data_info(self, idx):
+            info = super().get_data_info(idx)
+            return info | dict(gt_score=0.5 * info['gt_score'])
+
+    dataset.pipeline = without_images(dataset.pipeline)
+    dataset.__class__ = Doubtful
+    for key, sample in zip(KEYS, known_samples(dataset, KEYS), strict=True):
+        assert sample.gt_score.tolist() == (0.5 * dataset.labels[key.index]).tolist()
+        assert sample.flip == dataset[key]['data_samples'].flip
+
+
 # -- features of a batch -------------------------------------------------------------------------------------------
 
 

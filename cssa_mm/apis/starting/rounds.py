@@ -3,6 +3,7 @@
 OUT/start.json               the rounds, and what was chosen at the first call
 OUT/no_labels/               predictions/ and suggestions/ of zero-shot CLIP
 OUT/30_labelled/             training/, predictions/ and suggestions/ with 30 labelled photos
+OUT/features/                features of the photos, which the trainings of all rounds read
 """
 
 from __future__ import annotations
@@ -66,6 +67,11 @@ class Rounds:
             before = f'--tower {found.tower}' if found.tower else 'the default tower'
             raise ConfigError(f"tower: found '{tower}', but '{out}' was begun with {before}; give another --out")
         return found
+
+    @property
+    def features(self) -> Path:
+        """The folder of the features."""
+        return self.out / 'features'
 
     def folder(self, project: Project) -> Path:
         """The folder of the round of a project's labels, a new one where the labels are new."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
+
+from mmengine.config import Config
 
 from cssa_mm.apis.config import load_config
 from cssa_mm.apis.labelling.outputs import PAGE
@@ -13,7 +16,14 @@ from cssa_mm.apis.merging import merge
 from cssa_mm.apis.predicting.scorers import open_for_prediction
 from cssa_mm.apis.predicting.sources import find_images
 from cssa_mm.apis.reporting.report import FILE as REPORT
-from cssa_mm.apis.starting.pace import in_words, seconds_of_reading, seconds_of_training, seconds_per_photo
+from cssa_mm.apis.scorer import TorchScorer
+from cssa_mm.apis.starting.pace import (
+    gib_of_features,
+    in_words,
+    seconds_of_reading,
+    seconds_of_training,
+    seconds_per_photo,
+)
 from cssa_mm.apis.starting.project import CONFIG, Project, open_project
 from cssa_mm.apis.starting.rounds import Rounds
 from cssa_mm.apis.starting.steps import Options, Step, steps_of
@@ -21,6 +31,7 @@ from cssa_mm.engine.runner import checked_device
 from cssa_mm.errors import DataError
 
 LABELS = 'labels.csv'
+MOST_GIB = 4.0  # of features that are kept for later rounds
 
 
 @dataclass(frozen=True)
@@ -96,8 +107,14 @@ def start(
     say(project.text())
     rounds.out.mkdir(parents=True, exist_ok=True)
     rounds.write()
+    settings = load_config(CONFIG, overrides=options.overrides, tower=options.tower)
+    opened = open_for_prediction(None, settings, classes=project.class_names, device=options.device)
+    scorer = cast(TorchScorer, opened.scorer)  # of a config, so of no ONNX file
+    if gib_of_features(scorer, project.images) <= MOST_GIB:
+        options = replace(options, features=rounds.features)
     steps = steps_of(project, rounds, options)
-    say(_plan(project, steps, options))
+    is_encoded = options.features is not None and bool(rounds.checkpoints)  # by the training of an earlier round
+    say(_plan(project, steps, settings, scorer, options.device, is_encoded))
     for number, step in enumerate(steps, start=1):
         say(f'\n{number} of {len(steps)}: {step.title}\n  {step.command()}')
         say(step.run())
@@ -115,20 +132,20 @@ def _own_or_answers(folder: Path, labels: str | os.PathLike | None) -> tuple[str
     return (os.path.relpath(own, root), None) if own.is_relative_to(root) else (None, path)
 
 
-def _plan(project: Project, steps: Sequence[Step], options: Options) -> str:
+def _plan(
+    project: Project, steps: Sequence[Step], settings: Config, scorer: TorchScorer, device: str | None, is_encoded: bool
+) -> str:
     """How long the steps will take on this machine."""
-    settings = load_config(CONFIG, overrides=options.overrides, tower=options.tower)
-    scorer = open_for_prediction(None, settings, classes=project.class_names, device=options.device).scorer
-    device = checked_device(options.device)
+    where = checked_device(device)
     pace = seconds_per_photo(scorer, find_images(project.folder))
     seconds = 0.0
     for step in steps:
         if step.trains:
             classes = len(project.class_names)
-            seconds += seconds_of_training(settings, project.images, project.labelled, classes, pace)
+            seconds += seconds_of_training(settings, project.images, project.labelled, classes, pace, is_encoded)
         else:
-            seconds += seconds_of_reading(step.photos, pace, device.type == 'cpu')
-    return f'{len(steps)} steps, {in_words(seconds)} on {device.type} ({1 / pace:.0f} photos/s)'
+            seconds += seconds_of_reading(step.photos, pace, where.type == 'cpu')
+    return f'{len(steps)} steps, {in_words(seconds)} on {where.type} ({1 / pace:.0f} photos/s)'
 
 
 def _result(project: Project, rounds: Rounds) -> Started:

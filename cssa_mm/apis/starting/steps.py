@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmengine.config import Config
@@ -20,6 +20,7 @@ from cssa_mm.apis.suggesting import LOOKED_AT, suggest
 from cssa_mm.apis.training import train
 from cssa_mm.engine.latest import latest_checkpoint
 from cssa_mm.errors import DataError, OpenQuestionsError
+from cssa_mm.features.options import WHERE
 
 FIRST, NEXT = 30, 20  # photos to label: at the beginning, and in each later round
 
@@ -45,13 +46,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Options:
-    """What all steps are given: those of `start`."""
+    """What all steps are given: those of `start`, and the folder that keeps the features of the photos, if one does."""
 
     tower: str | None
     device: str | None
     labels: str | None
     overrides: Mapping[str, object]
     seed: int
+    features: Path | None = None
+
+    def of_training(self) -> Options:
+        """Those of a training, with the folder as one of its overrides."""
+        kept = {} if self.features is None else {f'{WHERE}.folder': str(self.features)}
+        return replace(self, overrides=kept | dict(self.overrides))
 
     def words(
         self, *, tower: bool = False, labels: bool = False, overrides: bool = False, device: bool = True
@@ -129,7 +136,7 @@ def _check(project: Project, options: Options) -> Step:
 
 
 def _train(project: Project, rounds: Rounds, work_dir: Path, options: Options) -> Step:
-    goes_on = latest_checkpoint(work_dir) is not None
+    goes_on, options = latest_checkpoint(work_dir) is not None, options.of_training()
 
     def learn() -> str:
         quiet = dict(log_level='WARNING', custom_hooks=[dict(type='ProgressHook')])

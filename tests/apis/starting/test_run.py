@@ -2,11 +2,12 @@
 
 import csv
 import shlex
+import shutil
 from dataclasses import replace
 
 import pytest
 
-from cssa_mm.apis.starting import steps
+from cssa_mm.apis.starting import run, steps
 from cssa_mm.apis.starting.project import Project
 from cssa_mm.apis.starting.rounds import Rounds
 from cssa_mm.apis.starting.run import start
@@ -103,6 +104,37 @@ def test_a_second_call_trains_no_more(second, first, monkeypatch):
     monkeypatch.setattr(steps, 'train', no_training)
     again = start(**first[2])
     assert again.checkpoint == second[0].checkpoint
+
+
+def shards(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob('*/*.safetensors')}
+
+
+def test_trainings_of_later_rounds_find_the_features_of_the_photos(second, first, scenes, tmp_path):
+    assert f'default_hooks.pseudo_labels.feature_cache.folder={scenes / "out" / "features"}' in second[1]
+    kept = shards(scenes / 'out' / 'features')
+    assert kept
+    copied = tmp_path / 'work'  # the round is one of its own
+    shutil.copytree(scenes / 'out', copied, copy_function=shutil.copy2)
+    photos = sorted(path.name for path in (scenes / 'photos').glob('*.jpg'))
+    before = (scenes / 'photos' / 'labels.csv').read_bytes()
+    (tmp_path / 'more.csv').write_text(f'image,labels\n{photos[12]},sun\n')
+    try:
+        found = start(labels=tmp_path / 'more.csv', **first[2] | dict(out=copied))
+    finally:
+        (scenes / 'photos' / 'labels.csv').write_bytes(before)
+    assert found.folder.name == '13_labelled'
+    assert sorted(shards(copied / 'features').values()) == sorted(kept.values())  # nothing was added
+
+
+def test_features_that_would_fill_the_disk_are_kept_in_memory(first, scenes, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(run, 'MOST_GIB', 1e-6)
+    monkeypatch.setattr(run, 'steps_of', lambda project, rounds, options: seen.append(options.of_training()) or [])
+    said = []
+    run.start(**first[2] | dict(out=tmp_path / 'out', tower='demo', say=said.append))
+    assert seen[0].features is None
+    assert dict(seen[0].overrides) == SHORT
 
 
 def test_answers_that_contradict_labels_change_nothing(second, first, scenes):

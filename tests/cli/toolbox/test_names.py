@@ -162,10 +162,10 @@ def test_vis_backends(config, tmp_path, monkeypatch):
     overrides = {'visualizer.vis_backends': backends}
     given = dict(config=str(config), device='cpu', work_dir=tmp_path)
     monkeypatch.setitem(sys.modules, 'tensorboard', None)
+    # mmengine hands out a visualizer again by its name, which by default is the second of the start.
     with pytest.raises(
         ConfigError, match='package tensorboard is not installed; install it with pip install tensorboard'
     ):
-        # mmengine hands out a visualizer again by its name, which is the second of the start.
         cssa_mm.test(**given, overrides=overrides | {'experiment_name': 'without_package'})
     written = {}
 
@@ -180,7 +180,7 @@ def test_vis_backends(config, tmp_path, monkeypatch):
     fake.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, 'tensorboard', ModuleType('tensorboard'))
     monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', fake)
-    cssa_mm.test(**given, overrides=overrides)
+    cssa_mm.test(**given, overrides=overrides | {'experiment_name': 'with_package'})
     assert written['folder'].startswith(str(tmp_path))
     assert 'add_text' in written  # the config
 
