@@ -57,6 +57,7 @@ class FeatureStore:
         self.shards: list[Features] = []
         self.bad: dict[str, str] = {}
         self._known: set[str] = set()
+        self._forgets_bad = False
         self.refresh()
 
     def refresh(self) -> None:
@@ -89,7 +90,8 @@ class FeatureStore:
         if CHECKSUM in header and header[CHECKSUM] != checksum(header, local, pooled):  # earlier versions wrote none
             raise ValueError('other contents than its checksum says')
         for row, key in enumerate(keys):
-            self.places.setdefault(key, (len(self.shards), row))
+            if not (self._forgets_bad and key in bad):
+                self.places.setdefault(key, (len(self.shards), row))
         self.shards.append((local, pooled))
         self.bad |= bad
         self._known.add(path.name)
@@ -119,7 +121,8 @@ class FeatureStore:
             ) from error
 
     def forget_bad(self) -> None:
-        """Take views of images that could not be read for missing, where nobody leaves such images out."""
+        """From now on take views of images that could not be read for missing: nobody leaves such images out here."""
+        self._forgets_bad = True
         self.places = {key: place for key, place in self.places.items() if key not in self.bad}
 
     @contextlib.contextmanager

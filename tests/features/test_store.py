@@ -45,6 +45,9 @@ def test_what_is_written_is_found_by_its_key_and_mapped(tensors, tmp_path):
         assert each.bad == {'b': 'truncated'}
     reader.forget_bad()
     assert set(reader.places) == set('acd')
+    writer.write(['e', 'f'], local[:2], pooled[:2], {'f': 'empty'})
+    reader.refresh()
+    assert set(reader.places) == set('acde')
 
 
 def test_two_that_write_the_same_views_write_one_file_and_a_view_that_is_twice_there_is_read_once(tensors, tmp_path):
