@@ -109,10 +109,8 @@ class LiveLines:
         if not self._out.isatty():
             self._out.write(''.join(f'{line.text()}\n' for line in self.lines if line.is_news()))
         else:
-            columns, width = (
-                shutil.get_terminal_size().columns - 1,
-                max((len(line.title) for line in self.lines), default=0),
-            )
+            columns = shutil.get_terminal_size().columns - 1
+            width = max((len(line.title) for line in self.lines), default=0)
             up = UP.format(self._drawn) if self._drawn else ''
             texts = [line.text(True, width)[:columns] for line in self.lines]
             self._out.write(up + ''.join(f'\r{text}{CLEAR}\n' for text in texts))

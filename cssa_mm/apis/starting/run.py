@@ -113,7 +113,8 @@ def start(
     if gib_of_features(scorer, project.images) <= MOST_GIB:
         options = replace(options, features=rounds.features)
     steps = steps_of(project, rounds, options)
-    is_encoded = options.features is not None and bool(rounds.checkpoints)  # by the training of an earlier round
+    # By the training of an earlier round, if nobody has removed them since.
+    is_encoded = options.features is not None and options.features.is_dir() and bool(rounds.checkpoints)
     say(_plan(project, steps, settings, scorer, options.device, is_encoded))
     for number, step in enumerate(steps, start=1):
         say(f'\n{number} of {len(steps)}: {step.title}\n  {step.command()}')

@@ -137,6 +137,20 @@ def test_features_that_would_fill_the_disk_are_kept_in_memory(first, scenes, tmp
     assert dict(seen[0].overrides) == SHORT
 
 
+@pytest.mark.parametrize('are_kept', [True, False])
+def test_the_estimate_counts_the_encoding_of_photos_whose_features_are_gone(
+    second, first, scenes, tmp_path, monkeypatch, are_kept
+):
+    shutil.copytree(scenes / 'out', tmp_path / 'out')
+    if not are_kept:
+        shutil.rmtree(tmp_path / 'out' / 'features')
+    seen = []
+    monkeypatch.setattr(run, 'steps_of', lambda *_: [])
+    monkeypatch.setattr(run, '_plan', lambda *given: seen.append(given[-1]) or '')
+    run.start(**first[2] | dict(out=tmp_path / 'out', say=lambda text: None))
+    assert seen == [are_kept]
+
+
 def test_answers_that_contradict_labels_change_nothing(second, first, scenes):
     before = (scenes / 'photos' / 'labels.csv').read_bytes()
     name = before.decode().splitlines()[1].split(',')[0]
